@@ -1,0 +1,93 @@
+/**
+ * The seam between the ring and the filters: what one stream hears from Envoy and what it may say back.
+ * `channel` and the codec implement StreamSink and call StreamSource; `stream/` implements StreamSource. Neither side
+ * imports the other.
+ */
+
+/** Which header map, in Envoy's numbering (schema: HeaderType). */
+export const HeaderType = { Request: 0, RequestTrailers: 1, Response: 2, ResponseTrailers: 3 } as const;
+export type HeaderType = (typeof HeaderType)[keyof typeof HeaderType];
+
+export const Direction = { Request: 0, Response: 1 } as const;
+export type Direction = (typeof Direction)[keyof typeof Direction];
+
+/** What the module does with the body after a headers answer (schema: BodyMode). */
+export const BodyMode = { Pass: 0, Stream: 1, StreamHold: 2, Whole: 3 } as const;
+export type BodyMode = (typeof BodyMode)[keyof typeof BodyMode];
+
+/** Flags of an output (schema: OutputFlag). */
+export const OutputFlag = { Push: 1, Last: 2, Bypass: 4, Gather: 8, Added: 16 } as const;
+
+/** Bits of the hooks a filter has (schema: Phase). */
+export const PhaseBit = {
+  decodeHeaders: 1, decodeData: 2, decodeTrailers: 4, encodeHeaders: 8, encodeData: 16, encodeTrailers: 32,
+  transformRequest: 64, transformResponse: 128,
+  onLogDownstreamStart: 256, onLogDownstreamPeriodic: 512, onLog: 1024, onStreamComplete: 2048, onDestroy: 4096,
+} as const;
+/** `phases` of an answer that leaves the subscription as it is. */
+export const PHASES_UNCHANGED = 0xffffffff;
+
+/** Why a stream ended (schema: EndReason). */
+export const EndReason = { Complete: 0, Downstream: 1, Upstream: 2, Timeout: 3, LocalReply: 4, HostDrain: 5 } as const;
+export type EndReason = (typeof EndReason)[keyof typeof EndReason];
+
+/** Operations on a held header map (schema: HeaderOp). */
+export const HeaderOp = { Set: 0, Add: 1, Delete: 2, ClearRouteCache: 3, RefreshRouteCache: 4 } as const;
+export type HeaderOp = (typeof HeaderOp)[keyof typeof HeaderOp];
+
+/** A flat list of operations: op, name, value, op, name, value … (no object per header). Strings are latin1. */
+export type OpList = (HeaderOp | string)[];
+
+/** What a stream says to the module. Every call is queued in order; nothing throws when the stream is gone. */
+export interface StreamSink {
+  /** Answers a Headers frame: operations first, then what happens to the body. */
+  answer(type: HeaderType, mode: BodyMode, phases: number, ops: OpList): void;
+  /** Operations on a map that is still held, outside an answer. */
+  ops(type: HeaderType, ops: OpList): void;
+  /** Output bytes (any size, copied before it returns) and acknowledged input bytes. */
+  output(direction: Direction, flags: number, acknowledged: number, bytes: Uint8Array | undefined): void;
+  /** grpcStatus -1: by Envoy's mapping. headers: name, value, name, value … */
+  localReply(status: number, grpcStatus: number, details: string, headers: string[], body: Uint8Array): void;
+  replyHeaders(headers: string[], end: boolean): void;
+  replyData(bytes: Uint8Array, end: boolean): void;
+  replyTrailers(headers: string[]): void;
+  fail(type: HeaderType, text: string): void;
+  /** `key` is Envoy's attribute id; the answer comes to StreamSource.onQueryAnswer. */
+  query(id: number, key: number): void;
+  /** A line for Envoy's log (Envoy's levels: trace 0 … critical 5). */
+  log(level: number, text: string): void;
+  extend(milliseconds: number): void;
+  /** undefined: go on writing. A promise: the ring and its small overflow are full; it settles when there is room. */
+  backpressure(): Promise<void> | undefined;
+}
+
+/** The bytes of a header map as they came: `count` times {u32 name length, u32 value length, name, value}. The memory
+ *  belongs to the receiver. */
+export interface HeaderBlock { readonly bytes: Uint8Array; readonly count: number }
+
+/** First frame of a stream. */
+export interface StreamStart {
+  readonly configId: number;
+  /** 0 = none */
+  readonly routeConfigId: number;
+  readonly attempt: number;
+  readonly workerId: number;
+  readonly grpc: boolean;
+  readonly upgrade: boolean;
+  /** Attribute values in the order of the filter's declared attributes; {u32 length, bytes}*, 0xffffffff = absent. */
+  readonly attributes: Uint8Array;
+}
+
+/** What a stream hears. Never throws. */
+export interface StreamSource {
+  /** context: no hook, no answer. */
+  onHeaders(type: HeaderType, block: HeaderBlock, endStream: boolean, context: boolean): void;
+  /** bytes are the receiver's own memory. last: the input ends here; trailers: trailers follow; fresh: this frame came
+   *  with a hook of its own, so one more push is possible. */
+  onData(direction: Direction, bytes: Uint8Array, last: boolean, trailers: boolean, fresh: boolean): void;
+  /** Final maps for the log hooks come before onEnd. */
+  onLogHeaders(type: HeaderType, block: HeaderBlock): void;
+  onEnd(reason: EndReason): void;
+  onCredit(bytes: number): void;
+  onQueryAnswer(id: number, found: boolean, bytes: Uint8Array): void;
+}
