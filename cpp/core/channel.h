@@ -1,0 +1,111 @@
+// One Envoy worker's rings to one host: frames out with an overflow for those that cannot wait in a stream, verified
+// copies in. Used by one thread at a time (core/worker.h says which); only `condemn` and `lost` are for any thread.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/frame.h"
+#include "shm/doorbell.h"
+#include "shm/ring.h"
+#include "shm/segment.h"
+
+namespace tsf::core {
+
+// Names a stream in a worker's table; dead once the slot's generation has moved on.
+struct StreamId {
+  uint32_t slot = 0;
+  uint32_t generation = 0;
+};
+
+class Channel {
+ public:
+  // Largest body piece in one frame: small enough to share the ring, large enough to be worth a frame.
+  static constexpr uint32_t kMaxBody = 64 << 10;
+
+  struct Parts {
+    shm::Segment outbound;
+    shm::Segment inbound;
+    shm::Endpoint endpoint;
+    shm::Doorbell host_doorbell;
+    shm::Doorbell worker_doorbell;
+  };
+
+  Channel(uint32_t id, uint64_t epoch, Parts parts)
+      : id_(id), epoch_(epoch), parts_(std::move(parts)) {}
+
+  uint32_t id() const { return id_; }
+  // The connection that this channel belongs to; verdicts of other connections do not count for it.
+  uint64_t epoch() const { return epoch_; }
+  const Parts& parts() const { return parts_; }
+
+  uint32_t max_payload() const { return parts_.endpoint.max_payload(); }
+
+  // Room for one frame, or an empty span: the caller waits in `waiters`.
+  std::span<std::byte> claim(uint32_t kind, uint32_t length) {
+    if (!owed_.empty()) return {};
+    return parts_.endpoint.claim(kind, length);
+  }
+  void commit(uint32_t length) {
+    parts_.endpoint.commit(length);
+    unpublished_ = true;
+  }
+  // For frames that no stream can keep (End, Credit, answers): queued here when the ring is full. Bounded by what
+  // streams may have outstanding.
+  void write_or_owe(uint32_t kind, std::span<const std::byte> payload);
+
+  // Lets the host see what was committed; one doorbell at most.
+  void publish() {
+    if (!unpublished_) return;
+    unpublished_ = false;
+    if (parts_.endpoint.publish()) parts_.host_doorbell.ring();
+  }
+
+  // Copies the next frame out of the ring. The copy is valid until the next call.
+  struct Inbound {
+    uint32_t kind;
+    std::span<const std::byte> payload;
+  };
+  enum class Read : uint8_t { kEmpty, kFrame, kMalformed };
+  Read read(Inbound& out);
+  // Lets the host reuse what was read, and writes what was owed.
+  void release();
+
+  bool sleep() { return parts_.endpoint.sleep(); }
+  void wake() { parts_.endpoint.wake(); }
+
+  std::vector<StreamId>& waiters() { return waiters_; }
+
+  // The host broke a rule: nothing more is read from it. The first reason stays.
+  void condemn(std::string_view reason);
+  std::string_view verdict() const { return reason_; }
+  // acquire: pairs with the release in mark_lost, which publishes reason_.
+  bool lost() const { return lost_.load(std::memory_order_acquire); }
+  // release: publishes reason_ to the link thread.
+  void mark_lost() { lost_.store(true, std::memory_order_release); }
+
+  // For the stall check, link thread: how far the host has read, and whether anything waits for it.
+  shm::Endpoint::Progress progress() const { return parts_.endpoint.progress(); }
+
+ private:
+  struct Owed {
+    uint32_t kind;
+    std::vector<std::byte> payload;
+  };
+  bool write(uint32_t kind, std::span<const std::byte> payload);
+
+  const uint32_t id_;
+  const uint64_t epoch_;
+  Parts parts_;
+  std::vector<Owed> owed_;
+  std::vector<StreamId> waiters_;
+  std::vector<uint64_t> scratch_;  // 8-aligned copies
+  std::string reason_;
+  std::atomic<bool> lost_{false};
+  bool unpublished_ = false;
+};
+
+}  // namespace tsf::core

@@ -1,0 +1,113 @@
+// What cpp/core needs from the Envoy it runs in. One StreamMount per HTTP stream, one ProcessMount per process; the
+// mounts (cpp/module, later cpp/golang) implement both. Nothing here names an Envoy type.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace tsf::core {
+
+enum class Dir : uint8_t { kRequest = 0, kResponse = 1 };
+
+constexpr Dir other(Dir dir) { return dir == Dir::kRequest ? Dir::kResponse : Dir::kRequest; }
+
+// In Envoy's own numbering, which schema/exchange.fbs shares.
+enum class HeaderType : uint8_t { kRequest = 0, kRequestTrailers = 1, kResponse = 2, kResponseTrailers = 3 };
+
+constexpr HeaderType headers_of(Dir dir) { return dir == Dir::kRequest ? HeaderType::kRequest : HeaderType::kResponse; }
+constexpr HeaderType trailers_of(Dir dir) {
+  return dir == Dir::kRequest ? HeaderType::kRequestTrailers : HeaderType::kResponseTrailers;
+}
+
+// One header line; the mount's ABI struct has the same layout.
+struct HeaderLine {
+  const char* name_ptr;
+  size_t name_length;
+  const char* value_ptr;
+  size_t value_length;
+
+  std::string_view name() const { return {name_ptr, name_length}; }
+  std::string_view value() const { return {value_ptr, value_length}; }
+  static HeaderLine of(std::string_view name, std::string_view value) {
+    return {name.data(), name.size(), value.data(), value.size()};
+  }
+};
+
+// Bytes that Envoy or the module owns; the mount's ABI struct has the same layout.
+struct Bytes {
+  const char* ptr;
+  size_t length;
+};
+
+// Which body: the chunk of the running body hook, or what Envoy holds back for us.
+enum class BodySource : uint8_t { kReceived, kBuffered };
+
+enum class LogLevel : uint8_t { kTrace, kDebug, kInfo, kWarn, kError, kCritical, kOff };
+
+// A handle with which any thread can cause a run on the worker of the stream that made it. Safe after that stream's
+// death, when it does nothing.
+class Waker {
+ public:
+  virtual ~Waker() = default;
+  virtual void wake() = 0;
+};
+
+// Typed value of an Envoy attribute.
+struct Attribute {
+  enum class Kind : uint8_t { kString, kInt, kBool } kind;
+  std::string_view text;
+  uint64_t number = 0;
+};
+
+// Callbacks of one stream; worker thread only. After a call that moves the stream (continue, reply, reset) the stream
+// may be gone: callers re-check.
+class StreamMount {
+ public:
+  virtual ~StreamMount() = default;
+
+  // Fills `out`; false when Envoy has no such map. The lines stay valid until the map changes.
+  virtual bool headers(HeaderType type, std::vector<HeaderLine>& out) const = 0;
+  virtual std::optional<std::string_view> header(HeaderType type, std::string_view name) const = 0;
+  virtual void set_header(HeaderType type, std::string_view name, std::string_view value) = 0;
+  virtual void add_header(HeaderType type, std::string_view name, std::string_view value) = 0;
+  virtual void remove_header(HeaderType type, std::string_view name) = 0;
+
+  virtual size_t body_size(Dir dir, BodySource source) const = 0;
+  virtual bool body_chunks(Dir dir, BodySource source, std::vector<Bytes>& out) const = 0;
+  virtual void drain_body(Dir dir, BodySource source, size_t length) = 0;
+  virtual void append_body(Dir dir, BodySource source, std::string_view bytes) = 0;
+
+  virtual void continue_flow(Dir dir) = 0;
+  virtual void send_local_reply(uint32_t status, std::span<const HeaderLine> headers, std::string_view body,
+                                std::string_view details) = 0;
+  virtual void send_reply_headers(std::span<const HeaderLine> headers, bool end) = 0;
+  virtual void send_reply_data(std::string_view bytes, bool end) = 0;
+  virtual void send_reply_trailers(std::span<const HeaderLine> headers) = 0;
+  virtual void reset(std::string_view details) = 0;
+
+  virtual void set_buffer_limit(uint64_t bytes) = 0;
+  virtual void clear_route_cache() = 0;
+  // Clears the cache and looks the route up again at once.
+  virtual void refresh_route_cache() = 0;
+  virtual std::optional<Attribute> attribute(uint32_t id) const = 0;
+  virtual std::unique_ptr<Waker> make_waker() = 0;
+};
+
+// Callbacks of the process; any thread.
+class ProcessMount {
+ public:
+  virtual ~ProcessMount() = default;
+  virtual void log(LogLevel level, std::string_view text) = 0;
+  virtual bool log_enabled(LogLevel level) const = 0;
+  virtual std::string_view envoy_version() const = 0;
+  // Envoy 1.38: one "continued" flag for both directions (docs/lifecycle.md).
+  virtual bool shared_continue_flag() const = 0;
+};
+
+}  // namespace tsf::core
