@@ -1,0 +1,146 @@
+/** Socket messages (schema: "socket"). They are rare, so the plain Builder and plain objects do. */
+import { Builder, ByteBuffer } from 'flatbuffers';
+import {
+  Channel, ChannelReady, ConfigVerdict, ControlKind, Drain, FilterConfig, ForgetConfig, Hello, Protocol, Refused, Welcome,
+} from './generated/index.js';
+
+export interface HelloMessage {
+  readonly major: number;
+  readonly minor: number;
+  readonly moduleVersion: string;
+  readonly envoyVersion: string;
+  readonly concurrency: number;
+}
+
+export interface FilterConfigMessage {
+  readonly id: number;
+  readonly name: string;
+  readonly route: boolean;
+  /** JSON text, undefined when the configuration has none. */
+  readonly config: string | undefined;
+  readonly allow: readonly string[];
+  readonly deny: readonly string[];
+  readonly logLevel: number;
+  readonly streamWindow: number;
+}
+
+export interface ChannelMessage {
+  readonly id: number;
+  readonly worker: number;
+  readonly ringBytes: number;
+}
+
+export interface VerdictMessage {
+  readonly id: number;
+  readonly accepted: boolean;
+  readonly message: string;
+  readonly phases: number;
+  readonly attributes: readonly number[];
+}
+
+/** What a module may say. Kinds that this version does not know are undefined: a newer minor may have more. */
+export type ModuleMessage =
+  | { readonly kind: ControlKind.Hello; readonly hello: HelloMessage }
+  | { readonly kind: ControlKind.FilterConfig; readonly config: FilterConfigMessage }
+  | { readonly kind: ControlKind.Channel; readonly channel: ChannelMessage }
+  | { readonly kind: ControlKind.ForgetConfig; readonly id: number };
+
+export const PROTOCOL_MAJOR: number = Protocol.Major;
+export const PROTOCOL_MINOR: number = Protocol.Minor;
+
+export class MalformedMessage extends Error {}
+
+/** Lengths are read from the peer; an honest message names no more entries than it has bytes. */
+function strings(count: number, bytes: number, at: (index: number) => string | null): string[] {
+  if (count > bytes) throw new MalformedMessage('list is longer than its message');
+  const list: string[] = [];
+  for (let i = 0; i < count; i++) list.push(at(i) ?? '');
+  return list;
+}
+
+export function decodeControl(kind: number, payload: Uint8Array): ModuleMessage | undefined {
+  try {
+    return decode(kind, payload);
+  } catch (error) {
+    // Offsets that point nowhere surface as RangeError and the like from the runtime.
+    if (error instanceof MalformedMessage) throw error;
+    throw new MalformedMessage(error instanceof Error ? error.message : String(error));
+  }
+}
+
+function decode(kind: number, payload: Uint8Array): ModuleMessage | undefined {
+  if (!(kind in ControlKind)) return undefined;
+  if (payload.length < 8) throw new MalformedMessage('message is shorter than any table');
+  const buffer = new ByteBuffer(payload);
+  const root = buffer.readUint32(0);
+  const vtable = root + 4 <= payload.length ? root - buffer.readInt32(root) : -1;
+  if (vtable < 0 || vtable + 4 > payload.length || vtable + buffer.readUint16(vtable) > payload.length) {
+    throw new MalformedMessage('table lies outside its message');
+  }
+  switch (kind) {
+    case ControlKind.Hello: {
+      const t = Hello.getRootAsHello(buffer);
+      return {
+        kind,
+        hello: {
+          major: t.major(), minor: t.minor(), concurrency: t.concurrency(),
+          moduleVersion: t.moduleVersion() ?? '', envoyVersion: t.envoyVersion() ?? '',
+        },
+      };
+    }
+    case ControlKind.FilterConfig: {
+      const t = FilterConfig.getRootAsFilterConfig(buffer);
+      return {
+        kind,
+        config: {
+          id: t.id(), name: t.name() ?? '', route: t.route(), config: t.config() ?? undefined,
+          allow: strings(t.allowLength(), payload.length, (i) => t.allow(i)),
+          deny: strings(t.denyLength(), payload.length, (i) => t.deny(i)),
+          logLevel: t.logLevel(), streamWindow: t.streamWindow(),
+        },
+      };
+    }
+    case ControlKind.Channel: {
+      const t = Channel.getRootAsChannel(buffer);
+      return { kind, channel: { id: t.id(), worker: t.worker(), ringBytes: t.ringBytes() } };
+    }
+    case ControlKind.ForgetConfig:
+      return { kind, id: ForgetConfig.getRootAsForgetConfig(buffer).id() };
+    default:
+      throw new MalformedMessage(`${ControlKind[kind] ?? kind} is a message of hosts`);
+  }
+}
+
+function finish(builder: Builder, table: number): Uint8Array {
+  builder.finish(table);
+  return builder.asUint8Array();
+}
+
+export function encodeWelcome(hostVersion: string, pid: number): Uint8Array {
+  const b = new Builder(128);
+  const version = b.createString(hostVersion);
+  return finish(b, Welcome.createWelcome(b, PROTOCOL_MAJOR, PROTOCOL_MINOR, version, pid));
+}
+
+export function encodeRefused(reason: string): Uint8Array {
+  const b = new Builder(256);
+  return finish(b, Refused.createRefused(b, b.createString(reason)));
+}
+
+export function encodeVerdict(verdict: VerdictMessage): Uint8Array {
+  const b = new Builder(256);
+  const message = b.createString(verdict.message);
+  const attributes = ConfigVerdict.createAttributesVector(b, [...verdict.attributes]);
+  return finish(b, ConfigVerdict.createConfigVerdict(
+    b, verdict.id, verdict.accepted, message, verdict.phases, attributes));
+}
+
+export function encodeChannelReady(id: number): Uint8Array {
+  const b = new Builder(64);
+  return finish(b, ChannelReady.createChannelReady(b, id));
+}
+
+export function encodeDrain(): Uint8Array {
+  const b = new Builder(64);
+  return finish(b, Drain.createDrain(b));
+}
