@@ -1,0 +1,279 @@
+# Everything is made in build/, dist/ and .venv/. `make help` lists what can be asked for.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+ENVOY_VERSIONS := 1.40 1.39 1.38
+ENVOY_VERSION ?= 1.40
+# Empty: the system's Node when it is new enough. 22 or 24: that one, from a Python wheel.
+NODE_VERSION ?=
+# Passed to the C++ compiler and linker, last.
+BUILD_OPTS ?=
+JOBS ?= $(shell nproc)
+FUZZ_SECONDS ?= 300
+SOAK_SECONDS ?= 900
+
+ifeq ($(origin CXX),default)
+  CXX := g++
+endif
+FUZZ_CXX ?= clang++
+
+NODE_DIR := build/node/$(or $(NODE_VERSION),default)
+export PATH := $(CURDIR)/$(NODE_DIR)/bin:$(PATH)
+NODE := $(NODE_DIR)/ready
+ENVOY := build/envoy/$(ENVOY_VERSION)/envoy
+# One compiling make at a time in a tree: two would write the same objects.
+BUILD := flock build/.lock $(MAKE) -j$(JOBS)
+
+.PHONY: help
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z0-9 -]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo
+	@echo "  ENVOY_VERSION=1.40|1.39|1.38  NODE_VERSION=22|24  CXX=g++|clang++  BUILD_OPTS=...  JOBS=n"
+
+# ---- set-up -------------------------------------------------------------------------------------------------------
+
+.PHONY: setup setup-all node-22 node-24 FORCE
+setup: build/stamps/packages $(NODE) build/stamps/npm $(ENVOY) ## Packages, Node, npm modules, the newest Envoy
+setup-all: setup $(ENVOY_VERSIONS:%=build/envoy/%/envoy) ## setup, and the older Envoys
+node-22 node-24: node-%: build/node/%/ready ## That Node from a Python wheel, its path printed
+	@echo "Node $$(build/node/$*/bin/node --version): $(CURDIR)/build/node/$*/bin/node"
+
+build/stamps/packages: scripts/setup-packages.sh
+	@mkdir -p $(@D)
+	@scripts/setup-packages.sh
+	@touch $@
+
+build/node/%/ready: scripts/setup-node.sh | build/stamps/packages
+	@scripts/setup-node.sh $*
+	@touch $@
+
+build/stamps/npm: package.json package-lock.json | $(NODE)
+	@mkdir -p $(@D)
+	@echo "setup: npm ci"
+	@npm ci --loglevel=error --no-fund --no-audit || { \
+	  echo "make setup: npm ci failed; is the npm registry reachable?" >&2; exit 1; }
+	@touch $@
+
+build/envoy/%/envoy: | build/stamps/packages
+	@scripts/setup-envoy.sh $*
+
+# ---- generated code -----------------------------------------------------------------------------------------------
+
+.PHONY: gen
+gen: build/gen/exchange_generated.h ## C++ and TypeScript from schema/exchange.fbs
+
+build/gen/exchange_generated.h: schema/exchange.fbs scripts/generate.sh | build/stamps/packages
+	@scripts/generate.sh build/gen src/codec/generated
+
+# ---- TypeScript ---------------------------------------------------------------------------------------------------
+
+TSC := node node_modules/typescript/bin/tsc
+RING := packages/sharedarraybuffer-ring
+RING_SOURCES := $(shell find $(RING)/src -name '*.ts' 2>/dev/null)
+TS_SOURCES := $(shell find src filters -name '*.ts' -not -path 'src/codec/generated/*' -not -name '*.test.ts')
+
+.PHONY: ts
+ts: build/stamps/ts ## The TypeScript packages into dist/
+
+build/stamps/ring: $(RING_SOURCES) $(RING)/tsconfig.json tsconfig.base.json | build/stamps/npm
+	@$(if $(RING_SOURCES),$(TSC) -p $(RING),:)
+	@touch $@
+
+build/stamps/ts: $(TS_SOURCES) build/stamps/ring build/gen/exchange_generated.h tsconfig.base.json tsconfig.build.json
+	@$(TSC) -p tsconfig.build.json
+	@touch $@
+
+# ---- C++ ----------------------------------------------------------------------------------------------------------
+
+WARNINGS := -Wall -Wextra -Werror
+CXXFLAGS_ALL := -std=c++20 -g -fPIC -pthread -fvisibility=hidden -fno-omit-frame-pointer -MMD -MP $(WARNINGS) \
+  -Icpp -isystem build/gen
+
+# A flavour is one way to compile everything: build/obj/<flavour>/.
+release_CXX := $(CXX)
+release_FLAGS := -O2
+asan_CXX := $(CXX)
+asan_FLAGS := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all
+tsan_CXX := $(CXX)
+# The ring's full fences are beside its data's release and acquire, which TSan sees; gcc warns that it skips fences.
+tsan_FLAGS := -O1 -fsanitize=thread $(if $(findstring clang,$(CXX)),,-Wno-tsan)
+fuzz_CXX := $(FUZZ_CXX)
+fuzz_FLAGS := -O1 -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all
+FLAVOURS := release asan tsan fuzz
+
+MODULE_SOURCES := $(wildcard cpp/shm/*.cc cpp/core/*.cc cpp/module/*.cc)
+TEST_SOURCES := $(shell find cpp/test -name '*_test.cc')
+FUZZ_SOURCES := $(shell find cpp/test -name '*_fuzz.cc')
+# Programs for the tests of other languages, for instance the C++ end of the ring's stress test.
+TOOL_SOURCES := $(shell find cpp/test -name '*_main.cc')
+HELPER_SOURCES := $(filter-out $(TEST_SOURCES) $(FUZZ_SOURCES) $(TOOL_SOURCES),$(shell find cpp/test -name '*.cc'))
+
+ASAN_TESTS := $(TEST_SOURCES:cpp/test/%.cc=build/test/asan/%)
+TSAN_TESTS := $(patsubst cpp/test/%.cc,build/test/tsan/%,$(filter %_stress_test.cc %ring_test.cc,$(TEST_SOURCES)))
+FUZZERS := $(FUZZ_SOURCES:cpp/test/%.cc=build/test/fuzz/%)
+TOOLS := $(TOOL_SOURCES:cpp/test/%_main.cc=build/test/tools/%)
+
+.PHONY: module addon tools
+module: gen ## build/libts_filter.so, the module for stock Envoy
+	@$(BUILD) build/libts_filter.so
+
+define flavour_rules
+# Other flags than last time: compile again.
+build/obj/$(1)/flags: FORCE | build/stamps/packages
+	@mkdir -p $$(@D)
+	@echo '$($(1)_CXX) $($(1)_FLAGS) $(CXXFLAGS_ALL) $(BUILD_OPTS)' | cmp -s - $$@ || \
+	  echo '$($(1)_CXX) $($(1)_FLAGS) $(CXXFLAGS_ALL) $(BUILD_OPTS)' > $$@
+
+build/obj/$(1)/%.o: %.cc build/obj/$(1)/flags build/gen/exchange_generated.h
+	@mkdir -p $$(@D)
+	@echo "  $(1) $$<"
+	@$($(1)_CXX) $($(1)_FLAGS) $(CXXFLAGS_ALL) $(BUILD_OPTS) -c $$< -o $$@
+
+build/obj/$(1)/all.a: $(patsubst %.cc,build/obj/$(1)/%.o,$(MODULE_SOURCES) $(HELPER_SOURCES))
+	@rm -f $$@
+	@ar rcs $$@ $$^
+
+build/test/$(1)/%: build/obj/$(1)/cpp/test/%.o build/obj/$(1)/all.a
+	@mkdir -p $$(@D)
+	@$($(1)_CXX) $($(1)_FLAGS) -pthread -rdynamic $$^ -o $$@ $(2) -ldl $(BUILD_OPTS)
+endef
+$(eval $(call flavour_rules,release))
+$(eval $(call flavour_rules,asan,-lgtest_main -lgtest))
+$(eval $(call flavour_rules,tsan,-lgtest_main -lgtest))
+$(eval $(call flavour_rules,fuzz,-fsanitize=fuzzer))
+.SECONDARY:
+
+-include $(shell find build/obj -name '*.d' 2>/dev/null)
+
+build/libts_filter.so: $(MODULE_SOURCES:%.cc=build/obj/release/%.o) scripts/check-symbols.sh
+	@$(CXX) -shared -g -pthread -static-libstdc++ -static-libgcc -Wl,--exclude-libs,ALL -Wl,-z,relro \
+	  $(filter %.o,$^) -o $@.new $(BUILD_OPTS)
+	@scripts/check-symbols.sh $@.new
+	@mv $@.new $@
+
+build/test/tools/%: build/obj/release/cpp/test/%_main.o build/obj/release/all.a
+	@mkdir -p $(@D)
+	@$(CXX) -pthread $^ -o $@ $(BUILD_OPTS)
+
+tools: gen
+	@$(if $(TOOLS),$(BUILD) $(TOOLS),:)
+
+addon: build/ts_filter_addon.node ## build/ts_filter_addon.node, the host's end of the shared memory
+
+ADDON_INPUTS := binding.gyp $(wildcard cpp/shm/* cpp/addon/*)
+
+# configure + build, never rebuild: that empties build/. Node-API's ABI is stable: one file serves every Node.
+build/ts_filter_addon.node: $(ADDON_INPUTS) | build/stamps/npm
+	@mkdir -p build/log
+	@echo "  addon (log: build/log/addon.log)"
+	@node node_modules/node-gyp/bin/node-gyp.js configure build --nodedir="$$(readlink -f $(NODE_DIR)/headers)" \
+	  -j $(JOBS) --loglevel=warn > build/log/addon.log 2>&1 || { cat build/log/addon.log >&2; exit 1; }
+	@cp build/Release/ts_filter_addon.node $@.new
+	@mv $@.new $@
+
+# ---- the whole ----------------------------------------------------------------------------------------------------
+
+.PHONY: build build-envoy run
+build: module addon ts
+
+build-envoy: build $(ENVOY) ## Module and stock Envoy (ENVOY_VERSION=...), tried together
+	@scripts/check-module.sh $(ENVOY_VERSION)
+	@echo "Envoy $(ENVOY_VERSION): $(CURDIR)/$(ENVOY)"
+	@echo "module: $(CURDIR)/build/libts_filter.so"
+
+run: build $(ENVOY) ## Demo: backend, host and Envoy; Ctrl-C ends it
+	@ENVOY_VERSION=$(ENVOY_VERSION) exec node scripts/run.mjs
+
+# ---- tests --------------------------------------------------------------------------------------------------------
+
+VITEST := node node_modules/vitest/vitest.mjs run
+E2E_DEPENDENCIES := build tools
+E2E := $(ENVOY_VERSIONS:%=e2e-%)
+
+.PHONY: test cpp-test unit test-envoy smoke $(E2E) check fuzz fuzz-short soak bench profile
+test: cpp-test unit fuzz-short test-envoy ## Every test that CI runs
+test-envoy: $(E2E) ## End-to-end tests on Envoy 1.40, 1.39 and 1.38
+
+cpp-test: gen ## C++ tests, with address, undefined-behaviour and thread sanitizers
+	@echo "test: C++ (compiling with sanitizers)"
+	@$(BUILD) $(ASAN_TESTS) $(TSAN_TESTS)
+	@python3 scripts/run_gtests.py build/reports $(ASAN_TESTS) $(TSAN_TESTS)
+
+unit: ts addon tools ## TypeScript unit tests
+	@echo "test: TypeScript"
+	@$(VITEST) --project unit --reporter=default --reporter=json --outputFile.json=build/reports/unit.json
+
+$(E2E): e2e-%: $(E2E_DEPENDENCIES) build/envoy/%/envoy
+	@echo "test: end to end on Envoy $*"
+	@ENVOY_VERSION=$* $(VITEST) --project e2e --reporter=default --reporter=json \
+	  --outputFile.json=build/reports/e2e-$*.json
+
+smoke: $(E2E_DEPENDENCIES) $(ENVOY) ## One end-to-end test (NODE_VERSION=22|24 for another Node)
+	@echo "test: smoke on Node $$(node --version)"
+	@ENVOY_VERSION=$(ENVOY_VERSION) $(VITEST) --project e2e $(SMOKE) --reporter=default --reporter=json \
+	  --outputFile.json=build/reports/smoke-node-$(or $(NODE_VERSION),default).json
+
+SMOKE := test/e2e/smoke.test.ts
+
+fuzz fuzz-short: gen
+	@$(if $(FUZZERS),$(BUILD) $(FUZZERS),:)
+	@python3 scripts/run_fuzzers.py build/reports $(if $(filter fuzz,$@),$(FUZZ_SECONDS),5) $(FUZZERS)
+fuzz: ## Every fuzzer for FUZZ_SECONDS (300)
+
+# ---- checks -------------------------------------------------------------------------------------------------------
+
+.PHONY: lint format lint-format lint-eslint lint-types lint-gen lint-cpp
+CPP_FILES := $(shell find cpp -name '*.cc' -o -name '*.h')
+check: lint cpp-test unit ## Formats, lint, types, generated code, sanitizers, fast tests
+lint: lint-format lint-eslint lint-types lint-gen lint-cpp
+
+lint-format: build/stamps/npm
+	@echo "check: prettier"
+	@node node_modules/prettier/bin/prettier.cjs --check --log-level=warn . || { echo "mend: make format" >&2; exit 1; }
+
+lint-eslint: ts
+	@echo "check: eslint"
+	@node node_modules/eslint/bin/eslint.js --max-warnings=0 .
+
+lint-types: ts
+	@echo "check: types (TypeScript 6, then 7)"
+	@$(TSC) -p tsconfig.json
+	@node node_modules/typescript-7/bin/tsc -p tsconfig.json
+
+lint-gen: gen
+	@echo "check: generated code"
+	@scripts/generate.sh build/gen-check/cpp build/gen-check/ts
+	@diff -r build/gen-check/ts src/codec/generated && diff -r build/gen-check/cpp build/gen || { \
+	  echo "generated code differs from schema/exchange.fbs; mend: touch schema/exchange.fbs && make gen" >&2; exit 1; }
+
+lint-cpp: build/stamps/packages
+	@echo "check: clang-format"
+	@$(if $(CPP_FILES),clang-format --dry-run -Werror $(CPP_FILES),:) || { echo "mend: make format" >&2; exit 1; }
+
+format: build/stamps/packages build/stamps/npm ## Rewrites every file in the project's format
+	@node node_modules/prettier/bin/prettier.cjs --write --log-level=warn .
+	@$(if $(CPP_FILES),clang-format -i $(CPP_FILES),:)
+
+# ---- long -----------------------------------------------------------------------------------------------------------
+
+soak: $(E2E_DEPENDENCIES) $(ENVOY) ## 1 GB bodies, reloads and restarts for SOAK_SECONDS (900)
+	@SOAK_SECONDS=$(SOAK_SECONDS) ENVOY_VERSION=$(ENVOY_VERSION) $(VITEST) --project soak
+
+bench: build $(ENVOY) ## Throughput, latency and memory against the budgets
+	@ENVOY_VERSION=$(ENVOY_VERSION) node bench/run.mjs
+
+profile: build $(ENVOY) ## CPU profiles of host and Envoy under load
+	@ENVOY_VERSION=$(ENVOY_VERSION) node bench/profile/run.mjs
+
+# ---- clean ----------------------------------------------------------------------------------------------------------
+
+.PHONY: clean distclean
+clean: ## Removes what was built; downloads stay
+	@rm -rf dist packages/*/dist src/codec/generated
+	@rm -rf $(filter-out build/envoy build/node build/stamps,$(wildcard build/*)) build/stamps/ring build/stamps/ts
+distclean: ## Removes all that make ever wrote
+	@rm -rf dist packages/*/dist src/codec/generated build .venv node_modules

@@ -1,0 +1,40 @@
+import { defineConfig } from 'vitest/config';
+
+const minutes = (n: number) => n * 60_000;
+
+// Nothing is retried: a test that fails now and then shows a fault.
+export default defineConfig({
+  test: {
+    pool: 'forks',
+    retry: 0,
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'unit',
+          include: ['src/**/*.test.ts', 'packages/*/test/**/*.test.ts', 'test/golden/**/*.test.ts'],
+          testTimeout: 10_000,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'e2e',
+          include: ['test/e2e/**/*.test.ts', 'filters/**/*.test.ts'],
+          testTimeout: minutes(1),
+          hookTimeout: minutes(1),
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'soak',
+          include: ['test/soak/**/*.test.ts'],
+          testTimeout: minutes(120),
+          hookTimeout: minutes(1),
+          fileParallelism: false,
+        },
+      },
+    ],
+  },
+});
