@@ -1,0 +1,52 @@
+/** What the process lends to its streams. Tests lend a fake clock and a recording logger. */
+
+/** The part of pino that is used here. */
+export interface HostLogger {
+  debug(fields: object, message?: string): void;
+  info(fields: object, message?: string): void;
+  warn(fields: object, message?: string): void;
+  error(fields: object, message?: string): void;
+  child(bindings: Record<string, unknown>): HostLogger;
+}
+
+/** Things worth a counter. */
+export type StreamEvent =
+  | 'filter_error' // a hook or transform threw, rejected or broke a rule
+  | 'late_error' // the same after the stream had ended
+  | 'local_reply'
+  | 'unsettled' // work still unsettled 30 s after its stream's end
+  | 'unhandled_rejection';
+
+export interface StreamDeps {
+  readonly logger: HostLogger;
+  /** Index of this host thread, for the logs. Default 0. */
+  readonly thread?: number;
+  /** Milliseconds, monotonic. Default performance.now. */
+  now?(): number;
+  setTimeout?(callback: () => void, milliseconds: number): unknown;
+  clearTimeout?(handle: unknown): void;
+  /** Called for each event; `filter` is the filter's name. */
+  count?(event: StreamEvent, filter: string): void;
+}
+
+/** StreamDeps with every default filled in. */
+export interface FilledDeps {
+  readonly logger: HostLogger;
+  readonly thread: number;
+  now(): number;
+  setTimeout(callback: () => void, milliseconds: number): unknown;
+  clearTimeout(handle: unknown): void;
+  count(event: StreamEvent, filter: string): void;
+}
+
+export function fillDeps(deps: StreamDeps): FilledDeps {
+  return {
+    logger: deps.logger,
+    thread: deps.thread ?? 0,
+    now: deps.now ?? (() => performance.now()),
+    // Read at the call, so that fake timers installed later are seen.
+    setTimeout: deps.setTimeout ?? ((callback, milliseconds) => setTimeout(callback, milliseconds)),
+    clearTimeout: deps.clearTimeout ?? ((handle) => { clearTimeout(handle as NodeJS.Timeout); }),
+    count: deps.count ?? (() => undefined),
+  };
+}
