@@ -1,0 +1,67 @@
+import { once } from 'node:events';
+import { defineFilter } from 'envoy-ts-filter';
+import { count } from './lib/counters.js';
+
+/**
+ * Waits for ever in the place that the request header `x-park` names:
+ * decodeHeaders, requestInput (waits for input that does not come), requestBody (a foreign await after the first
+ * chunk), requestYield (output that nobody takes), decodeTrailers, encodeHeaders, responseBody, encodeTrailers, reply.
+ */
+export default defineFilter({
+  name: 'park',
+  create(_config, callbacks) {
+    count('park.created');
+    callbacks.signal.addEventListener('abort', () => count('park.aborted'));
+    const park = async (place: string, here: string): Promise<void> => {
+      if (place !== here) return;
+      count(`park.at.${here}`);
+      try {
+        await once(callbacks.signal, 'abort');
+        throw callbacks.signal.reason;
+      } finally {
+        count('park.finally');
+      }
+    };
+    const place = () => callbacks.request.get('x-park') ?? '';
+    async function* slowReply(): AsyncGenerator<string> {
+      yield 'first';
+      await park('reply', 'reply');
+    }
+    return {
+      async decodeHeaders(headers) {
+        if (headers.get('x-park') === 'reply') return callbacks.reply(200, {}, slowReply());
+        await park(place(), 'decodeHeaders');
+        return;
+      },
+      async *transformRequest(body) {
+        try {
+          for await (const chunk of body) {
+            yield chunk;
+            await park(place(), 'requestBody');
+            if (place() !== 'requestYield') continue;
+            for (;;) yield new Uint8Array(65536);
+          }
+        } finally {
+          count('park.requestFinally');
+        }
+      },
+      decodeTrailers: () => park(place(), 'decodeTrailers'),
+      encodeHeaders: () => park(place(), 'encodeHeaders'),
+      async *transformResponse(body) {
+        try {
+          for await (const chunk of body) {
+            yield chunk;
+            await park(place(), 'responseBody');
+          }
+        } finally {
+          count('park.responseFinally');
+        }
+      },
+      encodeTrailers: () => park(place(), 'encodeTrailers'),
+      onDestroy(reason) {
+        count('park.destroyed');
+        count(`park.destroyed.${reason}`);
+      },
+    };
+  },
+});

@@ -1,0 +1,56 @@
+/** What the end-to-end tests share: a fixture for a whole describe block, and its logs when a test fails. */
+import { afterAll, beforeAll, onTestFailed } from 'vitest';
+import { startEnvoy, startUpstream, type EnvoyOptions, type Fixture, type Upstream } from '../fixture/index.js';
+
+export interface Stage { readonly fx: Fixture; readonly port: number; readonly upstream: Upstream }
+
+/** One Envoy, one host and one upstream for the tests of a describe block. */
+export function stage(options: Omit<EnvoyOptions, 'upstream'> & { upstream?: Parameters<typeof startUpstream>[0] }): Stage {
+  let fx: Fixture | undefined;
+  let upstream: Upstream | undefined;
+  beforeAll(async () => {
+    upstream = await startUpstream(options.upstream);
+    fx = await startEnvoy({ ...options, upstream });
+  });
+  afterAll(async () => {
+    try {
+      await fx?.stop();
+    } finally {
+      await upstream?.close();
+    }
+  });
+  return {
+    get fx() {
+      if (fx === undefined) throw new Error('the stage is not up');
+      return fx;
+    },
+    get port() {
+      return this.fx.port;
+    },
+    get upstream() {
+      if (upstream === undefined) throw new Error('the stage is not up');
+      return upstream;
+    },
+  };
+}
+
+/** A fixture for one test; stopped, with its checks, whatever the test does. */
+export async function withEnvoy<T>(options: EnvoyOptions, run: (fx: Fixture) => Promise<T>): Promise<T> {
+  const fx = await startEnvoy(options);
+  let result: T;
+  try {
+    result = await run(fx);
+  } catch (error) {
+    const logs = fx.logs();
+    await fx.stop().catch((also: Error) => console.error(also.message.split('\n')[0]));
+    console.error(logs);
+    throw error;
+  }
+  await fx.stop();
+  return result;
+}
+
+/** Prints the logs of the stage when the running test fails. */
+export function logsOnFailure(at: Stage): void {
+  onTestFailed(() => console.error(at.fx.logs().slice(-6000)));
+}
