@@ -21,12 +21,17 @@ ifeq ($(origin CXX),default)
 endif
 FUZZ_CXX ?= clang++
 
+# Only compiling runs in parallel: tests measure time, and two Envoy suites at once would disturb each other.
+ifndef COMPILING
+.NOTPARALLEL:
+endif
+
 NODE_DIR := build/node/$(or $(NODE_VERSION),default)
 export PATH := $(CURDIR)/$(NODE_DIR)/bin:$(PATH)
 NODE := $(NODE_DIR)/ready
 ENVOY := build/envoy/$(ENVOY_VERSION)/envoy
 # One compiling make at a time in a tree: two would write the same objects.
-BUILD := flock build/.lock $(MAKE) -j$(JOBS)
+BUILD := flock build/.lock $(MAKE) -j$(JOBS) COMPILING=1
 
 .PHONY: help
 help: ## This list

@@ -1,0 +1,123 @@
+// `make run`: demo backend, ts-filter-host and stock Envoy until Ctrl-C, each ended by its own process id.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { get } from 'node:http';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+
+const READY_WITHIN_MS = 20_000;
+const STOP_WITHIN_MS = 10_000;
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const envoyVersion = process.env.ENVOY_VERSION ?? '1.40';
+const envoy = join(root, 'build/envoy', envoyVersion, 'envoy');
+const directory = mkdtempSync(join(tmpdir(), 'ts-filter-demo-'));
+const socket = join(directory, 'ts-filter.sock');
+
+/** @type {{ name: string, child: import('node:child_process').ChildProcess, exited: Promise<unknown> }[]} */
+const running = [];
+let stopping = false;
+
+process.on('SIGINT', () => void stop(0));
+process.on('SIGTERM', () => void stop(0));
+
+try {
+  await requireFile(envoy, `make build-envoy ENVOY_VERSION=${envoyVersion}`);
+  await requireFile(join(root, 'build/libts_filter.so'), 'make module');
+  await requireFile(join(root, 'dist/src/cli/main.js'), 'make ts');
+  for (const port of [8080, 8085, 9901]) await requireFreePort(port);
+
+  start('backend', process.execPath, ['scripts/demo-backend.mjs']);
+  start('ts-filter-host', process.execPath, ['bin/ts-filter-host.js', 'filters/', '--socket', socket, '--workers', '1']);
+  start('envoy', envoy, ['--use-dynamic-base-id', '--concurrency', '2', '--log-level', 'warning', '-c', 'envoy.yaml'], {
+    ENVOY_DYNAMIC_MODULES_SEARCH_PATH: join(root, 'build'),
+    TS_FILTER_SOCKET: socket,
+  });
+
+  await answers(8080, '/hello', 'the backend');
+  await answers(9901, '/ready', 'Envoy');
+  await answers(8085, '/hello', 'the filter (Envoy → ts-filter-host → backend)');
+  if (!stopping) {
+    console.log('\nReady: Envoy 8085 (admin 9901), backend 8080. Try:\n');
+    console.log('  curl -i localhost:8085/hello');
+    console.log("  curl -d 'streamed through TypeScript' localhost:8085/upper\n");
+    console.log('Ctrl-C ends it.');
+  }
+} catch (error) {
+  if (!stopping) {
+    console.error(`make run: ${error.message}`);
+    await stop(1);
+  }
+}
+
+/** Starts a part; when it ends by itself, everything ends. */
+function start(name, command, args, env = {}) {
+  // A process group of its own: Ctrl-C goes to this process only, which then stops the parts in order.
+  const child = spawn(command, args, { cwd: root, env: { ...process.env, ...env }, stdio: 'inherit', detached: true });
+  const exited = once(child, 'exit').catch((error) => console.error(`make run: ${name}: ${error.message}`));
+  running.push({ name, child, exited });
+  void exited.then(async () => {
+    if (stopping) return;
+    console.error(`make run: ${name} ended by itself (${child.signalCode ?? child.exitCode}); its output is above`);
+    await stop(1);
+  });
+}
+
+/** Envoy first, so that no request finds its host or backend gone. */
+async function stop(code) {
+  if (stopping) return;
+  stopping = true;
+  for (const { name, child, exited } of running.reverse()) {
+    if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) continue;
+    child.kill('SIGTERM');
+    const late = setTimeout(() => {
+      console.error(`make run: ${name} did not end within ${STOP_WITHIN_MS / 1000} s and is killed`);
+      child.kill('SIGKILL');
+    }, STOP_WITHIN_MS);
+    await exited;
+    clearTimeout(late);
+  }
+  rmSync(directory, { recursive: true, force: true });
+  process.exit(code);
+}
+
+async function requireFile(path, mend) {
+  if (!existsSync(path)) throw new Error(`${path} is missing; run: ${mend}`);
+}
+
+async function requireFreePort(port) {
+  const probe = connect(port, '127.0.0.1');
+  const taken = await once(probe, 'connect').then(
+    () => true,
+    () => false,
+  );
+  probe.destroy();
+  if (taken) throw new Error(`port ${port} is taken; end what listens there (ss -ltnp 'sport = :${port}') and try again`);
+}
+
+async function answers(port, path, what) {
+  const deadline = Date.now() + READY_WITHIN_MS;
+  let last = 'no answer';
+  while (!stopping) {
+    last = await status(port, path);
+    if (last === 200) return;
+    if (Date.now() > deadline) throw new Error(`${what} is not ready after ${READY_WITHIN_MS / 1000} s: ${last}`);
+    await sleep(100);
+  }
+}
+
+async function status(port, path) {
+  try {
+    const request = get({ host: '127.0.0.1', port, path, agent: false, timeout: 5000 });
+    request.on('timeout', () => request.destroy(new Error('no answer in 5 s')));
+    const [response] = await once(request, 'response');
+    response.resume();
+    return response.statusCode;
+  } catch (error) {
+    return error.message;
+  }
+}
