@@ -79,7 +79,7 @@ build/gen/exchange_generated.h: schema/exchange.fbs scripts/generate.sh | build/
 TSC := node node_modules/typescript/bin/tsc
 RING := packages/sharedarraybuffer-ring
 RING_SOURCES := $(shell find $(RING)/src -name '*.ts' 2>/dev/null)
-TS_SOURCES := $(shell find src filters -name '*.ts' -not -path 'src/codec/generated/*' -not -name '*.test.ts')
+TS_SOURCES := $(shell find src filters -name '*.ts' -not -path '*/node_modules/*' -not -path 'src/codec/generated/*' -not -name '*.test.ts')
 
 .PHONY: ts
 ts: build/stamps/ts ## The TypeScript packages into dist/
@@ -108,9 +108,13 @@ tsan_CXX := $(CXX)
 tsan_FLAGS := -O1 -fsanitize=thread $(if $(findstring clang,$(CXX)),,-Wno-tsan)
 fuzz_CXX := $(FUZZ_CXX)
 fuzz_FLAGS := -O1 -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all
-FLAVOURS := release asan tsan fuzz
 
-MODULE_SOURCES := $(wildcard cpp/shm/*.cc cpp/core/*.cc cpp/module/*.cc)
+LAYERS := shm core module
+shm_WITH := shm
+core_WITH := core shm
+module_WITH := module core shm
+
+MODULE_SOURCES := $(wildcard $(LAYERS:%=cpp/%/*.cc))
 TEST_SOURCES := $(shell find cpp/test -name '*_test.cc')
 FUZZ_SOURCES := $(shell find cpp/test -name '*_fuzz.cc')
 # Programs for the tests of other languages, for instance the C++ end of the ring's stress test.
@@ -120,7 +124,7 @@ HELPER_SOURCES := $(filter-out $(TEST_SOURCES) $(FUZZ_SOURCES) $(TOOL_SOURCES),$
 ASAN_TESTS := $(TEST_SOURCES:cpp/test/%.cc=build/test/asan/%)
 TSAN_TESTS := $(patsubst cpp/test/%.cc,build/test/tsan/%,$(filter %_stress_test.cc %ring_test.cc,$(TEST_SOURCES)))
 FUZZERS := $(FUZZ_SOURCES:cpp/test/%.cc=build/test/fuzz/%)
-TOOLS := $(TOOL_SOURCES:cpp/test/%_main.cc=build/test/tools/%)
+TOOLS := $(TOOL_SOURCES:cpp/test/%.cc=build/test/release/%)
 
 .PHONY: module addon tools
 module: gen ## build/libts_filter.so, the module for stock Envoy
@@ -138,13 +142,23 @@ build/obj/$(1)/%.o: %.cc build/obj/$(1)/flags build/gen/exchange_generated.h
 	@echo "  $(1) $$<"
 	@$($(1)_CXX) $($(1)_FLAGS) $(CXXFLAGS_ALL) $(BUILD_OPTS) -c $$< -o $$@
 
-build/obj/$(1)/all.a: $(patsubst %.cc,build/obj/$(1)/%.o,$(MODULE_SOURCES) $(HELPER_SOURCES))
+build/obj/$(1)/helpers.a: $(HELPER_SOURCES:%.cc=build/obj/$(1)/%.o)
 	@rm -f $$@
 	@ar rcs $$@ $$^
 
-build/test/$(1)/%: build/obj/$(1)/cpp/test/%.o build/obj/$(1)/all.a
+# A test links with its own layer and those below, so that no layer comes to need one above it.
+$(foreach layer,$(LAYERS),$(call layer_rules,$(1),$(2),$(layer)))
+endef
+
+define layer_rules
+build/obj/$(1)/$(3).a: $(patsubst %.cc,build/obj/$(1)/%.o,$(wildcard cpp/$(3)/*.cc))
+	@rm -f $$@
+	@ar rcs $$@ $$^
+
+build/test/$(1)/$(3)/%: build/obj/$(1)/cpp/test/$(3)/%.o build/obj/$(1)/helpers.a $($(3)_WITH:%=build/obj/$(1)/%.a)
 	@mkdir -p $$(@D)
-	@$($(1)_CXX) $($(1)_FLAGS) -pthread -rdynamic $$^ -o $$@ $(2) -ldl $(BUILD_OPTS)
+	@$($(1)_CXX) $($(1)_FLAGS) -pthread -rdynamic -Wl,--start-group $$^ -Wl,--end-group -o $$@ $(2) -ldl $(BUILD_OPTS)
+
 endef
 $(eval $(call flavour_rules,release))
 $(eval $(call flavour_rules,asan,-lgtest_main -lgtest))
@@ -159,10 +173,6 @@ build/libts_filter.so: $(MODULE_SOURCES:%.cc=build/obj/release/%.o) scripts/chec
 	  $(filter %.o,$^) -o $@.new $(BUILD_OPTS)
 	@scripts/check-symbols.sh $@.new
 	@mv $@.new $@
-
-build/test/tools/%: build/obj/release/cpp/test/%_main.o build/obj/release/all.a
-	@mkdir -p $(@D)
-	@$(CXX) -pthread $^ -o $@ $(BUILD_OPTS)
 
 tools: gen
 	@$(if $(TOOLS),$(BUILD) $(TOOLS),:)

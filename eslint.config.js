@@ -32,8 +32,22 @@ export default defineConfig(
     files: ['**/*.js', '**/*.mjs'],
     languageOptions: {
       globals: Object.fromEntries(
-        ['process', 'console', 'Buffer', 'URL', 'setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'fetch',
-          'setImmediate', 'performance', 'AbortController', 'AbortSignal', 'TextDecoder', 'TextEncoder',
+        [
+          'process',
+          'console',
+          'Buffer',
+          'URL',
+          'setTimeout',
+          'clearTimeout',
+          'setInterval',
+          'clearInterval',
+          'fetch',
+          'setImmediate',
+          'performance',
+          'AbortController',
+          'AbortSignal',
+          'TextDecoder',
+          'TextEncoder',
         ].map((name) => [name, 'readonly']),
       ),
     },
@@ -43,5 +57,9 @@ export default defineConfig(
     ['**/src/**', '**/dist/**', 'sharedarraybuffer-ring'],
     "A filter has the public API only: import from 'envoy-ts-filter' or 'envoy-ts-filter/testing'.",
   ),
-  noImport(['packages/**/*.ts'], ['envoy-ts-filter', '**/../src/**'], 'The ring is useful alone: it knows nothing of the filters.'),
+  noImport(
+    ['packages/**/*.ts'],
+    ['envoy-ts-filter', '**/../src/**'],
+    'The ring is useful alone: it knows nothing of the filters.',
+  ),
 );

@@ -32,7 +32,14 @@ try {
   for (const port of [8080, 8085, 9901]) await requireFreePort(port);
 
   start('backend', process.execPath, ['scripts/demo-backend.mjs']);
-  start('ts-filter-host', process.execPath, ['bin/ts-filter-host.js', 'filters/', '--socket', socket, '--workers', '1']);
+  start('ts-filter-host', process.execPath, [
+    'bin/ts-filter-host.js',
+    'filters/',
+    '--socket',
+    socket,
+    '--workers',
+    '1',
+  ]);
   start('envoy', envoy, ['--use-dynamic-base-id', '--concurrency', '2', '--log-level', 'warning', '-c', 'envoy.yaml'], {
     ENVOY_DYNAMIC_MODULES_SEARCH_PATH: join(root, 'build'),
     TS_FILTER_SOCKET: socket,
@@ -96,7 +103,8 @@ async function requireFreePort(port) {
     () => false,
   );
   probe.destroy();
-  if (taken) throw new Error(`port ${port} is taken; end what listens there (ss -ltnp 'sport = :${port}') and try again`);
+  if (taken)
+    throw new Error(`port ${port} is taken; end what listens there (ss -ltnp 'sport = :${port}') and try again`);
 }
 
 async function answers(port, path, what) {
