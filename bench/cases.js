@@ -1,0 +1,187 @@
+// The cases: what is in Envoy's filter chain, and which process runs beside it.
+import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const at = (path) => fileURLToPath(new URL(path, import.meta.url));
+const type = (name) => `type.googleapis.com/${name}`;
+
+const ours = (filterName, source) => ({
+  sidecar: ({ socket }) => [
+    at('../bin/ts-filter-host.js'),
+    at(source),
+    '--socket',
+    socket,
+    '--workers',
+    '1',
+    '--log-level',
+    'warn',
+  ],
+  filter: ({ socket }) => ({
+    name: 'ts_filter',
+    typed_config: {
+      '@type': type('envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter'),
+      dynamic_module_config: { name: 'ts_filter', do_not_close: true },
+      filter_name: filterName,
+      filter_config: { '@type': type('google.protobuf.Struct'), value: { socket, host_wait: '5s' } },
+    },
+  }),
+});
+
+const extProc = (processingMode) => ({
+  sidecar: ({ socket }) => [at('peers/ext_proc/server.js'), socket],
+  filter: () => ({
+    name: 'ext_proc',
+    typed_config: {
+      '@type': type('envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor'),
+      grpc_service: { envoy_grpc: { cluster_name: 'sidecar' } },
+      message_timeout: '5s',
+      processing_mode: { request_trailer_mode: 'SKIP', response_trailer_mode: 'SKIP', ...processingMode },
+    },
+  }),
+  clusters: ({ socket }) => [
+    {
+      ...cluster('sidecar', { pipe: { path: socket } }),
+      typed_extension_protocol_options: {
+        'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
+          '@type': type('envoy.extensions.upstreams.http.v3.HttpProtocolOptions'),
+          explicit_http_config: { http2_protocol_options: {} },
+        },
+      },
+    },
+  ],
+  // Without this Envoy resets the gRPC call of every request. Node's HTTP/2 server takes so many resets for an attack
+  // and closes the connection after 1000 of them, which fails every request that is on its way.
+  runtime: { 'envoy.reloadable_features.ext_proc_graceful_grpc_close': true },
+});
+
+const LUA = `
+function envoy_on_request(handle) handle:headers():replace("x-bench-request", "1") end
+function envoy_on_response(handle) handle:headers():replace("x-bench-response", "1") end`;
+
+/** One header added to the request and one to the response, in front of a direct response. */
+export const headerCases = [
+  { id: 'none', label: 'no filter', adds: false },
+  {
+    id: 'idle',
+    label: 'ts_filter, no phase subscribed',
+    adds: false,
+    ...ours('bench-no-phase', 'filters/no-phase.ts'),
+  },
+  {
+    id: 'lua',
+    label: 'Lua (in-process)',
+    adds: true,
+    filter: () => ({
+      name: 'lua',
+      typed_config: {
+        '@type': type('envoy.extensions.filters.http.lua.v3.Lua'),
+        default_source_code: { inline_string: LUA },
+      },
+    }),
+  },
+  { id: 'ours', label: 'ts_filter, async function', adds: true, ...ours('bench-add-header', 'filters/add-header.ts') },
+  {
+    id: 'ext_proc',
+    label: 'ext_proc, Node (grpc-js, unix socket)',
+    adds: true,
+    ...extProc({ request_header_mode: 'SEND', response_header_mode: 'SEND' }),
+  },
+];
+
+/** A large response body upper-cased on its way. */
+export const streamCases = [
+  { id: 'none', label: 'no filter', adds: false },
+  { id: 'ours', label: 'ts_filter, `upper` (perChunk)', adds: true, ...ours('upper', '../filters/upper/index.ts') },
+  {
+    id: 'ext_proc',
+    label: 'ext_proc STREAMED, Node',
+    adds: true,
+    ...extProc({ request_header_mode: 'SKIP', response_header_mode: 'SEND', response_body_mode: 'STREAMED' }),
+  },
+];
+
+const socketAddress = (port) => ({ socket_address: { address: '127.0.0.1', port_value: port } });
+const cluster = (name, address) => ({
+  name,
+  connect_timeout: '1s',
+  load_assignment: { cluster_name: name, endpoints: [{ lb_endpoints: [{ endpoint: { address } }] }] },
+});
+
+/** Envoy's configuration for a case; without a backend the routes answer directly. */
+export function envoyConfig(oneCase, context) {
+  const answer = { direct_response: { status: 200, body: { inline_string: 'ok' } } };
+  const action = context.backendPort ? { route: { cluster: 'backend', timeout: '0s' } } : answer;
+  // /check shows which headers a request has after the filters.
+  const check = [
+    { header: { key: 'x-saw-request', value: '%REQ(x-bench-request)%' }, append_action: 'OVERWRITE_IF_EXISTS_OR_ADD' },
+  ];
+  return {
+    admin: { address: socketAddress(0) },
+    layered_runtime: { layers: [{ name: 'bench', static_layer: oneCase.runtime ?? {} }] },
+    static_resources: {
+      listeners: [
+        {
+          name: 'bench',
+          address: socketAddress(0),
+          filter_chains: [
+            {
+              filters: [
+                {
+                  name: 'http',
+                  typed_config: {
+                    '@type': type('envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager'),
+                    stat_prefix: 'bench',
+                    route_config: {
+                      virtual_hosts: [
+                        {
+                          name: 'all',
+                          domains: ['*'],
+                          routes: [
+                            { match: { path: '/check' }, ...action, response_headers_to_add: check },
+                            { match: { prefix: '/' }, ...action },
+                          ],
+                        },
+                      ],
+                    },
+                    http_filters: [
+                      ...(oneCase.filter ? [oneCase.filter(context)] : []),
+                      {
+                        name: 'router',
+                        typed_config: { '@type': type('envoy.extensions.filters.http.router.v3.Router') },
+                      },
+                    ],
+                  },
+                },
+              ],
+            },
+          ],
+        },
+      ],
+      clusters: [
+        ...(oneCase.clusters?.(context) ?? []),
+        ...(context.backendPort ? [cluster('backend', socketAddress(context.backendPort))] : []),
+      ],
+    },
+  };
+}
+
+/** What must be there before a run of these cases: path and the command that makes it. */
+export function missingParts(envoy, cases) {
+  const parts = [[envoy, 'make build-envoy']];
+  if (cases.some(({ id }) => id === 'ours' || id === 'idle')) {
+    parts.push(
+      [at('../build/libts_filter.so'), 'make build-envoy'],
+      [at('../dist/src/cli/main.js'), 'make build-envoy'],
+    );
+  }
+  return parts.filter(([path]) => !existsSync(path));
+}
+
+/** ext_proc has packages of its own, installed from its lock file. */
+export function installPeers(cases) {
+  if (!cases.some(({ id }) => id === 'ext_proc') || existsSync(at('peers/ext_proc/node_modules'))) return;
+  execFileSync('npm', ['ci', '--prefix', at('peers/ext_proc'), '--no-audit', '--no-fund', '--ignore-scripts'], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+}

@@ -1,0 +1,165 @@
+#!/usr/bin/env node
+// Compares the module with no filter, with Lua and with ext_proc in Node, inside one run: fresh processes for each
+// case, rounds in alternating order, medians.
+//
+// usage: node bench/run.js [--seconds 3] [--rounds 3] [--connections 1,32] [--cases ours,lua] [--json] [--write-docs]
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { envoyConfig, headerCases, installPeers, missingParts, streamCases } from './cases.js';
+import { cpuMicros, residentMiB, start, stop, until, wrk } from './processes.js';
+import { asDocument, asText, summarize } from './report.js';
+
+const here = (path) => fileURLToPath(new URL(path, import.meta.url));
+const { values } = parseArgs({
+  options: {
+    seconds: { type: 'string', default: '3' },
+    rounds: { type: 'string', default: '3' },
+    connections: { type: 'string', default: '1,32' },
+    cases: { type: 'string' },
+    json: { type: 'boolean', default: false },
+    'write-docs': { type: 'boolean', default: false },
+  },
+});
+const seconds = wholeNumber('--seconds', values.seconds);
+const rounds = wholeNumber('--rounds', values.rounds);
+const connections = values.connections.split(',').map((item) => wholeNumber('--connections', item));
+const version = process.env.ENVOY_VERSION ?? '1.40';
+const envoy = here(`../build/envoy/${version}/envoy`);
+const WARM_UP_SECONDS = 2;
+
+function wholeNumber(name, text) {
+  if (/^[1-9][0-9]{0,4}$/.test(text)) return Number(text);
+  console.error(`bench: ${name} ${text}: must be a whole number, 1 or more`);
+  process.exit(2);
+}
+
+const say = (text) => {
+  if (!values.json) process.stderr.write(text);
+};
+
+/** One case in one round: start, check that it does its work, warm up, measure, stop. */
+async function runCase(oneCase, loads) {
+  const folder = mkdtempSync(join(os.tmpdir(), 'tsf-bench-'));
+  const children = [];
+  try {
+    const context = { socket: join(folder, 'sidecar.sock') };
+    if (loads.backend) {
+      const backend = start('backend', process.execPath, [here('backend.js')]);
+      children.push(backend);
+      context.backendPort = await until('it listened', children, () => Number(/port (\d+)/.exec(backend.output)?.[1]));
+    }
+    const measured = [];
+    if (oneCase.sidecar) {
+      const sidecar = start('sidecar', process.execPath, oneCase.sidecar(context), { NODE_NO_WARNINGS: '1' });
+      children.push(sidecar);
+      measured.push(sidecar);
+    }
+    const config = join(folder, 'envoy.json');
+    const adminFile = join(folder, 'admin');
+    writeFileSync(config, JSON.stringify(envoyConfig(oneCase, context)));
+    const proxy = start(
+      'envoy',
+      envoy,
+      ['-c', config, '--concurrency', '1', '-l', 'error', '--use-dynamic-base-id', '--admin-address-path', adminFile],
+      { ENVOY_DYNAMIC_MODULES_SEARCH_PATH: here('../build') },
+    );
+    children.push(proxy);
+    measured.push(proxy);
+    const port = await until('Envoy listened', children, () => listenerPort(adminFile));
+    const url = `http://127.0.0.1:${port}`;
+    await until('a request had its headers or its body changed', children, () => works(oneCase, `${url}/check`, loads));
+
+    await wrk(here('wrk.lua'), url + loads.path, loads.warmUp, WARM_UP_SECONDS);
+    const results = {};
+    for (const count of loads.connections) {
+      const before = measured.map(cpuMicros);
+      const result = await wrk(here('wrk.lua'), url + loads.path, count, seconds);
+      const cpu = measured.map((child, i) => cpuMicros(child) - before[i]);
+      const [envoyMicros, sidecarMicros] = [cpu.pop(), cpu.pop() ?? 0];
+      results[count] = { ...result, envoyMicros, sidecarMicros };
+    }
+    return { results, residentMiB: measured.map(residentMiB).reduce((sum, one) => sum + one, 0) };
+  } catch (error) {
+    throw new Error(`${oneCase.label}: ${error.message}`, { cause: error });
+  } finally {
+    for (const child of children.reverse()) await stop(child);
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function adminGet(adminFile, path) {
+  const response = await fetch(`http://${readFileSync(adminFile, 'utf8').trim()}${path}`, {
+    signal: AbortSignal.timeout(2000),
+  });
+  return response.json();
+}
+
+async function listenerPort(adminFile) {
+  const {
+    listener_statuses: [listener],
+  } = await adminGet(adminFile, '/listeners?format=json');
+  return listener.local_address.socket_address.port_value;
+}
+
+/** A peer that answers without doing the work is not measured. */
+async function works(oneCase, url, loads) {
+  const response = await fetch(url, { signal: AbortSignal.timeout(6000) });
+  const text = await response.text();
+  if (response.status !== 200) return false;
+  if (!oneCase.adds) return true;
+  if (loads.backend) return text === 'CHECK 1 CHECK';
+  return response.headers.get('x-bench-response') === '1' && response.headers.get('x-saw-request') === '1';
+}
+
+const wanted = values.cases?.split(',');
+const choose = (cases) => (wanted ? cases.filter(({ id }) => wanted.includes(id)) : cases);
+
+async function runRounds(chosen, loads) {
+  const runs = new Map(chosen.map(({ id }) => [id, []]));
+  for (let round = 0; round < rounds; round++) {
+    for (const oneCase of round % 2 === 0 ? chosen : [...chosen].reverse()) {
+      say(`round ${round + 1}/${rounds}: ${oneCase.label}\n`);
+      runs.get(oneCase.id).push(await runCase(oneCase, loads));
+    }
+  }
+  return chosen.map(({ id, label }) => ({ id, label, ...summarize(runs.get(id), loads.connections) }));
+}
+
+function machine() {
+  const cpus = os.cpus();
+  return {
+    cpu: cpus[0]?.model.trim() ?? 'unknown',
+    cores: cpus.length,
+    kernel: os.release(),
+    node: process.version,
+    envoy: /version: [^/]*\/([^/]+)/.exec(execFileSync(envoy, ['--version'], { encoding: 'utf8' }))?.[1] ?? version,
+    loadBefore: Number(os.loadavg()[0].toFixed(2)),
+  };
+}
+
+async function main() {
+  const headers = choose(headerCases);
+  const streams = choose(streamCases);
+  const missing = missingParts(envoy, headers);
+  if (missing.length > 0) {
+    for (const [path, command] of missing) console.error(`bench: ${path} is missing: run \`${command}\``);
+    return 1;
+  }
+  installPeers(headers);
+  const report = { date: new Date().toISOString().slice(0, 10), machine: machine(), seconds, rounds, connections };
+  report.headers = await runRounds(headers, { path: '/', warmUp: 32, connections });
+  report.streams = await runRounds(streams, { path: '/large', warmUp: 1, connections: [1], backend: true });
+
+  console.log(values.json ? JSON.stringify(report, null, 2) : asText(report));
+  if (values['write-docs']) writeFileSync(here('../docs/benchmarks.md'), asDocument(report));
+  return [...report.headers, ...report.streams].some(({ failed }) => failed > 0) ? 1 : 0;
+}
+
+process.exitCode = await main().catch((error) => {
+  console.error(`bench: ${error.message}`);
+  return 1;
+});
