@@ -102,12 +102,16 @@ CXXFLAGS_ALL := -std=c++20 -g -fPIC -pthread -fvisibility=hidden -fno-omit-frame
 release_CXX := $(CXX)
 release_FLAGS := -O2
 asan_CXX := $(CXX)
+asan_LIBS := -lgtest_main -lgtest
 asan_FLAGS := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all
 tsan_CXX := $(CXX)
+tsan_LIBS := -lgtest_main -lgtest
 # The ring's full fences are beside its data's release and acquire, which TSan sees; gcc warns that it skips fences.
 tsan_FLAGS := -O1 -fsanitize=thread $(if $(findstring clang,$(CXX)),,-Wno-tsan)
 fuzz_CXX := $(FUZZ_CXX)
+fuzz_LIBS := -fsanitize=fuzzer
 fuzz_FLAGS := -O1 -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all
+FLAVOURS := release asan tsan fuzz
 
 LAYERS := shm core module
 shm_WITH := shm
@@ -160,11 +164,8 @@ build/test/$(1)/$(3)/%: build/obj/$(1)/cpp/test/$(3)/%.o build/obj/$(1)/helpers.
 	@$($(1)_CXX) $($(1)_FLAGS) -pthread -rdynamic -Wl,--start-group $$^ -Wl,--end-group -o $$@ $(2) -ldl $(BUILD_OPTS)
 
 endef
-$(eval $(call flavour_rules,release))
-$(eval $(call flavour_rules,asan,-lgtest_main -lgtest))
-$(eval $(call flavour_rules,tsan,-lgtest_main -lgtest))
-$(eval $(call flavour_rules,fuzz,-fsanitize=fuzzer))
-.SECONDARY:
+$(foreach flavour,$(FLAVOURS),$(eval $(call flavour_rules,$(flavour),$($(flavour)_LIBS))))
+.PRECIOUS: $(foreach flavour,$(FLAVOURS),build/obj/$(flavour)/%.o)
 
 -include $(shell find build/obj -name '*.d' 2>/dev/null)
 
