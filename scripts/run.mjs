@@ -40,10 +40,25 @@ try {
     '--workers',
     '1',
   ]);
-  start('envoy', envoy, ['--use-dynamic-base-id', '--concurrency', '2', '--log-level', 'warning', '-c', 'envoy.yaml'], {
-    ENVOY_DYNAMIC_MODULES_SEARCH_PATH: join(root, 'build'),
-    TS_FILTER_SOCKET: socket,
-  });
+  start(
+    'envoy',
+    envoy,
+    [
+      '--use-dynamic-base-id',
+      '--concurrency',
+      '2',
+      '--log-level',
+      'warning',
+      '--component-log-level',
+      'main:error',
+      '-c',
+      'envoy.yaml',
+    ],
+    {
+      ENVOY_DYNAMIC_MODULES_SEARCH_PATH: join(root, 'build'),
+      TS_FILTER_SOCKET: socket,
+    },
+  );
 
   await answers(8080, '/hello', 'the backend');
   await answers(9901, '/ready', 'Envoy');
@@ -109,9 +124,8 @@ async function requireFreePort(port) {
 
 async function answers(port, path, what) {
   const deadline = Date.now() + READY_WITHIN_MS;
-  let last = 'no answer';
   while (!stopping) {
-    last = await status(port, path);
+    const last = await status(port, path);
     if (last === 200) return;
     if (Date.now() > deadline) throw new Error(`${what} is not ready after ${READY_WITHIN_MS / 1000} s: ${last}`);
     await sleep(100);
