@@ -40,7 +40,10 @@ const blob = (length: number): Buffer => Buffer.from(Array.from({ length }, u8))
 const text = (length: number): string => String.fromCharCode(...Array.from({ length }, u8));
 
 function builderFrame<T extends Table>(
-  spec: TemplateSpec<T>, build: (b: Builder, v: number) => number, payload: Uint8Array): Buffer {
+  spec: TemplateSpec<T>,
+  build: (b: Builder, v: number) => number,
+  payload: Uint8Array,
+): Buffer {
   return Buffer.from(buildFrame({ ...spec, build }, payload));
 }
 
@@ -78,24 +81,42 @@ describe('a frame from a template is what the Builder makes, byte for byte', () 
     for (const round of rounds) {
       const [s, g, phases] = [u32(), u32(), round === 0 ? wire.PHASES_UNCHANGED : u32()];
       const ops: wire.OpList = Array.from({ length: round % 5 }, () => [
-        wire.HeaderOp.Add as wire.HeaderOp | string, text(round), text(round * 3)]).flat();
-      both((e) => e.answer(s, g, 2, 3, phases, ops), schema.FrameKind.Answer,
-        builderFrame(specs.answer, (b, v) => schema.Answer.createAnswer(b, s, g, 2, 3, phases, v), opBlock(ops)));
-      both((e) => e.ops(s, g, 1, ops), schema.FrameKind.Ops,
-        builderFrame(specs.ops, (b, v) => schema.Ops.createOps(b, s, g, 1, v), opBlock(ops)));
+        wire.HeaderOp.Add as wire.HeaderOp | string,
+        text(round),
+        text(round * 3),
+      ]).flat();
+      both(
+        (e) => e.answer(s, g, 2, 3, phases, ops),
+        schema.FrameKind.Answer,
+        builderFrame(specs.answer, (b, v) => schema.Answer.createAnswer(b, s, g, 2, 3, phases, v), opBlock(ops)),
+      );
+      both(
+        (e) => e.ops(s, g, 1, ops),
+        schema.FrameKind.Ops,
+        builderFrame(specs.ops, (b, v) => schema.Ops.createOps(b, s, g, 1, v), opBlock(ops)),
+      );
     }
   });
 
   test('Output and Reply', () => {
     for (const round of rounds) {
       const [s, g, flags, acknowledged, bytes] = [u32(), u32(), u8(), u32(), blob(round * 7)];
-      both((e) => e.output(s, g, 1, flags, acknowledged, bytes), schema.FrameKind.Output,
-        builderFrame(specs.output, (b, v) => schema.Output.createOutput(b, s, g, 1, flags, acknowledged, v), bytes));
-      both((e) => e.replyData(s, g, bytes, round % 2 === 0), schema.FrameKind.Reply,
-        builderFrame(specs.reply, (b, v) => schema.Reply.createReply(b, s, g, 1, round % 2 === 0, v), bytes));
+      both(
+        (e) => e.output(s, g, 1, flags, acknowledged, bytes),
+        schema.FrameKind.Output,
+        builderFrame(specs.output, (b, v) => schema.Output.createOutput(b, s, g, 1, flags, acknowledged, v), bytes),
+      );
+      both(
+        (e) => e.replyData(s, g, bytes, round % 2 === 0),
+        schema.FrameKind.Reply,
+        builderFrame(specs.reply, (b, v) => schema.Reply.createReply(b, s, g, 1, round % 2 === 0, v), bytes),
+      );
       const headers = [':status', '200', text(round), text(round * 2)];
-      both((e) => e.replyHeaders(s, g, schema.ReplyPart.Headers, headers, true), schema.FrameKind.Reply,
-        builderFrame(specs.reply, (b, v) => schema.Reply.createReply(b, s, g, 0, true, v), headerBlock(headers)));
+      both(
+        (e) => e.replyHeaders(s, g, schema.ReplyPart.Headers, headers, true),
+        schema.FrameKind.Reply,
+        builderFrame(specs.reply, (b, v) => schema.Reply.createReply(b, s, g, 0, true, v), headerBlock(headers)),
+      );
     }
   });
 
@@ -103,11 +124,15 @@ describe('a frame from a template is what the Builder makes, byte for byte', () 
     for (const round of rounds) {
       const [s, g, status, grpc] = [u32(), u32(), u32(), round - 1];
       const [details, headers, body] = [text(round), ['a', text(round), text(3), ''], blob(round * 11)];
-      both((e) => e.localReply(s, g, status, grpc, details, headers, body), schema.FrameKind.LocalReply,
-        builderFrame(specs.localReply,
-          (b, v) => schema.LocalReply.createLocalReply(
-            b, s, g, status, grpc, details.length, headersSize(headers), v),
-          Buffer.concat([Buffer.from(details, 'latin1'), headerBlock(headers), body])));
+      both(
+        (e) => e.localReply(s, g, status, grpc, details, headers, body),
+        schema.FrameKind.LocalReply,
+        builderFrame(
+          specs.localReply,
+          (b, v) => schema.LocalReply.createLocalReply(b, s, g, status, grpc, details.length, headersSize(headers), v),
+          Buffer.concat([Buffer.from(details, 'latin1'), headerBlock(headers), body]),
+        ),
+      );
     }
   });
 
@@ -115,23 +140,36 @@ describe('a frame from a template is what the Builder makes, byte for byte', () 
     for (const round of rounds) {
       const [s, g, a, b2] = [u32(), u32(), u32(), u32()];
       const words = 'größer '.repeat(round);
-      both((e) => e.fail(s, g, 3, words), schema.FrameKind.Fail,
-        builderFrame(specs.fail, (b, v) => schema.Fail.createFail(b, s, g, 3, v), Buffer.from(words)));
-      both((e) => e.log(s, g, 4, words), schema.FrameKind.Log,
-        builderFrame(specs.log, (b, v) => schema.Log.createLog(b, s, g, 4, v), Buffer.from(words)));
-      both((e) => e.query(s, g, a, b2), schema.FrameKind.Query,
-        builderFrame(specs.query, (b, v) => schema.Query.createQuery(b, s, g, a, 0, b2, v), Buffer.alloc(0)));
-      both((e) => e.extend(s, g, a), schema.FrameKind.Extend,
-        builderFrame(specs.extend, (b) => schema.Extend.createExtend(b, s, g, a), Buffer.alloc(0)));
+      both(
+        (e) => e.fail(s, g, 3, words),
+        schema.FrameKind.Fail,
+        builderFrame(specs.fail, (b, v) => schema.Fail.createFail(b, s, g, 3, v), Buffer.from(words)),
+      );
+      both(
+        (e) => e.log(s, g, 4, words),
+        schema.FrameKind.Log,
+        builderFrame(specs.log, (b, v) => schema.Log.createLog(b, s, g, 4, v), Buffer.from(words)),
+      );
+      both(
+        (e) => e.query(s, g, a, b2),
+        schema.FrameKind.Query,
+        builderFrame(specs.query, (b, v) => schema.Query.createQuery(b, s, g, a, 0, b2, v), Buffer.alloc(0)),
+      );
+      both(
+        (e) => e.extend(s, g, a),
+        schema.FrameKind.Extend,
+        builderFrame(specs.extend, (b) => schema.Extend.createExtend(b, s, g, a), Buffer.alloc(0)),
+      );
     }
   });
 });
 
 describe('what is larger than a frame is split', () => {
-  const outputs = (out: Collector) => out.frames.map(({ bytes }) => {
-    const t = schema.Output.getRootAsOutput(new ByteBuffer(bytes));
-    return { flags: t.flags(), acknowledged: t.acknowledged(), bytes: Buffer.from(t.bytesArray() ?? []) };
-  });
+  const outputs = (out: Collector) =>
+    out.frames.map(({ bytes }) => {
+      const t = schema.Output.getRootAsOutput(new ByteBuffer(bytes));
+      return { flags: t.flags(), acknowledged: t.acknowledged(), bytes: Buffer.from(t.bytesArray() ?? []) };
+    });
 
   test('an output says what happens next on its last part only, and acknowledges on its first', () => {
     const out = new Collector();
@@ -176,9 +214,12 @@ describe('what is larger than a frame is split', () => {
 });
 
 describe('reading', () => {
-  const headersFrame = (block: Buffer): Buffer => builderFrame(
-    { table: schema.Headers, vector: true, build: () => 0 },
-    (b, v) => schema.Headers.createHeaders(b, 7, 8, 2, 3, 4, 5, 1, 0, 1, 9, v), block);
+  const headersFrame = (block: Buffer): Buffer =>
+    builderFrame(
+      { table: schema.Headers, vector: true, build: () => 0 },
+      (b, v) => schema.Headers.createHeaders(b, 7, 8, 2, 3, 4, 5, 1, 0, 1, 9, v),
+      block,
+    );
   const at = (frame: Buffer, offset = 64): { memory: Buffer; reader: FrameReader } => {
     const memory = Buffer.alloc(offset + frame.length + 64, 0xaa);
     frame.copy(memory, offset);
@@ -191,8 +232,16 @@ describe('reading', () => {
     const { memory, reader } = at(frame);
     reader.open(reader.headers, 64, frame.length);
     const t = reader.headers;
-    expect([t.stream(), t.generation(), t.type(), t.flags(), t.config(), t.routeConfig(), t.count(), t.worker()])
-      .toEqual([7, 8, 2, 3, 4, 5, 1, 9]);
+    expect([
+      t.stream(),
+      t.generation(),
+      t.type(),
+      t.flags(),
+      t.config(),
+      t.routeConfig(),
+      t.count(),
+      t.worker(),
+    ]).toEqual([7, 8, 2, 3, 4, 5, 1, 9]);
     const copy = reader.headersBlock();
     memory.fill(0);
     expect(copy.equals(block)).toBe(true);
@@ -200,8 +249,11 @@ describe('reading', () => {
 
   test('body bytes are a plain Uint8Array that owns all of its memory', () => {
     const bytes = blob(5000);
-    const frame = builderFrame({ table: schema.Data, vector: true, build: () => 0 },
-      (b, v) => schema.Data.createData(b, 1, 2, 1, 1, v), bytes);
+    const frame = builderFrame(
+      { table: schema.Data, vector: true, build: () => 0 },
+      (b, v) => schema.Data.createData(b, 1, 2, 1, 1, v),
+      bytes,
+    );
     const { reader } = at(frame);
     reader.open(reader.data, 64, frame.length);
     const copy = reader.dataBytes();
@@ -228,8 +280,12 @@ describe('reading', () => {
 
 test('wire.ts says the same numbers as the schema', () => {
   const pairs: [Record<string, number>, Record<string, unknown>][] = [
-    [wire.HeaderType, schema.HeaderType], [wire.Direction, schema.Direction], [wire.BodyMode, schema.BodyMode],
-    [wire.OutputFlag, schema.OutputFlag], [wire.EndReason, schema.EndReason], [wire.HeaderOp, schema.HeaderOp],
+    [wire.HeaderType, schema.HeaderType],
+    [wire.Direction, schema.Direction],
+    [wire.BodyMode, schema.BodyMode],
+    [wire.OutputFlag, schema.OutputFlag],
+    [wire.EndReason, schema.EndReason],
+    [wire.HeaderOp, schema.HeaderOp],
   ];
   for (const [mine, generated] of pairs) {
     for (const [name, value] of Object.entries(mine)) expect(generated[name], name).toBe(value);
@@ -237,7 +293,10 @@ test('wire.ts says the same numbers as the schema', () => {
   }
   const phases = wire.PhaseBit as Record<string, number>;
   const schemaName = (name: string): string => {
-    const renamed: Record<string, string> = { onLogDownstreamStart: 'LogStart', onLogDownstreamPeriodic: 'LogPeriodic' };
+    const renamed: Record<string, string> = {
+      onLogDownstreamStart: 'LogStart',
+      onLogDownstreamPeriodic: 'LogPeriodic',
+    };
     return renamed[name] ?? name.replace(/^on/, '').replace(/^./, (c) => c.toUpperCase());
   };
   for (const [name, bit] of Object.entries(phases)) {

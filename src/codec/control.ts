@@ -1,7 +1,17 @@
 /** Socket messages (schema: "socket"). They are rare, so the plain Builder and plain objects do. */
 import { Builder, ByteBuffer } from 'flatbuffers';
 import {
-  Channel, ChannelReady, ConfigVerdict, ControlKind, Drain, FilterConfig, ForgetConfig, Hello, Protocol, Refused, Welcome,
+  Channel,
+  ChannelReady,
+  ConfigVerdict,
+  ControlKind,
+  Drain,
+  FilterConfig,
+  ForgetConfig,
+  Hello,
+  Protocol,
+  Refused,
+  Welcome,
 } from './generated/index.js';
 
 export interface HelloMessage {
@@ -83,8 +93,11 @@ function decode(kind: number, payload: Uint8Array): ModuleMessage | undefined {
       return {
         kind,
         hello: {
-          major: t.major(), minor: t.minor(), concurrency: t.concurrency(),
-          moduleVersion: t.moduleVersion() ?? '', envoyVersion: t.envoyVersion() ?? '',
+          major: t.major(),
+          minor: t.minor(),
+          concurrency: t.concurrency(),
+          moduleVersion: t.moduleVersion() ?? '',
+          envoyVersion: t.envoyVersion() ?? '',
         },
       };
     }
@@ -93,10 +106,14 @@ function decode(kind: number, payload: Uint8Array): ModuleMessage | undefined {
       return {
         kind,
         config: {
-          id: t.id(), name: t.name() ?? '', route: t.route(), config: t.config() ?? undefined,
+          id: t.id(),
+          name: t.name() ?? '',
+          route: t.route(),
+          config: t.config() ?? undefined,
           allow: strings(t.allowLength(), payload.length, (i) => t.allow(i)),
           deny: strings(t.denyLength(), payload.length, (i) => t.deny(i)),
-          logLevel: t.logLevel(), streamWindow: t.streamWindow(),
+          logLevel: t.logLevel(),
+          streamWindow: t.streamWindow(),
         },
       };
     }
@@ -131,8 +148,10 @@ export function encodeVerdict(verdict: VerdictMessage): Uint8Array {
   const b = new Builder(256);
   const message = b.createString(verdict.message);
   const attributes = ConfigVerdict.createAttributesVector(b, [...verdict.attributes]);
-  return finish(b, ConfigVerdict.createConfigVerdict(
-    b, verdict.id, verdict.accepted, message, verdict.phases, attributes));
+  return finish(
+    b,
+    ConfigVerdict.createConfigVerdict(b, verdict.id, verdict.accepted, message, verdict.phases, attributes),
+  );
 }
 
 export function encodeChannelReady(id: number): Uint8Array {

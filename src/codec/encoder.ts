@@ -55,8 +55,14 @@ export class Encoder {
     return true;
   }
 
-  output(stream: number, generation: number, direction: Direction, flags: number, acknowledged: number,
-    bytes: Uint8Array | undefined): void {
+  output(
+    stream: number,
+    generation: number,
+    direction: Direction,
+    flags: number,
+    acknowledged: number,
+    bytes: Uint8Array | undefined,
+  ): void {
     const length = bytes === undefined ? 0 : bytes.length;
     if (length <= this.#part) {
       this.#outputFrame(stream, generation, direction, flags, acknowledged, bytes, 0, length);
@@ -73,8 +79,15 @@ export class Encoder {
   }
 
   /** False: too large for one frame; the caller sends it in parts. */
-  localReply(stream: number, generation: number, status: number, grpcStatus: number, details: string,
-    headers: readonly string[], body: Uint8Array): boolean {
+  localReply(
+    stream: number,
+    generation: number,
+    status: number,
+    grpcStatus: number,
+    details: string,
+    headers: readonly string[],
+    body: Uint8Array,
+  ): boolean {
     const detailsLength = Math.min(details.length, TEXT_BYTES);
     const headersLength = headersSize(headers);
     const size = detailsLength + headersLength + body.length;
@@ -155,8 +168,16 @@ export class Encoder {
     return at;
   }
 
-  #outputFrame(stream: number, generation: number, direction: Direction, flags: number, acknowledged: number,
-    bytes: Uint8Array | undefined, from: number, to: number): void {
+  #outputFrame(
+    stream: number,
+    generation: number,
+    direction: Direction,
+    flags: number,
+    acknowledged: number,
+    bytes: Uint8Array | undefined,
+    from: number,
+    to: number,
+  ): void {
     const at = this.#open(frames.output, stream, generation, to - from);
     const { room } = this.#out;
     room.bytes[at + places.output.direction] = direction;
@@ -214,4 +235,3 @@ function utf8(text: string): Buffer {
   const bytes = Buffer.from(text, 'utf8');
   return bytes.length <= TEXT_BYTES ? bytes : bytes.subarray(0, TEXT_BYTES);
 }
-

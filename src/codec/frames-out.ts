@@ -1,6 +1,19 @@
 /** The prefixes of every frame that the host writes to a ring, and the places of their numbers. */
 import {
-  Answer, BodyMode, Direction, Extend, Fail, FrameKind, HeaderType, LocalReply, Log, Ops, Output, Query, Reply, ReplyPart,
+  Answer,
+  BodyMode,
+  Direction,
+  Extend,
+  Fail,
+  FrameKind,
+  HeaderType,
+  LocalReply,
+  Log,
+  Ops,
+  Output,
+  Query,
+  Reply,
+  ReplyPart,
 } from './generated/index.js';
 import { Template, type Table, type TemplateSpec } from './template.js';
 
@@ -9,29 +22,38 @@ const ONES = 0xffffffff;
 // Numbers are zero in a template and patched when it is used (Query.kind stays: there is one kind, 0).
 export const specs = {
   answer: {
-    table: Answer, vector: true,
+    table: Answer,
+    vector: true,
     build: (b, v) => Answer.createAnswer(b, 0, 0, 0, 0, 0, v),
   } satisfies TemplateSpec<Answer>,
   ops: { table: Ops, vector: true, build: (b, v) => Ops.createOps(b, 0, 0, 0, v) } satisfies TemplateSpec<Ops>,
   output: {
-    table: Output, vector: true,
+    table: Output,
+    vector: true,
     build: (b, v) => Output.createOutput(b, 0, 0, 0, 0, 0, v),
   } satisfies TemplateSpec<Output>,
   localReply: {
-    table: LocalReply, vector: true,
+    table: LocalReply,
+    vector: true,
     build: (b, v) => LocalReply.createLocalReply(b, 0, 0, 0, 0, 0, 0, v),
   } satisfies TemplateSpec<LocalReply>,
   reply: {
-    table: Reply, vector: true,
+    table: Reply,
+    vector: true,
     build: (b, v) => Reply.createReply(b, 0, 0, 0, false, v),
   } satisfies TemplateSpec<Reply>,
   fail: { table: Fail, vector: true, build: (b, v) => Fail.createFail(b, 0, 0, 0, v) } satisfies TemplateSpec<Fail>,
   query: {
-    table: Query, vector: true,
+    table: Query,
+    vector: true,
     build: (b, v) => Query.createQuery(b, 0, 0, 0, 0, 0, v),
   } satisfies TemplateSpec<Query>,
   log: { table: Log, vector: true, build: (b, v) => Log.createLog(b, 0, 0, 0, v) } satisfies TemplateSpec<Log>,
-  extend: { table: Extend, vector: false, build: (b) => Extend.createExtend(b, 0, 0, 0) } satisfies TemplateSpec<Extend>,
+  extend: {
+    table: Extend,
+    vector: false,
+    build: (b) => Extend.createExtend(b, 0, 0, 0),
+  } satisfies TemplateSpec<Extend>,
 };
 
 /** Every frame opens with the stream's id. */

@@ -1,0 +1,124 @@
+/** The command line: what is asked for, or one line that names the flag and the mend. */
+import { parseArgs } from 'node:util';
+import { HostError } from '../host-errors.js';
+import { LOG_LEVELS, type LogLevel } from '../log.js';
+
+export const HELP = `ts-filter-host [paths…] — serves Envoy HTTP filters written in TypeScript
+
+  paths                 filter files and folders (<name>.ts, <name>/index.ts)
+  --socket PATH         unix socket (default: $TS_FILTER_SOCKET, else ts-filter.sock in $XDG_RUNTIME_DIR
+                        or in a private /tmp/ts-filter-<uid>/)
+  --workers N           threads that run filters; 0 = the main thread (default 1)
+  --init FILE           runs once in each thread before the filters load
+  --log-level LEVEL     ${LOG_LEVELS.join(', ')} (default info)
+  --drain-timeout TIME  how long open streams may take at the end, for instance 10s or 500ms (default 10s)
+  --help, --version
+
+  ts-filter-host print-config <name> [--socket PATH]   the snippet for envoy.yaml
+  ts-filter-host doctor [--socket PATH]                checks Node, the addon and the socket's folder
+
+Not yet: --watch, --metrics-port, dev, create, build-addon.
+`;
+
+const SUBCOMMANDS = ['dev', 'create', 'print-config', 'doctor', 'build-addon'] as const;
+type Subcommand = (typeof SUBCOMMANDS)[number];
+const NOT_YET: readonly Subcommand[] = ['dev', 'create', 'build-addon'];
+
+const MAX_WORKERS = 256;
+
+export type Command =
+  | { readonly do: 'help' | 'version' }
+  | { readonly do: 'doctor'; readonly socket: string | undefined }
+  | { readonly do: 'print-config'; readonly name: string; readonly socket: string | undefined }
+  | { readonly do: 'serve'; readonly serve: ServeOptions };
+
+export interface ServeOptions {
+  readonly paths: readonly string[];
+  readonly socket: string | undefined;
+  readonly workers: number;
+  readonly init: string | undefined;
+  readonly logLevel: LogLevel;
+  readonly drainTimeoutMs: number;
+}
+
+const usage = (message: string): HostError => new HostError('TSF_USAGE', message);
+
+export function parseCommand(args: readonly string[]): Command {
+  const { values, positionals } = parse(args);
+  if (values.help === true) return { do: 'help' };
+  if (values.version === true) return { do: 'version' };
+  for (const flag of ['watch', 'metrics-port'] as const) {
+    if (values[flag] !== undefined) throw new HostError('TSF_NOT_YET', `--${flag} is not there yet; leave it out`);
+  }
+  const socket = values.socket;
+  if (socket === '') throw usage('--socket is empty; give a path, or leave it out for the default');
+  const [first, name] = positionals;
+  const subcommand = SUBCOMMANDS.find((known) => known === first);
+  if (subcommand !== undefined && NOT_YET.includes(subcommand)) {
+    throw new HostError('TSF_NOT_YET', `${subcommand} is not there yet; see ts-filter-host --help`);
+  }
+  if (subcommand === 'doctor') return { do: 'doctor', socket };
+  if (subcommand === 'print-config') {
+    if (name === undefined) throw usage("print-config needs a filter's name: ts-filter-host print-config <name>");
+    return { do: 'print-config', name, socket };
+  }
+  if (positionals.length === 0) {
+    throw usage('no filters given; name files or folders, for instance: ts-filter-host filters/');
+  }
+  return {
+    do: 'serve',
+    serve: {
+      paths: positionals,
+      socket,
+      workers: integer('workers', values.workers ?? '1', 0, MAX_WORKERS),
+      init: values.init,
+      logLevel: level(values['log-level'] ?? 'info'),
+      drainTimeoutMs: duration('drain-timeout', values['drain-timeout'] ?? '10s'),
+    },
+  };
+}
+
+function parse(args: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: {
+        socket: { type: 'string' },
+        workers: { type: 'string' },
+        init: { type: 'string' },
+        watch: { type: 'boolean' },
+        'metrics-port': { type: 'string' },
+        'log-level': { type: 'string' },
+        'drain-timeout': { type: 'string' },
+        help: { type: 'boolean', short: 'h' },
+        version: { type: 'boolean' },
+      },
+    });
+  } catch (error) {
+    // parseArgs' first sentence names the flag; what follows advises on `--`.
+    const message = (error as Error).message.split(/\. |\n/)[0] ?? '';
+    throw usage(`${message.replace(/\.$/, '')}; see ts-filter-host --help`);
+  }
+}
+
+function integer(flag: string, text: string, least: number, most: number): number {
+  const value = /^\d+$/.test(text) ? Number(text) : NaN;
+  if (!(value >= least && value <= most))
+    throw usage(`--${flag} ${text}: give a whole number from ${least} to ${most}`);
+  return value;
+}
+
+function level(text: string): LogLevel {
+  const found = LOG_LEVELS.find((known) => known === text);
+  if (found === undefined) throw usage(`--log-level ${text}: give one of ${LOG_LEVELS.join(', ')}`);
+  return found;
+}
+
+function duration(flag: string, text: string): number {
+  const match = /^(\d+(?:\.\d+)?)(ms|s|m)?$/.exec(text);
+  const unit = { ms: 1, s: 1000, m: 60_000 }[match?.[2] ?? 's'] ?? NaN;
+  const value = Number(match?.[1] ?? NaN) * unit;
+  if (!(value >= 0 && value <= 2 ** 31 - 1)) throw usage(`--${flag} ${text}: give a time such as 500ms, 10s or 2m`);
+  return Math.round(value);
+}

@@ -1,0 +1,38 @@
+/** What the host says when it cannot start or go on. Filters never meet these; theirs are in errors.ts. */
+export const HOST_ERROR_CODES = {
+  TSF_USAGE: 'a flag or an argument of the command line is wrong',
+  TSF_NOT_YET: 'this version cannot do that yet',
+  TSF_ADDON_MISSING: 'the native addon is not built',
+  TSF_NODE_VERSION: 'this Node.js is too old',
+  TSF_SOCKET_DIR: "the socket's folder is missing or other users may write to it",
+  TSF_SOCKET_PATH: 'the socket path is too long or not a socket',
+  TSF_HOST_RUNNING: 'another host serves this socket',
+  TSF_FILTER_NOT_FOUND: 'a path given as filter does not exist or holds no filter files',
+  TSF_LOAD_FAILED: 'a filter does not compile, or throws while it loads',
+  TSF_FILTER_DUPLICATE: 'two files define a filter of the same name',
+  TSF_FILTER_NONE: 'a file exports no filter',
+  TSF_INIT_FAILED: 'the init script throws',
+  TSF_UNHANDLED_REJECTION: 'a promise of a filter was rejected and nobody awaited it',
+  TSF_WORKER_DIED: 'a worker thread ended; its streams are lost, and it is replaced',
+  TSF_MALFORMED: 'a module sent what the protocol does not allow; its connection was closed',
+  TSF_PEER_REFUSED: 'a process of another user, or of another protocol version, was refused',
+  TSF_HEADERS_TOO_LARGE: 'one header is larger than a quarter of the ring',
+  TSF_OUTPUT_LIMIT: 'too much output waits for Envoy',
+  TSF_INTERNAL: 'a fault of the host itself',
+} as const;
+
+export type HostErrorCode = keyof typeof HOST_ERROR_CODES;
+
+export class HostError extends Error {
+  override readonly name = 'HostError';
+
+  constructor(
+    readonly code: HostErrorCode,
+    message: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+}
+
+export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

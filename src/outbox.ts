@@ -1,0 +1,148 @@
+/**
+ * What goes to the module, in order: the ring, and behind it a queue on the heap for the time that the ring is full. A
+ * full ring is back-pressure and never loss.
+ */
+import type { FrameKind, FrameRoom, Room } from './codec/index.js';
+
+/** The part of a ring endpoint that writing needs. */
+export interface RingWriter {
+  readonly ownBytes: Uint8Array;
+  readonly maxPayload: number;
+  /** Offset in ownBytes, or -1 while the ring is full. */
+  claim(kind: number, length: number): number;
+  commit(length?: number): void;
+  publish(): void;
+}
+
+/** Frames written between two looks at the doorbell: fewer and the peer wakes for nothing, more and the first frame of a
+ *  batch waits for the last. */
+const PUBLISH_EVERY = 32;
+
+interface Waiting {
+  readonly kind: FrameKind;
+  readonly bytes: Buffer;
+}
+
+export class Outbox implements FrameRoom {
+  room: Room;
+  readonly maxRecord: number;
+  /** Something was committed and not yet published. */
+  dirty = false;
+  /** Bytes that wait on the heap. */
+  queuedBytes = 0;
+  readonly #ring: RingWriter;
+  readonly #ringRoom: Room;
+  readonly #onBroken: (error: unknown) => void;
+  #broken = false;
+  #queue: Waiting[] = [];
+  #first = 0;
+  #unpublished = 0;
+  #inRing = true;
+  #drained: Promise<void> | undefined;
+  #settle: (() => void) | undefined;
+
+  /** `onBroken`: the peer wrote positions that cannot be. Nothing goes out any more, and no writer hears of it. */
+  constructor(ring: RingWriter, onBroken: (error: unknown) => void) {
+    this.#ring = ring;
+    this.#onBroken = onBroken;
+    this.maxRecord = ring.maxPayload;
+    this.#ringRoom = roomOf(Buffer.from(ring.ownBytes.buffer, ring.ownBytes.byteOffset, ring.ownBytes.byteLength));
+    this.room = this.#ringRoom;
+  }
+
+  claim(kind: FrameKind, size: number): number {
+    if (this.#queue.length === this.#first) {
+      const at = this.#claimRing(kind, size);
+      if (at >= 0) {
+        this.room = this.#ringRoom;
+        this.#inRing = true;
+        return at;
+      }
+    }
+    const bytes = Buffer.allocUnsafeSlow(size);
+    this.room = roomOf(bytes);
+    this.#inRing = false;
+    if (!this.#broken) {
+      this.#queue.push({ kind, bytes });
+      this.queuedBytes += size;
+    }
+    return 0;
+  }
+
+  commit(): void {
+    if (!this.#inRing) return;
+    this.#ring.commit();
+    this.dirty = true;
+    if (++this.#unpublished >= PUBLISH_EVERY) this.publish();
+  }
+
+  publish(): void {
+    if (this.#broken) return;
+    this.dirty = false;
+    this.#unpublished = 0;
+    this.#ring.publish();
+  }
+
+  /** Moves what waits into the ring; true when nothing waits any more. */
+  flush(): boolean {
+    const queue = this.#queue;
+    while (this.#first < queue.length) {
+      const { kind, bytes } = queue[this.#first] as Waiting;
+      const at = this.#claimRing(kind, bytes.length);
+      if (at < 0) return false;
+      this.#ringRoom.bytes.set(bytes, at);
+      this.#ring.commit();
+      this.dirty = true;
+      this.#unpublished++;
+      this.queuedBytes -= bytes.length;
+      this.#first++;
+    }
+    if (this.#first > 0) {
+      this.#queue = [];
+      this.#first = 0;
+      this.#release();
+    }
+    return true;
+  }
+
+  /** undefined while there is room; else settles when the queue has gone, or the channel. */
+  backpressure(): Promise<void> | undefined {
+    if (this.#queue.length === this.#first) return undefined;
+    this.#drained ??= new Promise((resolve) => (this.#settle = resolve));
+    return this.#drained;
+  }
+
+  /** The channel is gone: nobody waits for it any longer. */
+  close(): void {
+    this.#queue = [];
+    this.#first = 0;
+    this.queuedBytes = 0;
+    this.#release();
+  }
+
+  #claimRing(kind: FrameKind, size: number): number {
+    if (this.#broken) return -1;
+    try {
+      const at = this.#ring.claim(kind, size);
+      if (at >= 0 || this.#unpublished === 0) return at;
+      // The peer frees only what it has seen.
+      this.publish();
+      return this.#ring.claim(kind, size);
+    } catch (error) {
+      this.#broken = true;
+      this.close();
+      this.#onBroken(error);
+      return -1;
+    }
+  }
+
+  #release(): void {
+    this.#settle?.();
+    this.#settle = undefined;
+    this.#drained = undefined;
+  }
+}
+
+function roomOf(bytes: Buffer): Room {
+  return { bytes, view: new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength) };
+}

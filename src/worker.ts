@@ -1,0 +1,39 @@
+/** Starts what one thread serves: the init script, the bundle with the filters, then messages. Also the entry point of
+ *  worker threads. */
+import { isMainThread, parentPort, workerData } from 'node:worker_threads';
+import { FilterThread } from './filter-thread.js';
+import { collectFilters, loadFailure } from './loader-import.js';
+import { createLog, type Logger } from './log.js';
+import type { FromWorker, ToWorker, WorkerStart } from './messages.js';
+
+export async function startThread(
+  start: WorkerStart,
+  log: Logger,
+  emit: (message: FromWorker) => void,
+): Promise<FilterThread | undefined> {
+  process.setSourceMapsEnabled(true);
+  try {
+    if (start.init !== undefined) await import(start.init);
+    const thread = new FilterThread(await collectFilters(start.bundle), start.worker, log, emit);
+    // Filters are written by people who forget an await now and then; that is no reason to end the other streams.
+    process.on('unhandledRejection', (reason) => thread.unhandledRejection(reason));
+    emit({ type: 'ready', filters: thread.names() });
+    return thread;
+  } catch (error) {
+    emit({ type: 'failed', message: loadFailure(error) });
+    return undefined;
+  }
+}
+
+async function main(): Promise<void> {
+  const port = parentPort;
+  if (port === null) return;
+  const start = workerData as WorkerStart;
+  const log = createLog(start.logLevel, { worker: start.worker });
+  // Messages wait in the port until there is a listener.
+  const thread = await startThread(start, log, (message) => port.postMessage(message));
+  if (thread === undefined) return;
+  port.on('message', (message: ToWorker) => thread.handle(message));
+}
+
+if (!isMainThread) await main();
