@@ -35,7 +35,9 @@ export function closeFd(fd: number): void;
  * Work that finishes later (a timer, a promise) sets `dirty[0] = 1`: `onFlush` is then called once before the loop
  * waits again. No callback, no timer and no system call is needed for that.
  *
- * Keeps the process alive until close() or unref(). The descriptor stays the caller's, but must be open until close().
+ * When `Endpoint.sleep()` says false in `onFlush`, ring(fd) on one's own doorbell: the loop then comes back with a wake-up.
+ *
+ * Keeps the process alive until close() or unref(). The descriptor stays the caller's and may be closed at any time.
  */
 export class Poller {
   constructor(fd: number, onWake: () => void, onFlush: () => void);

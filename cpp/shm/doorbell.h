@@ -61,6 +61,8 @@ class Doorbell {
   explicit Doorbell(UniqueFd fd) : event_(std::move(fd)) {}
 
   int fd() const { return event_.get(); }
+  /// Gives the eventfd away.
+  [[nodiscard]] int release() { return event_.release(); }
 
   /// Never blocks, see ring_doorbell.
   void ring() const { ring_doorbell(event_.get()); }

@@ -48,7 +48,8 @@ Result<Segment> Segment::map(int fd, std::size_t size, bool writable) {
 
 Result<Segment> Segment::create(std::uint32_t capacity, bool outbound) {
   if (!valid_capacity(capacity)) {
-    return {std::nullopt, "ring capacity " + std::to_string(capacity) + " is not a power of two from 64 KiB to 256 MiB"};
+    return {std::nullopt,
+            "ring capacity " + std::to_string(capacity) + " is not a power of two from 64 KiB to 256 MiB"};
   }
   UniqueFd fd = memory_file(outbound ? "ts_filter_outbound" : "ts_filter_inbound");
   if (!fd) return failed("memfd_create");

@@ -1,0 +1,55 @@
+// The Node addon: shared memory, doorbells and the handshake's socket. addon.d.ts lists the exports.
+#include <napi.h>
+
+#include <memory>
+#include <optional>
+
+#include "addon/connection.h"
+#include "addon/env_state.h"
+#include "addon/listener.h"
+#include "addon/memory.h"
+#include "addon/poller.h"
+#include "shm/doorbell.h"
+
+namespace tsf::addon {
+namespace {
+
+void ring(const Napi::CallbackInfo& info) {
+  if (const std::optional<int> fd = fd_argument(info.Env(), info[0])) shm::ring_doorbell(*fd);
+}
+
+void close_fd(const Napi::CallbackInfo& info) {
+  const std::optional<int> fd = fd_argument(info.Env(), info[0]);
+  if (fd && ::close(*fd) != 0) throw_errno(info.Env(), "closing a descriptor");
+}
+
+Napi::Value create_doorbell(const Napi::CallbackInfo& info) {
+  std::optional<shm::Doorbell> doorbell = shm::Doorbell::create();
+  if (!doorbell) {
+    throw_errno(info.Env(), "making a doorbell");
+    return info.Env().Undefined();
+  }
+  return Napi::Number::New(info.Env(), doorbell->release());
+}
+
+void define(Napi::Env env, Napi::Object exports) {
+  env.SetInstanceData(std::make_unique<EnvState>().release());  // deleted by the environment
+  define_memory(env, exports);
+  exports["ring"] = Napi::Function::New<ring>(env, "ring");
+  exports["closeFd"] = Napi::Function::New<close_fd>(env, "closeFd");
+  exports["createDoorbell"] = Napi::Function::New<create_doorbell>(env, "createDoorbell");
+  exports["connect"] = Napi::Function::New<Connection::connect>(env, "connect");
+  exports["Poller"] = Poller::define(env);
+  exports["Listener"] = Listener::define(env);
+  exports["Connection"] = Connection::define(env);
+}
+
+}  // namespace
+}  // namespace tsf::addon
+
+static Napi::Object init(Napi::Env env, Napi::Object exports) {
+  tsf::addon::define(env, exports);
+  return exports;
+}
+
+NODE_API_MODULE(ts_filter_addon, init)
