@@ -276,11 +276,12 @@ format: build/stamps/packages build/stamps/npm ## Rewrites every file in the pro
 
 # ---- long -----------------------------------------------------------------------------------------------------------
 
-soak: $(E2E_DEPENDENCIES) $(ENVOY) ## 1 GB bodies, reloads and restarts for SOAK_SECONDS (900)
-	@SOAK_SECONDS=$(SOAK_SECONDS) ENVOY_VERSION=$(ENVOY_VERSION) $(VITEST) --project soak
+soak: $(E2E_DEPENDENCIES) $(ENVOY) ## End-to-end tests with 1 GB bodies and SOAK_SECONDS (900) of mixed load
+	@SOAK=1 MIXED_SECONDS=$(SOAK_SECONDS) ENVOY_VERSION=$(ENVOY_VERSION) $(VITEST) --project e2e \
+	  --testTimeout=$$((($(SOAK_SECONDS) + 600) * 1000))
 
-bench: build $(ENVOY) ## Throughput, latency and memory against the budgets
-	@ENVOY_VERSION=$(ENVOY_VERSION) node bench/run.mjs
+bench: build $(ENVOY) ## Against no filter, Lua and ext_proc (BENCH_OPTS="--rounds 5 --write-docs")
+	@ENVOY_VERSION=$(ENVOY_VERSION) node bench/run.js $(BENCH_OPTS)
 
 profile: build $(ENVOY) ## CPU profiles of host and Envoy under load
 	@ENVOY_VERSION=$(ENVOY_VERSION) node bench/profile/run.mjs
