@@ -1,11 +1,18 @@
 import { once } from 'node:events';
 import { defineFilter, StatusType } from 'envoy-ts-filter';
+import { count } from './lib/counters.js';
 
-/** Waits for ever with a whole body in hand: the request's, or with `x-park: response` the response's. */
+/**
+ * Waits for ever with a whole body in hand: the request's, or with `x-park: response` the response's. With
+ * `x-park-once` a second attempt goes through.
+ */
 export default defineFilter({
   name: 'park-whole',
   create(_config, callbacks) {
     const forever = async () => {
+      if (callbacks.request.has('x-park-once') && callbacks.attempt > 1) return StatusType.Continue;
+      count('park-whole.parked');
+      count(`park.at.${callbacks.request.get('x-park') ?? 'request'}`);
       await once(callbacks.signal, 'abort');
       return StatusType.Continue;
     };

@@ -6,6 +6,7 @@ import { count } from './lib/counters.js';
  * Waits for ever in the place that the request header `x-park` names:
  * decodeHeaders, requestInput (waits for input that does not come), requestBody (a foreign await after the first
  * chunk), requestYield (output that nobody takes), decodeTrailers, encodeHeaders, responseBody, encodeTrailers, reply.
+ * With `x-park-once` a second attempt goes through.
  */
 export default defineFilter({
   name: 'park',
@@ -22,14 +23,16 @@ export default defineFilter({
         count('park.finally');
       }
     };
-    const place = () => callbacks.request.get('x-park') ?? '';
+    const again = () => callbacks.request.has('x-park-once') && callbacks.attempt > 1;
+    const place = () => (again() ? '' : (callbacks.request.get('x-park') ?? ''));
     async function* slowReply(): AsyncGenerator<string> {
       yield 'first';
       await park('reply', 'reply');
     }
     return {
       async decodeHeaders(headers) {
-        if (headers.get('x-park') === 'reply') return callbacks.reply(200, {}, slowReply());
+        headers.set('x-attempt', String(callbacks.attempt));
+        if (place() === 'reply') return callbacks.reply(200, {}, slowReply());
         await park(place(), 'decodeHeaders');
         return;
       },

@@ -1,15 +1,18 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { defineFilter } from 'envoy-ts-filter';
 
-/** Splits each chunk into two outputs with 15 ms between them. */
+interface Config { pauseMs?: number }
+
+/** Splits each chunk into two outputs with a pause (15 ms) between them. */
 export default defineFilter({
   name: 'twice',
-  create: () => ({
+  parseConfig: (raw) => (raw ?? {}) as Config,
+  create: ({ pauseMs = 15 }) => ({
     async *transformResponse(body) {
       for await (const chunk of body) {
         const middle = chunk.indexOf(10) + 1;
         yield chunk.subarray(0, middle);
-        await sleep(15);
+        await sleep(pauseMs);
         yield chunk.subarray(middle);
       }
     },
