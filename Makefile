@@ -30,6 +30,9 @@ NODE_DIR := build/node/$(or $(NODE_VERSION),default)
 export PATH := $(CURDIR)/$(NODE_DIR)/bin:$(PATH)
 NODE := $(NODE_DIR)/ready
 ENVOY := build/envoy/$(ENVOY_VERSION)/envoy
+ifeq ($(filter $(ENVOY_VERSION),$(ENVOY_VERSIONS)),)
+  $(error ENVOY_VERSION=$(ENVOY_VERSION): choose one of $(ENVOY_VERSIONS))
+endif
 # One compiling make at a time in a tree: two would write the same objects.
 BUILD := flock build/.lock $(MAKE) -j$(JOBS) COMPILING=1
 
@@ -85,7 +88,7 @@ TS_SOURCES := $(shell find src filters -name '*.ts' -not -path '*/node_modules/*
 ts: build/stamps/ts ## The TypeScript packages into dist/
 
 build/stamps/ring: $(RING_SOURCES) $(RING)/tsconfig.json tsconfig.base.json | build/stamps/npm
-	@$(if $(RING_SOURCES),$(TSC) -p $(RING),:)
+	@$(TSC) -p $(RING)
 	@touch $@
 
 build/stamps/ts: $(TS_SOURCES) build/stamps/ring build/gen/exchange_generated.h tsconfig.base.json tsconfig.build.json
@@ -268,11 +271,11 @@ lint-gen: gen
 
 lint-cpp: build/stamps/packages
 	@echo "check: clang-format"
-	@$(if $(CPP_FILES),clang-format --dry-run -Werror $(CPP_FILES),:) || { echo "mend: make format" >&2; exit 1; }
+	@clang-format --dry-run -Werror $(CPP_FILES) || { echo "mend: make format" >&2; exit 1; }
 
 format: build/stamps/packages build/stamps/npm ## Rewrites every file in the project's format
 	@node node_modules/prettier/bin/prettier.cjs --write --log-level=warn .
-	@$(if $(CPP_FILES),clang-format -i $(CPP_FILES),:)
+	@clang-format -i $(CPP_FILES)
 
 # ---- long -----------------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,8 @@ import sys
 def main():
     reports, seconds, binaries = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
     os.makedirs(reports, exist_ok=True)
+    if not binaries:
+        sys.exit('no fuzzers: cpp/test holds no *_fuzz.cc')
     failed = 0
     for number, binary in enumerate(binaries, 1):
         name = os.path.basename(binary)

@@ -10,7 +10,7 @@ wheel_release() {
     22) echo 22.20.0 ;;
     24) echo 24.19.0 ;;
     *)
-      echo "make: no Node '$1' here; choose NODE_VERSION=22 or 24, or leave it out" >&2
+      echo "make: no Node '$1' here; choose NODE_VERSION=22 or 24, or none for the system's" >&2
       return 1
       ;;
   esac
@@ -19,7 +19,7 @@ wheel_release() {
 # Prints the wheel's prefix (with bin/, lib/ and include/), installing it first when needed.
 wheel_prefix() {
   local release venv
-  release=$(wheel_release "$1")
+  release=$(wheel_release "$1") || return 1
   venv=.venv/node-$1
   if ! [ -e "$venv/.$release" ]; then
     echo "setup: Node $release into $venv" >&2

@@ -18,10 +18,15 @@ need_command h2load nghttp2-client
 need_command curl curl
 need_command python3 python3
 python3 -c 'import ensurepip, venv' 2> /dev/null || missing+=(python3-venv)
+# The fuzzers' runtime is only recommended by clang's package, and some systems leave recommended packages out.
+if command -v clang++ > /dev/null; then
+  need_file "$(clang++ -print-resource-dir)/lib/linux/libclang_rt.fuzzer-$(uname -m).a" \
+    "libclang-rt-$(clang++ -dumpversion | cut -d. -f1)-dev"
+fi
 
 [ ${#missing[@]} -gt 0 ] || exit 0
 
-install="apt-get install -y --no-install-recommends ${missing[*]}"
+install="apt-get install -y ${missing[*]}"
 if [ "$(id -u)" != 0 ]; then
   echo "make setup: packages are missing; run: sudo $install" >&2
   exit 1
@@ -33,7 +38,6 @@ fi
 echo "setup: installing ${missing[*]}"
 log=$(mktemp)
 export DEBIAN_FRONTEND=noninteractive
-# clang's sanitizer runtimes are only "recommended" by clang, and the fuzzers need them.
 if ! { apt-get update && apt-get install -y "${missing[@]}"; } > "$log" 2>&1; then
   tail -5 "$log" >&2
   echo "make setup: apt-get failed; the whole log is in $log" >&2
