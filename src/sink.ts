@@ -16,6 +16,7 @@ export class ChannelStream implements StreamSink {
   /** The rest of a large reply, and how much of it may still be under way. */
   #reply: Uint8Array | undefined = undefined;
   #replyCredit = 0;
+  #ownReply = false;
 
   constructor(
     private readonly out: Outbox,
@@ -54,6 +55,7 @@ export class ChannelStream implements StreamSink {
       if (!encoder.replyHeaders(slot, generation, ReplyPart.Headers, all, empty)) this.#tooLarge(2);
       else if (!empty) {
         // The module bounds what it has not passed on yet; the rest goes as Credit comes.
+        this.#ownReply = true;
         this.#replyCredit = this.window;
         this.#reply = body.slice();
         this.#continueReply();
@@ -110,7 +112,7 @@ export class ChannelStream implements StreamSink {
 
   /** True when the credit belongs to a reply that is sent from here. */
   credit(bytes: number): boolean {
-    if (this.#reply === undefined) return false;
+    if (!this.#ownReply) return false;
     this.#replyCredit += bytes;
     if (!this.over) {
       this.#continueReply();

@@ -1,0 +1,324 @@
+import { Builder, ByteBuffer } from 'flatbuffers';
+import { createChannel, Endpoint } from 'sharedarraybuffer-ring';
+import { afterEach, expect, test, vi } from 'vitest';
+import { Channel } from './channel.js';
+import * as schema from './codec/generated/index.js';
+import * as wire from './wire.js';
+
+const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
+
+type Event = { name: string; args: unknown[] };
+
+/** A filter that writes down what it hears and does what the test says. */
+class Recorder implements wire.StreamSource {
+  readonly events: Event[] = [];
+  onHear: ((event: Event, sink: wire.StreamSink) => void) | undefined;
+  constructor(
+    readonly start: wire.StreamStart,
+    readonly sink: wire.StreamSink,
+  ) {}
+  #hear(name: string, ...args: unknown[]): void {
+    const event = { name, args };
+    this.events.push(event);
+    this.onHear?.(event, this.sink);
+  }
+  onHeaders(type: wire.HeaderType, block: wire.HeaderBlock, end: boolean, context: boolean): void {
+    this.#hear('headers', type, Buffer.from(block.bytes).toString('latin1'), block.count, end, context);
+  }
+  onData(direction: wire.Direction, bytes: Uint8Array, last: boolean, trailers: boolean, fresh: boolean): void {
+    this.#hear('data', direction, Buffer.from(bytes).toString('latin1'), last, trailers, fresh);
+  }
+  onLogHeaders(type: wire.HeaderType, block: wire.HeaderBlock): void {
+    this.#hear('log', type, block.count);
+  }
+  onEnd(reason: wire.EndReason): void {
+    this.#hear('end', reason);
+  }
+  onCredit(bytes: number): void {
+    this.#hear('credit', bytes);
+  }
+  onQueryAnswer(id: number, found: boolean, bytes: Uint8Array): void {
+    this.#hear('query', id, found, Buffer.from(bytes).toString());
+  }
+}
+
+interface Sent {
+  kind: schema.FrameKind;
+  bytes: Buffer;
+}
+
+/** The module's end, and an event loop in small for the host's. */
+class Fixture {
+  readonly streams: Recorder[] = [];
+  readonly malformed: string[] = [];
+  readonly faults: unknown[] = [];
+  rings = 0;
+  readonly module: Endpoint;
+  readonly channel: Channel;
+  onStart: ((stream: Recorder) => void) | undefined;
+  #wake: () => void = () => undefined;
+  #flush: () => void = () => undefined;
+  #polling = true;
+  #rung = false;
+  readonly dirty = new Int32Array(1);
+
+  constructor(capacity = 64 * 1024, window = 1024) {
+    const { a, b } = createChannel(capacity);
+    this.module = new Endpoint(a.own, a.peer, { ring: () => (this.#rung = true) });
+    const endpoint = new Endpoint(b.own, b.peer, { ring: () => this.rings++ });
+    this.channel = new Channel({
+      endpoint,
+      poller: (onWake, onFlush) => {
+        this.#wake = onWake;
+        this.#flush = onFlush;
+        return { dirty: this.dirty, close: () => (this.#polling = false) };
+      },
+      createStream: (start, sink) => {
+        const stream = new Recorder(start, sink);
+        this.streams.push(stream);
+        this.onStart?.(stream);
+        return stream;
+      },
+      streamWindow: () => window,
+      onMalformed: (reason) => this.malformed.push(reason),
+      onFault: (error) => this.faults.push(error),
+      onIdle: () => undefined,
+    });
+  }
+
+  /** What the addon's poller does at the first turn, at a ring, and before the loop waits with a dirty word. */
+  async run(turns = 4): Promise<void> {
+    for (let i = 0; i < turns; i++) {
+      if (this.#polling && (this.#rung || !this.#started)) {
+        this.#started = true;
+        this.#rung = false;
+        this.#wake();
+        await turn();
+        this.dirty[0] = 0;
+        this.#flush();
+      }
+      await turn();
+      if (this.#polling && this.dirty[0] === 1) {
+        this.dirty[0] = 0;
+        this.#flush();
+      }
+    }
+  }
+  #started = false;
+
+  send(kind: schema.FrameKind, build: (b: Builder, v: number) => number, block = ''): void {
+    const b = new Builder(256);
+    const bytes = Buffer.from(block, 'latin1');
+    b.startVector(1, bytes.length, 8);
+    for (let i = bytes.length - 1; i >= 0; i--) b.addInt8(bytes[i]!);
+    b.finish(build(b, b.endVector()));
+    this.sendRaw(kind, b.asUint8Array());
+  }
+
+  sendRaw(kind: number, frame: Uint8Array): void {
+    const at = this.module.claim(kind, frame.length);
+    if (at < 0) throw new Error('no room');
+    this.module.ownBytes.set(frame, at);
+    this.module.commit();
+    this.module.publish();
+  }
+
+  headers(slot: number, generation: number, flags: number, block = '', type = 0, attributes = 0): void {
+    this.send(
+      schema.FrameKind.Headers,
+      (b, v) => schema.Headers.createHeaders(b, slot, generation, type, flags, 3, 4, 1, attributes, 1, 9, v),
+      block,
+    );
+  }
+
+  data(slot: number, generation: number, flags: number, bytes: string): void {
+    this.send(schema.FrameKind.Data, (b, v) => schema.Data.createData(b, slot, generation, 0, flags, v), bytes);
+  }
+
+  /** Frames that the host has published. */
+  received(limit?: number): Sent[] {
+    const frames: Sent[] = [];
+    this.module.drain((kind, offset, length) => {
+      frames.push({ kind, bytes: Buffer.from(this.module.peerBytes.slice(offset, offset + length)) });
+    }, limit);
+    return frames;
+  }
+}
+
+const { HeadersFlag, DataFlag, FrameKind } = schema;
+let fixture: Fixture;
+const make = (capacity?: number, window?: number): Fixture => (fixture = new Fixture(capacity, window));
+afterEach(() => fixture.channel.close(1));
+
+test('a stream hears its frames in order, and only its own generation', async () => {
+  const f = make();
+  f.headers(5, 1, HeadersFlag.Start | HeadersFlag.Grpc, 'ATTRblock', 0, 4);
+  f.data(5, 1, DataFlag.Fresh, 'one');
+  f.data(5, 2, 0, 'of another life');
+  f.data(5, 1, DataFlag.Last | DataFlag.Trailers, 'two');
+  f.send(FrameKind.End, (b) => schema.End.createEnd(b, 5, 1, 0));
+  f.data(5, 1, 0, 'after the end');
+  await f.run();
+  expect(f.streams).toHaveLength(1);
+  const { start, events } = f.streams[0]!;
+  expect({ ...start, attributes: Buffer.from(start.attributes).toString() }).toEqual({
+    configId: 3,
+    routeConfigId: 4,
+    attempt: 1,
+    workerId: 9,
+    grpc: true,
+    upgrade: false,
+    attributes: 'ATTR',
+  });
+  expect(events).toEqual([
+    { name: 'headers', args: [0, 'block', 1, false, false] },
+    { name: 'data', args: [0, 'one', false, false, true] },
+    { name: 'data', args: [0, 'two', true, true, false] },
+    { name: 'end', args: [0] },
+  ]);
+  expect(f.channel.streams).toBe(0);
+});
+
+test('a header map that came in several frames is handed over once', async () => {
+  const f = make();
+  f.headers(0, 1, HeadersFlag.Start | HeadersFlag.More, 'AAfirst', 0, 2);
+  f.headers(0, 1, HeadersFlag.More, 'second');
+  expect(f.streams).toHaveLength(0);
+  f.headers(0, 1, HeadersFlag.EndStream, 'third');
+  await f.run();
+  expect(f.streams[0]!.events).toEqual([{ name: 'headers', args: [0, 'firstsecondthird', 3, true, false] }]);
+});
+
+test('what an async filter answers at once goes out in the wake-up that brought the question, with one ring', async () => {
+  const f = make();
+  f.onStart = (stream) => {
+    stream.onHear = (event, sink) =>
+      void (async () => {
+        await Promise.resolve();
+        await Promise.resolve();
+        if (event.name === 'headers') sink.answer(0, wire.BodyMode.Pass, 7, [wire.HeaderOp.Set, 'x-a', 'b']);
+      })();
+  };
+  f.module.sleep();
+  for (let slot = 0; slot < 10; slot++) f.headers(slot, 1, HeadersFlag.Start);
+  await f.run(1);
+  expect(f.rings).toBe(1);
+  const answers = f.received().map(({ bytes }) => schema.Answer.getRootAsAnswer(new ByteBuffer(bytes)));
+  expect(answers.map((a) => a.stream())).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+  expect(answers[0]!.phases()).toBe(7);
+});
+
+test('an answer that comes later goes out before the loop waits again', async () => {
+  const f = make();
+  f.headers(1, 1, HeadersFlag.Start);
+  await f.run();
+  expect(f.received()).toEqual([]);
+  f.streams[0]!.sink.answer(0, wire.BodyMode.Pass, 7, []);
+  expect(f.received()).toEqual([]);
+  await f.run(1);
+  expect(f.received()).toHaveLength(1);
+});
+
+test('a full ring is back-pressure: everything arrives, in order, once there is room', async () => {
+  const f = make();
+  f.headers(1, 1, HeadersFlag.Start);
+  await f.run();
+  const { sink } = f.streams[0]!;
+  expect(sink.backpressure()).toBeUndefined();
+  const sent = Buffer.alloc(1_000_000, 'abcdefghijk');
+  for (let at = 0; at < sent.length; at += 10_000) sink.output(0, 0, 1, sent.subarray(at, at + 10_000));
+  const room = vi.fn();
+  const waiting = sink.backpressure();
+  expect(waiting).toBeInstanceOf(Promise);
+  void waiting?.then(room);
+  const parts: Buffer[] = [];
+  for (let i = 0; i < 200 && Buffer.concat(parts).length < sent.length; i++) {
+    expect(room).not.toHaveBeenCalled();
+    await f.run(2);
+    f.module.wake();
+    for (const { bytes } of f.received()) {
+      parts.push(Buffer.from(schema.Output.getRootAsOutput(new ByteBuffer(bytes)).bytesArray() ?? []));
+    }
+    f.module.sleep();
+  }
+  expect(Buffer.concat(parts).equals(sent)).toBe(true);
+  await f.run();
+  expect(room).toHaveBeenCalledOnce();
+  expect(sink.backpressure()).toBeUndefined();
+});
+
+test('a large reply goes in parts, no faster than Envoy takes them', async () => {
+  const window = 20_000;
+  const f = make(256 * 1024, window);
+  f.headers(1, 1, HeadersFlag.Start);
+  await f.run();
+  const body = Buffer.alloc(100_000, 'xyz');
+  f.streams[0]!.sink.localReply(200, -1, 'details', ['x-a', 'b'], body);
+  const replies: schema.Reply[] = [];
+  let unacknowledged = 0;
+  for (let i = 0; i < 20; i++) {
+    await f.run();
+    for (const { kind, bytes } of f.received()) {
+      expect(kind).toBe(FrameKind.Reply);
+      const reply = schema.Reply.getRootAsReply(new ByteBuffer(bytes));
+      replies.push(reply);
+      if (reply.part() === schema.ReplyPart.Data) unacknowledged += reply.blockLength();
+    }
+    expect(unacknowledged).toBeLessThanOrEqual(window);
+    if (unacknowledged > 0) f.send(FrameKind.Credit, (b) => schema.Credit.createCredit(b, 1, 1, unacknowledged));
+    unacknowledged = 0;
+  }
+  expect(
+    Buffer.from(replies[0]!.blockArray() ?? [])
+      .toString('latin1')
+      .slice(8),
+  ).toMatch(/^:status200/);
+  expect(Buffer.concat(replies.slice(1).map((r) => r.blockArray() ?? new Uint8Array())).equals(body)).toBe(true);
+  expect(replies.map((r) => r.end())).toEqual([...replies.slice(1).map(() => false), true]);
+  expect(f.streams[0]!.events.filter((e) => e.name === 'credit')).toEqual([]);
+});
+
+test('a source that throws fails its own stream and no other', async () => {
+  const f = make();
+  f.onStart = (stream) => {
+    stream.onHear = (event) => {
+      if (event.name === 'headers' && f.streams.length === 1) throw new Error('broken');
+    };
+  };
+  f.headers(1, 1, HeadersFlag.Start);
+  f.headers(2, 1, HeadersFlag.Start);
+  await f.run();
+  expect(f.faults).toHaveLength(1);
+  const [fail] = f.received();
+  expect(fail?.kind).toBe(FrameKind.Fail);
+  expect(f.streams[1]!.events).toHaveLength(1);
+});
+
+test('a malformed frame stops the channel and says why; sinks fall silent', async () => {
+  const f = make();
+  f.headers(1, 1, HeadersFlag.Start);
+  f.sendRaw(FrameKind.Data, Buffer.alloc(16, 0xff));
+  await f.run();
+  expect(f.malformed).toEqual(['root lies outside its frame']);
+  f.channel.close(1);
+  expect(f.streams[0]!.events.at(-1)).toEqual({ name: 'end', args: [1] });
+  f.streams[0]!.sink.answer(0, 0, 0, []);
+  expect(f.received()).toEqual([]);
+});
+
+test('frames of kinds that this version does not know are passed over', async () => {
+  const f = make();
+  f.sendRaw(63, Buffer.alloc(16, 0xff));
+  f.headers(1, 1, HeadersFlag.Start);
+  await f.run();
+  expect(f.malformed).toEqual([]);
+  expect(f.streams).toHaveLength(1);
+});
+
+test('more frames than one turn handles are all handled', async () => {
+  const f = make(1024 * 1024);
+  f.headers(1, 1, HeadersFlag.Start);
+  for (let i = 0; i < 3000; i++) f.data(1, 1, 0, `${i}`);
+  await f.run(8);
+  expect(f.streams[0]!.events.slice(1).map((e) => e.args[1])).toEqual(Array.from({ length: 3000 }, (_, i) => `${i}`));
+});
