@@ -13,29 +13,60 @@ bool Channel::write(uint32_t kind, std::span<const std::byte> payload) {
 }
 
 void Channel::write_or_owe(uint32_t kind, std::span<const std::byte> payload) {
-  if (owed_.empty() && write(kind, payload)) return;
+  if ((!owes() || pay()) && write(kind, payload)) return;
   owed_.push_back({kind, {payload.begin(), payload.end()}});
 }
 
+bool Channel::pay() {
+  size_t written = 0;
+  while (written < owed_.size() && write(owed_[written].kind, owed_[written].payload)) ++written;
+  owed_.erase(owed_.begin(), owed_.begin() + static_cast<std::ptrdiff_t>(written));
+  if (!owed_.empty()) return false;
+  const auto& shape = frame_templates().end;
+  written = 0;
+  for (; written < ends_.size(); ++written) {
+    const auto slot = parts_.endpoint.claim(wire::FrameKind_End, shape.size());
+    if (slot.data() == nullptr) break;
+    auto* end = shape.place(slot.data());
+    end->mutate_stream(ends_[written].stream.slot);
+    end->mutate_generation(ends_[written].stream.generation);
+    end->mutate_reason(static_cast<wire::EndReason>(ends_[written].reason));
+    commit(shape.size());
+  }
+  ends_.erase(ends_.begin(), ends_.begin() + static_cast<std::ptrdiff_t>(written));
+  return ends_.empty();
+}
+
 Channel::Read Channel::read(Inbound& out) {
-  shm::Endpoint::Frame frame;
+  shm::Frame frame;
   switch (parts_.endpoint.peek(frame)) {
-    case shm::Endpoint::Read::kEmpty: return Read::kEmpty;
-    case shm::Endpoint::Read::kMalformed: return Read::kMalformed;
-    case shm::Endpoint::Read::kFrame: break;
+    case shm::Read::kEmpty: return Read::kEmpty;
+    case shm::Read::kMalformed: return Read::kMalformed;
+    case shm::Read::kFrame: break;
   }
   scratch_.resize((frame.payload.size() + 7) / 8);
-  std::memcpy(scratch_.data(), frame.payload.data(), frame.payload.size());
+  if (!frame.payload.empty()) std::memcpy(scratch_.data(), frame.payload.data(), frame.payload.size());
   out = {frame.kind, std::as_bytes(std::span(scratch_)).first(frame.payload.size())};
   parts_.endpoint.pop();
   return Read::kFrame;
 }
 
-void Channel::release() {
-  if (parts_.endpoint.release()) parts_.host_doorbell.ring();
-  size_t written = 0;
-  while (written < owed_.size() && write(owed_[written].kind, owed_[written].payload)) ++written;
-  owed_.erase(owed_.begin(), owed_.begin() + static_cast<std::ptrdiff_t>(written));
+bool Channel::stalled(int64_t now, int64_t limit, int64_t& again) {
+  again = 0;
+  const auto unread = parts_.endpoint.unread();
+  if (!unread) return true;  // an impossible read position: as bad as none
+  if (*unread == 0) {
+    stall_since_ = 0;
+    return false;
+  }
+  const uint32_t head = parts_.endpoint.peer_head();
+  if (stall_since_ == 0 || head != stall_head_) {
+    stall_since_ = now;
+    stall_head_ = head;
+  }
+  if (now - stall_since_ >= limit) return true;
+  again = stall_since_ + limit;
+  return false;
 }
 
 void Channel::condemn(std::string_view reason) {

@@ -46,16 +46,21 @@ class Channel {
 
   // Room for one frame, or an empty span: the caller waits in `waiters`.
   std::span<std::byte> claim(uint32_t kind, uint32_t length) {
-    if (!owed_.empty()) return {};
+    if (owes() && !pay()) return {};
     return parts_.endpoint.claim(kind, length);
   }
   void commit(uint32_t length) {
     parts_.endpoint.commit(length);
     unpublished_ = true;
   }
-  // For frames that no stream can keep (End, Credit, answers): queued here when the ring is full. Bounded by what
-  // streams may have outstanding.
+  // For frames that no stream can keep (Credit, answers): queued here when the ring is full. Bounded by what streams
+  // may have outstanding.
   void write_or_owe(uint32_t kind, std::span<const std::byte> payload);
+  // An End frame. Nobody waits for it when the filter has no last hooks: then it goes with the next frame, or with
+  // the next run, instead of waking the host for it.
+  void end(StreamId stream, uint8_t reason) { ends_.push_back({stream, reason}); }
+  // Writes what is owed as far as there is room.
+  bool pay();
 
   // Lets the host see what was committed; one doorbell at most.
   void publish() {
@@ -71,9 +76,12 @@ class Channel {
   };
   enum class Read : uint8_t { kEmpty, kFrame, kMalformed };
   Read read(Inbound& out);
-  // Lets the host reuse what was read, and writes what was owed.
-  void release();
+  // Lets the host reuse what was read.
+  void release() {
+    if (parts_.endpoint.release()) parts_.host_doorbell.ring();
+  }
 
+  // True when the host will ring for whatever comes next.
   bool sleep() { return parts_.endpoint.sleep(); }
   void wake() { parts_.endpoint.wake(); }
 
@@ -87,24 +95,33 @@ class Channel {
   // release: publishes reason_ to the link thread.
   void mark_lost() { lost_.store(true, std::memory_order_release); }
 
-  // For the stall check, link thread: how far the host has read, and whether anything waits for it.
-  shm::Endpoint::Progress progress() const { return parts_.endpoint.progress(); }
+  // True when frames have waited for `limit` nanoseconds and the host has read none of them. `again` is when to ask
+  // next, 0 when nothing waits.
+  bool stalled(int64_t now, int64_t limit, int64_t& again);
 
  private:
   struct Owed {
     uint32_t kind;
     std::vector<std::byte> payload;
   };
+  struct Ended {
+    StreamId stream;
+    uint8_t reason;
+  };
+  bool owes() const { return !owed_.empty() || !ends_.empty(); }
   bool write(uint32_t kind, std::span<const std::byte> payload);
 
   const uint32_t id_;
   const uint64_t epoch_;
   Parts parts_;
   std::vector<Owed> owed_;
+  std::vector<Ended> ends_;
   std::vector<StreamId> waiters_;
   std::vector<uint64_t> scratch_;  // 8-aligned copies
   std::string reason_;
   std::atomic<bool> lost_{false};
+  int64_t stall_since_ = 0;
+  uint32_t stall_head_ = 0;
   bool unpublished_ = false;
 };
 

@@ -91,7 +91,6 @@ class StreamMount {
   virtual void send_reply_trailers(std::span<const HeaderLine> headers) = 0;
   virtual void reset(std::string_view details) = 0;
 
-  virtual void set_buffer_limit(uint64_t bytes) = 0;
   virtual void clear_route_cache() = 0;
   // Clears the cache and looks the route up again at once.
   virtual void refresh_route_cache() = 0;

@@ -1,5 +1,5 @@
 // One Envoy worker's side of a link: the stream table, the run that applies what the host said, and the hand-over
-// of the channel between the worker and the link thread.
+// of the channels between the worker and the link thread.
 //
 // Whoever owns the channels may use them: the worker while it has a stream, the link thread while it has none. The
 // mutex guards the change of owner (`anchor_`), not the use.
@@ -8,6 +8,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -19,20 +20,24 @@ namespace tsf::core {
 
 class Stream;
 
-using Clock = std::chrono::steady_clock;
-using Deadline = int64_t;  // nanoseconds of Clock; 0 = none
-inline Deadline now_ns() { return Clock::now().time_since_epoch().count(); }
+using Nanos = int64_t;  // of the steady clock; 0 = none
+inline Nanos now_ns() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+constexpr Nanos nanos(std::chrono::milliseconds duration) { return duration.count() * 1'000'000; }
 
 // What a worker asks of its link; any thread.
 class LinkSignals {
  public:
   virtual ~LinkSignals() = default;
-  // A deadline earlier than the link knows of.
-  virtual void deadline_moved() = 0;
+  // A deadline that may be earlier than the link sleeps.
+  virtual void deadline_moved(Nanos deadline) = 0;
   // A channel was condemned.
-  virtual void channel_lost() = 0;
+  virtual void channel_condemned() = 0;
   // No host is connected nor being greeted.
   virtual bool down() const = 0;
+  virtual Nanos stall_limit() const = 0;
 };
 
 class Worker {
@@ -45,27 +50,36 @@ class Worker {
 
   // ---- worker thread ----
   StreamId add(Stream& stream);
-  // The stream's last frame has been written; its memory goes when no call of ours is on the stack.
-  void remove(Stream& stream);
+  // After this the stream gets no more calls from the worker.
+  void remove(Stream& stream, StreamId id);
   // The channel for new streams, or null.
-  const std::shared_ptr<Channel>& channel();
+  const std::shared_ptr<Channel>& channel() {
+    // acquire: pairs with set_channel's release; the channel itself is read under the mutex.
+    if (channel_changed_.load(std::memory_order_acquire)) adopt_channel();
+    return current_;
+  }
   // Runs in Envoy's `scheduled`.
   void run();
   // The stream wants a turn outside Envoy's hooks.
-  void defer(Stream& stream);
-  void wait_for_host(Stream& stream);
-  void arm(Deadline deadline);
-  void wrote(Channel& channel, Clock::duration stall_timeout);
-  // Bytes in module memory, all streams.
+  void defer(StreamId id);
+  // The stream wants a turn when a host or a verdict is there.
+  void wait_for_host(StreamId id) { waiting_.push_back(id); }
+  void arm(Nanos deadline);
+  // A frame was committed: publish it and see that a stalled host is noticed.
+  void publish(Channel& channel);
+  // Bytes in module memory over all streams.
   void account(int64_t delta) { pending_ += delta; }
   int64_t pending() const { return pending_; }
 
-  // Marks that our code is on the stack, so that destroyed streams stay in memory until it is left.
+  // Our code is on the stack: destroyed streams stay in memory until it is left.
   class Scope {
    public:
     explicit Scope(Worker& worker) : worker_(worker) { ++worker_.depth_; }
     ~Scope() {
-      if (--worker_.depth_ == 0 && !worker_.graveyard_.empty()) worker_.bury();
+      if (--worker_.depth_ > 0 || worker_.graveyard_.empty()) return;
+      // The last stream may hold the last config, and that the link with this worker: nothing of it is used after.
+      const auto dead = std::move(worker_.graveyard_);
+      worker_.graveyard_.clear();
     }
     Scope(const Scope&) = delete;
     Scope& operator=(const Scope&) = delete;
@@ -73,17 +87,17 @@ class Worker {
    private:
     Worker& worker_;
   };
-  // Keeps a destroyed stream's owner alive while a Scope is open.
-  void retire(std::unique_ptr<StreamMount> owner);
+  // Takes over what Envoy has destroyed; freed when no Scope is open.
+  void retire(std::unique_ptr<StreamMount> owner) {
+    if (depth_ > 0) graveyard_.push_back(std::move(owner));
+  }
 
   // ---- link thread ----
   void set_channel(std::shared_ptr<Channel> channel);
-  // Something happened on one of the channels, or a deadline passed.
+  // News on a channel, or a deadline has passed.
   void wake();
-  // acquire: pairs with the worker's release store; earliest deadline, 0 = none.
-  Deadline next_deadline() const { return next_deadline_.load(std::memory_order_acquire); }
-  Deadline stall_check_at() const { return stall_check_at_.load(std::memory_order_acquire); }
-  void set_stall_check(Deadline at) { stall_check_at_.store(at, std::memory_order_release); }  // release: link's own word
+  // Earliest deadline, 0 = none. acquire: pairs with the owner's release store.
+  Nanos next_deadline() const { return next_deadline_.load(std::memory_order_acquire); }
 
  private:
   struct Slot {
@@ -92,15 +106,18 @@ class Worker {
   };
 
   Stream* find(uint32_t slot, uint32_t generation) const;
+  Stream* find(StreamId id) const { return find(id.slot, id.generation); }
   void adopt_channel();
   void drain(const std::shared_ptr<Channel>& channel);
-  bool dispatch(Channel& channel, const Channel::Inbound& frame);
+  bool dispatch(const Channel::Inbound& frame);
   void drain_without_streams(Channel& channel);
-  void log_from_host(const Channel::Inbound& frame);
+  bool log_from_host(const Channel::Inbound& frame);
   void check_deadlines();
-  void condemn(Channel& channel, std::string_view reason);
+  void check_stall(Channel& channel, Nanos now);
+  void lose(const std::shared_ptr<Channel>& channel);
+  void give_turns(std::vector<StreamId>& list);
+  void set_next_deadline(Nanos deadline);
   void request_run();
-  void bury();
 
   const uint32_t index_;
   LinkSignals& link_;
@@ -108,7 +125,6 @@ class Worker {
 
   std::vector<Slot> slots_;
   std::vector<uint32_t> free_;
-  size_t live_ = 0;
   std::shared_ptr<Channel> current_;
   std::vector<std::shared_ptr<Channel>> channels_;  // current and those that still serve streams
   std::vector<StreamId> deferred_;
@@ -116,9 +132,9 @@ class Worker {
   std::vector<std::unique_ptr<StreamMount>> graveyard_;
   int depth_ = 0;
   int64_t pending_ = 0;
+  bool stall_armed_ = false;
 
-  std::atomic<Deadline> next_deadline_{0};
-  std::atomic<Deadline> stall_check_at_{0};
+  std::atomic<Nanos> next_deadline_{0};
   std::atomic<bool> channel_changed_{false};
 
   std::mutex mutex_;  // guards what follows

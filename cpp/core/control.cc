@@ -1,0 +1,122 @@
+#include "core/control.h"
+
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+namespace tsf::core {
+namespace {
+constexpr size_t kHeader = 2 * sizeof(uint32_t);
+constexpr size_t kMaxFds = 4;
+}  // namespace
+
+bool ControlSocket::connect(const std::string& path, std::span<const uid_t> allowed_uids, std::string& error) {
+  close();
+  shm::UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (!fd || path.size() >= sizeof address.sun_path) {
+    error = !fd ? std::strerror(errno) : "the path is too long";
+    return false;
+  }
+  std::memcpy(address.sun_path, path.data(), path.size());
+  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    error = std::strerror(errno);
+    return false;
+  }
+  ucred peer{};
+  socklen_t length = sizeof peer;
+  if (::getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) {
+    error = std::strerror(errno);
+    return false;
+  }
+  if (std::find(allowed_uids.begin(), allowed_uids.end(), peer.uid) == allowed_uids.end()) {
+    error = "the host runs as uid " + std::to_string(peer.uid) +
+            ", which allowed_uids does not name; run it as Envoy's user, or add the uid to filter_config.allowed_uids";
+    return false;
+  }
+  fd_ = std::move(fd);
+  return true;
+}
+
+void ControlSocket::close() {
+  fd_.reset();
+  out_.clear();
+  in_.clear();
+}
+
+bool ControlSocket::send(uint32_t kind, std::string_view payload, std::vector<int> fds) {
+  const uint32_t header[2] = {static_cast<uint32_t>(payload.size()), kind};
+  Message message;
+  message.bytes.reserve(kHeader + payload.size());
+  message.bytes.append(reinterpret_cast<const char*>(header), kHeader);
+  message.bytes.append(payload);
+  message.fds = std::move(fds);
+  out_.push_back(std::move(message));
+  return flush();
+}
+
+bool ControlSocket::flush() {
+  while (!out_.empty()) {
+    Message& message = out_.front();
+    iovec part{message.bytes.data() + message.written, message.bytes.size() - message.written};
+    msghdr header{};
+    header.msg_iov = &part;
+    header.msg_iovlen = 1;
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(kMaxFds * sizeof(int))> control{};
+    if (message.written == 0 && !message.fds.empty()) {
+      const size_t bytes = message.fds.size() * sizeof(int);
+      header.msg_control = control.data();
+      header.msg_controllen = CMSG_SPACE(bytes);
+      cmsghdr* rights = CMSG_FIRSTHDR(&header);
+      rights->cmsg_level = SOL_SOCKET;
+      rights->cmsg_type = SCM_RIGHTS;
+      rights->cmsg_len = CMSG_LEN(bytes);
+      std::memcpy(CMSG_DATA(rights), message.fds.data(), bytes);
+    }
+    const ssize_t n = ::sendmsg(fd_.get(), &header, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return errno == EAGAIN || errno == EWOULDBLOCK;
+    message.written += static_cast<size_t>(n);
+    if (message.written == message.bytes.size()) out_.pop_front();
+  }
+  return true;
+}
+
+bool ControlSocket::receive(const Handler& on_message, std::string& error) {
+  std::array<char, 16384> buffer;
+  for (;;) {
+    const ssize_t n = ::recv(fd_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) break;
+    if (n <= 0) {
+      error = n == 0 ? "the host closed the connection" : std::strerror(errno);
+      return false;
+    }
+    in_.append(buffer.data(), static_cast<size_t>(n));
+    size_t used = 0;
+    while (in_.size() - used >= kHeader) {
+      uint32_t header[2];
+      std::memcpy(header, in_.data() + used, kHeader);
+      if (header[0] > kMaxMessage) {
+        error = "the host sent a message of " + std::to_string(header[0]) + " bytes";
+        return false;
+      }
+      if (in_.size() - used - kHeader < header[0]) break;
+      if (!on_message(header[1], std::string_view(in_).substr(used + kHeader, header[0]))) {
+        error = "the host sent a malformed message of kind " + std::to_string(header[1]);
+        return false;
+      }
+      if (!open()) return true;  // closed by the handler, with its own words
+      used += kHeader + header[0];
+    }
+    in_.erase(0, used);
+  }
+  return true;
+}
+
+}  // namespace tsf::core

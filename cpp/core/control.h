@@ -1,0 +1,51 @@
+// The socket to the host: [u32 length][u32 kind][payload] both ways, descriptors with the message that needs them.
+// Non-blocking; link thread only.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "shm/fd.h"
+
+namespace tsf::core {
+
+class ControlSocket {
+ public:
+  static constexpr uint32_t kMaxMessage = 16 << 20;
+
+  // Connects and checks the peer's uid. On failure the socket is closed and `error` says why.
+  bool connect(const std::string& path, std::span<const uid_t> allowed_uids, std::string& error);
+  void close();
+
+  int fd() const { return fd_.get(); }
+  bool open() const { return static_cast<bool>(fd_); }
+  bool wants_write() const { return !out_.empty(); }
+
+  // Queues a message and writes what the socket takes. The descriptors stay the caller's; they must live until
+  // wants_write() is false.
+  bool send(uint32_t kind, std::string_view payload, std::vector<int> fds = {});
+  bool flush();
+
+  // Reads what is there; `on_message` gets every whole message and returns false to give up. False: the connection
+  // is over, `error` says why.
+  using Handler = std::function<bool(uint32_t kind, std::string_view payload)>;
+  bool receive(const Handler& on_message, std::string& error);
+
+ private:
+  struct Message {
+    std::string bytes;
+    std::vector<int> fds;
+    size_t written = 0;
+  };
+
+  shm::UniqueFd fd_;
+  std::deque<Message> out_;
+  std::string in_;
+};
+
+}  // namespace tsf::core

@@ -1,0 +1,430 @@
+#include "core/stream.h"
+
+#include <algorithm>
+
+#include "core/http_rules.h"
+#include "core/link.h"
+
+namespace tsf::core {
+namespace {
+
+constexpr Failure kNoHost{503, 14, "ts_filter_no_host"};
+constexpr Failure kHostLost{503, 14, "ts_filter_host_lost"};
+constexpr Failure kHostLostLate{502, 14, "ts_filter_host_lost"};
+constexpr Failure kTimeout{504, 4, "ts_filter_timeout"};
+constexpr Failure kRejected{500, 13, "ts_filter_config_rejected"};
+
+constexpr uint32_t header_phases(Dir dir) {
+  return dir == Dir::kRequest ? wire::Phase_DecodeHeaders | wire::Phase_DecodeData | wire::Phase_TransformRequest
+                              : wire::Phase_EncodeHeaders | wire::Phase_EncodeData | wire::Phase_TransformResponse;
+}
+constexpr uint32_t trailer_phases(Dir dir) {
+  return dir == Dir::kRequest ? wire::Phase_DecodeTrailers : wire::Phase_EncodeTrailers;
+}
+
+}  // namespace
+
+Stream::Stream(Worker& worker, std::shared_ptr<const FilterConfig> config, StreamMount& mount)
+    : worker_(worker), config_(std::move(config)), mount_(mount), id_(worker.add(*this)) {}
+
+FailureMode Stream::failure_mode() const {
+  return route_ && route_->settings().failure_mode ? *route_->settings().failure_mode : config_->settings.failure_mode;
+}
+
+Nanos Stream::message_timeout() const {
+  return nanos(route_ && route_->settings().message_timeout ? *route_->settings().message_timeout
+                                                            : config_->settings.message_timeout);
+}
+
+bool Stream::is_grpc() const {
+  const auto type = mount_.header(HeaderType::kRequest, "content-type");
+  return type && type->starts_with("application/grpc") &&
+         (type->size() == 16 || (*type)[16] == '+' || (*type)[16] == ';');
+}
+
+bool Stream::is_upgrade() const {
+  return mount_.header(HeaderType::kRequest, "upgrade").has_value() ||
+         mount_.header(HeaderType::kRequest, ":method").value_or("") == "CONNECT";
+}
+
+bool Stream::wants_headers(Dir dir) const { return (phases_ & header_phases(dir)) != 0; }
+
+bool Stream::wants_trailers(const Flow& f) const { return f.hosted || (phases_ & trailer_phases(f.dir)) != 0; }
+
+// ---- beginning ----
+
+Stream::Start Stream::wait_for_host(std::chrono::milliseconds limit) {
+  const Nanos now = now_ns();
+  if (wait_since_ == 0) wait_since_ = now;
+  wait_until_ = wait_since_ + nanos(limit);
+  if (now >= wait_until_) {
+    fail_later(kNoHost);
+    return Start::kFailed;
+  }
+  worker_.wait_for_host(id_);
+  worker_.arm(wait_until_);
+  return Start::kWait;
+}
+
+Stream::Start Stream::try_start() {
+  if (begun_) return Start::kReady;
+  const Settings& settings = config_->settings;
+  const auto patience = std::max(settings.host_wait, settings.message_timeout);
+  const auto& channel = worker_.channel();
+  if (!channel || channel->lost()) return wait_for_host(worker_.link().down() ? settings.host_wait : patience);
+  const Verdict* verdict = config_->judged->verdict();
+  if (verdict == nullptr || verdict->epoch != channel->epoch()) return wait_for_host(patience);
+  if (route_ && !judged_route_) judged_route_ = route_->judged_by(*config_);
+  const Verdict* route = judged_route_ ? judged_route_->verdict() : verdict;
+  if (route == nullptr || route->epoch != channel->epoch()) return wait_for_host(patience);
+  if (!verdict->accepted || !route->accepted) {
+    fail_later(kRejected);
+    return Start::kFailed;
+  }
+  channel_ = channel;
+  phases_ = verdict->phases;
+  begun_ = true;
+  wait_until_ = 0;
+  upgrade_ = is_upgrade();
+  return Start::kReady;
+}
+
+void Stream::ask(Flow& f) {
+  f.state = State::kAsked;
+  f.headers_pending = true;
+  f.deadline = now_ns() + message_timeout();
+  worker_.arm(f.deadline);
+  send_waiting();
+}
+
+// True: the hook stops.
+bool Stream::begin_flow(Flow& f) {
+  if (f.dir == Dir::kResponse && request_.headers_seen && !begun_) {
+    // Envoy answers a request that still waits for a host, or one that was let pass.
+    f.state = State::kPass;
+    return false;
+  }
+  f.state = State::kAsked;
+  switch (try_start()) {
+    case Start::kFailed:
+    case Start::kWait: f.headers_pending = true; return true;
+    case Start::kReady: break;
+  }
+  if (!wants_headers(f.dir)) {
+    f.state = State::kPass;
+    return false;
+  }
+  if (!channel_ || channel_->lost()) {
+    fail_later(kHostLostLate);
+    return true;
+  }
+  context_pending_ = f.dir == Dir::kResponse && !start_told_ && !request_.headers_seen;
+  ask(f);
+  return true;
+}
+
+// ---- Envoy's hooks ----
+
+HeadersStatus Stream::on_headers(Dir dir, bool end) {
+  const Worker::Scope scope(worker_);
+  Flow& f = flow(dir);
+  f.headers_seen = true;
+  f.headers_only = f.input_ended = end;
+  bool stop;
+  if (replied_) {
+    stop = dir == Dir::kRequest;
+  } else if (dir == Dir::kResponse && nested_ && shared_flag()) {
+    // A Stop in here would be overwritten when our continue returns, and the response would hang (docs/lifecycle.md).
+    static std::atomic<bool> said{false};
+    if (!said.exchange(true, std::memory_order_relaxed))  // relaxed: only who says it first
+      worker_.process().log(LogLevel::kWarn,
+                            "ts_filter: this Envoy version cannot hold back a response that Envoy makes itself while a "
+                            "request continues; such responses pass the encode hooks by (said once)");
+    f.state = State::kPass;
+    stop = false;
+  } else {
+    f.in_hook = true;
+    stop = begin_flow(f);
+    f.in_hook = false;
+  }
+  if (!stop) f.headers_sent = true;
+  settle(f, stop);
+  return stop ? HeadersStatus::kStopIteration : HeadersStatus::kContinue;
+}
+
+BodyStatus Stream::on_body(Dir dir, bool end) {
+  const Worker::Scope scope(worker_);
+  Flow& f = flow(dir);
+  if (rearming_) {
+    settle(f, true);
+    return BodyStatus::kStopIterationNoBuffer;
+  }
+  if (end) f.input_ended = true;
+  f.in_hook = true;
+  f.push_wanted = false;  // the host decides anew, now that a push is possible
+  auto status = BodyStatus::kStopIterationNoBuffer;
+  const auto drain = [&] { mount_.drain_body(dir, BodySource::kReceived, mount_.body_size(dir, BodySource::kReceived)); };
+  const auto leave = [&] {
+    if (f.stuck_output) {
+      hold_body(f, BodySource::kReceived);
+      return;
+    }
+    f.unread = true;
+    status = BodyStatus::kStopIterationAndWatermark;
+  };
+  switch (f.state) {
+    case State::kPass:
+      // Behind a release that is still to come, or on 1.38 behind a response that needs the shared flag.
+      if (f.release_wanted) {
+        leave();
+      } else if (shared_flag() && dir == Dir::kRequest && response_.input_ended && waits_for_host(response_)) {
+        drain();  // the router has given the upload up
+      } else {
+        status = BodyStatus::kContinue;
+      }
+      break;
+    case State::kIdle:
+    case State::kDone: status = BodyStatus::kContinue; break;
+    case State::kReplied:
+      if (dir == Dir::kRequest) {
+        drain();
+      } else {
+        status = BodyStatus::kContinue;
+      }
+      break;
+    case State::kAsked:
+    case State::kBypass: leave(); break;
+    case State::kWhole: hold_body(f, BodySource::kReceived); break;
+    case State::kEnding: drain(); break;
+    case State::kStream:
+      f.fresh = true;
+      if (f.held.empty() && !f.unread && !f.stuck_output) send_envoy_body(f, BodySource::kReceived);
+      if (mount_.body_size(dir, BodySource::kReceived) > 0) leave();
+      break;
+  }
+  if (status != BodyStatus::kContinue) {
+    send_waiting();
+    if (f.state == State::kEnding || f.state == State::kBypass || f.release_wanted || f.stuck_output) worker_.defer(id_);
+  }
+  f.in_hook = false;
+  settle(f, status != BodyStatus::kContinue);
+  return status;
+}
+
+TrailersStatus Stream::on_trailers(Dir dir) {
+  const Worker::Scope scope(worker_);
+  Flow& f = flow(dir);
+  f.input_ended = f.trailers_seen = true;
+  bool stop = true;
+  f.in_hook = true;
+  switch (f.state) {
+    case State::kPass:
+      if (f.release_wanted) {
+        worker_.defer(id_);
+      } else if (begun_ && wants_trailers(f) && !upgrade_) {
+        if (!channel_ || channel_->lost()) {
+          fail_later({0, 14, "ts_filter_host_lost"});
+          break;
+        }
+        f.state = State::kEnding;
+        f.deadline = now_ns() + message_timeout();
+        worker_.arm(f.deadline);
+      } else {
+        stop = false;
+      }
+      break;
+    case State::kIdle:
+    case State::kDone: stop = false; break;
+    case State::kReplied: stop = dir == Dir::kRequest; break;
+    case State::kEnding:
+    case State::kBypass: worker_.defer(id_); break;
+    default: break;
+  }
+  if (stop) send_waiting();
+  f.in_hook = false;
+  settle(f, stop);
+  return stop ? TrailersStatus::kStopIteration : TrailersStatus::kContinue;
+}
+
+void Stream::on_below_watermark() {
+  if (above_watermark_ > 0) --above_watermark_;
+  if (above_watermark_ == 0 && streaming_reply_) worker_.defer(id_);
+}
+
+void Stream::on_complete() {
+  const Worker::Scope scope(worker_);
+  if ((phases_ & wire::Phase_Log) != 0 && start_told_ && channel_ && !channel_->lost()) send_log();
+}
+
+uint8_t Stream::end_reason() const {
+  if (end_reason_ != 0) return end_reason_;
+  if (streaming_reply_ ? reply_end_sent_ : replied_) return wire::EndReason_Complete;
+  const bool response_done = response_.headers_seen && response_.input_ended &&
+                             (response_.state == State::kPass || response_.state == State::kDone);
+  return response_done ? wire::EndReason_Complete : wire::EndReason_Downstream;
+}
+
+void Stream::on_destroy() {
+  const Worker::Scope scope(worker_);
+  dead_ = true;
+  if (start_told_ && channel_ && !channel_->lost()) {
+    const uint8_t reason = end_reason();
+    channel_->end(id_, reason);
+    constexpr uint32_t kLastHooks = wire::Phase_Log | wire::Phase_StreamComplete | wire::Phase_Destroy;
+    if (reason != wire::EndReason_Complete || (phases_ & kLastHooks) != 0) {
+      channel_->pay();
+      worker_.publish(*channel_);
+    }
+  }
+  end_flows();
+  worker_.remove(*this, id_);
+}
+
+Stream::~Stream() = default;
+
+// ---- the worker's run ----
+
+void Stream::take_turn() {
+  waiting_for_room_ = false;
+  if (dead_) return;
+  if (failure_.code != nullptr) {
+    const Failure failure = std::exchange(failure_, {});
+    Flow& f = response_.headers_seen && response_.state == State::kAsked ? response_ : request_;
+    return fail_by_mode(f, failure);
+  }
+  if (!begun_) {
+    if (request_.state != State::kAsked && response_.state != State::kAsked) return;
+    if (try_start() != Start::kReady) return;
+    Flow& f = response_.state == State::kAsked ? response_ : request_;
+    context_pending_ = f.dir == Dir::kResponse && !request_.headers_seen;
+    if (wants_headers(f.dir)) {
+      ask(f);
+    } else {
+      f.headers_pending = false;
+      let_pass(f);
+    }
+    return;
+  }
+  flush_reply();
+  for (const Dir dir : {Dir::kResponse, Dir::kRequest}) {
+    if (dead_ || replied_) return;
+    Flow& f = flow(dir);
+    if (f.release_wanted) release(f);
+    advance(f);
+  }
+}
+
+Nanos Stream::deadline() const {
+  Nanos first = 0;
+  for (const Nanos d : {request_.deadline, response_.deadline, begun_ ? 0 : wait_until_})
+    if (d != 0 && (first == 0 || d < first)) first = d;
+  return first;
+}
+
+void Stream::on_deadline(Nanos now) {
+  if (!begun_ && wait_until_ != 0 && now >= wait_until_) return take_turn();
+  for (const Dir dir : {Dir::kRequest, Dir::kResponse}) {
+    Flow& f = flow(dir);
+    if (f.deadline == 0 || now < f.deadline) continue;
+    f.deadline = 0;
+    if (dead_ || replied_) return;
+    end_reason_ = wire::EndReason_Timeout;
+    fail_by_mode(f, kTimeout);
+  }
+}
+
+bool Stream::waits_for_host(const Flow& f) const {
+  switch (f.state) {
+    case State::kAsked:
+    case State::kStream:
+    case State::kWhole:
+    case State::kBypass: return true;
+    case State::kEnding: return !f.trailers_answered && (f.trailers_seen || (phases_ & trailer_phases(f.dir)) != 0);
+    default: return false;
+  }
+}
+
+void Stream::on_channel_lost() {
+  channel_.reset();
+  if (dead_ || replied_) {
+    if (!dead_ && streaming_reply_ && !reply_ended_) mount_.reset("ts_filter_host_lost");
+    return;
+  }
+  for (const Dir dir : {Dir::kRequest, Dir::kResponse}) {
+    Flow& f = flow(dir);
+    if (dead_ || replied_) return;
+    if (!waits_for_host(f)) {
+      f.trailers_answered = true;  // of an output that is complete
+      continue;
+    }
+    const bool unanswered = f.state == State::kAsked || f.state == State::kWhole;
+    fail_by_mode(f, dir == Dir::kRequest && unanswered ? kHostLost : kHostLostLate);
+  }
+}
+
+// ---- failing ----
+
+void Stream::fail_later(const Failure& failure) {
+  if (failure_.code != nullptr) return;
+  failure_ = failure;
+  worker_.defer(id_);
+}
+
+void Stream::fail_by_mode(Flow& f, const Failure& failure) {
+  if (failure_mode() != FailureMode::kOpen || failure.code == nullptr) return fail(failure);
+  const bool untouched = f.state == State::kAsked || (f.state == State::kEnding && f.out.empty() && !f.hosted);
+  const bool whole = f.state == State::kWhole && f.out.empty();
+  if (!untouched && !whole) return fail(failure);
+  if (start_told_ && channel_ && !channel_->lost()) {
+    channel_->end(id_, wire::EndReason_Timeout);
+    channel_->pay();
+    worker_.publish(*channel_);
+  }
+  // The filter is out of this stream; what its other flow holds goes on as far as it is.
+  start_told_ = false;
+  channel_.reset();
+  phases_ = 0;
+  clear(f.out);
+  if (whole && f.original.size() > 0) {
+    clear(f.held);
+    std::swap(f.held, f.original);
+  }
+  let_pass(f);
+}
+
+void Stream::let_pass(Flow& f) {
+  f.deadline = 0;
+  f.headers_pending = false;
+  f.state = State::kPass;
+  release(f);
+}
+
+void Stream::fail(const Failure& failure) {
+  if (dead_ || replied_) return;
+  const bool reply = failure.http != 0 && !response_.headers_sent;
+  const bool grpc = reply && is_grpc();
+  replied_ = true;
+  if (end_reason_ == 0) end_reason_ = wire::EndReason_LocalReply;
+  end_flows();
+  if (!reply) return mount_.reset(failure.code);
+  const std::string status = std::to_string(failure.grpc);
+  const HeaderLine line = HeaderLine::of("grpc-status", status);
+  mount_.send_local_reply(failure.http, {&line, grpc ? 1u : 0u},
+                         failure.body != nullptr ? failure.body : failure.code, failure.code);
+}
+
+void Stream::end_flows() {
+  for (const Dir dir : {Dir::kRequest, Dir::kResponse}) {
+    Flow& f = flow(dir);
+    clear(f.held);
+    clear(f.out);
+    clear(f.original);
+    f.deadline = 0;
+    f.headers_pending = f.push_wanted = f.release_wanted = false;
+    if (replied_) f.state = State::kReplied;
+  }
+  clear(reply_);
+  wait_until_ = 0;
+}
+
+}  // namespace tsf::core

@@ -1,0 +1,200 @@
+// One HTTP stream: two flows through the states of docs/lifecycle.md. Worker thread only.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/byte_queue.h"
+#include "core/channel.h"
+#include "core/filter_config.h"
+#include "core/mount.h"
+#include "core/worker.h"
+
+namespace tsf::core {
+
+enum class HeadersStatus : int { kContinue = 0, kStopIteration = 1 };
+enum class BodyStatus : int { kContinue = 0, kStopIterationAndWatermark = 2, kStopIterationNoBuffer = 3 };
+enum class TrailersStatus : int { kContinue = 0, kStopIteration = 1 };
+
+// A failure of ours: what the client hears when nothing was sent, or the reset's details.
+struct Failure {
+  uint32_t http = 0;  // 0: no reply, reset
+  int grpc = 0;
+  const char* code = nullptr;  // response code details, and the body when there is no other
+  const char* body = nullptr;
+};
+
+class Stream {
+ public:
+  Stream(Worker& worker, std::shared_ptr<const FilterConfig> config, StreamMount& mount);
+  ~Stream();
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+
+  // ---- Envoy's hooks ----
+  HeadersStatus on_headers(Dir dir, bool end);
+  BodyStatus on_body(Dir dir, bool end);
+  TrailersStatus on_trailers(Dir dir);
+  void on_above_watermark() { ++above_watermark_; }
+  void on_below_watermark();
+  void on_complete();
+  void on_destroy();
+  // The route's config, as seen at the first hook.
+  void set_route_config(std::shared_ptr<const RouteConfig> route) { route_ = std::move(route); }
+  bool begun() const { return begun_; }
+  Worker& worker() { return worker_; }
+
+  // ---- the worker's run; none of Envoy's hooks is on the stack of this stream ----
+  void take_turn();
+  void on_deadline(Nanos now);
+  Nanos deadline() const;
+  void on_channel_lost();
+  const Channel* channel() const { return channel_.get(); }
+  std::unique_ptr<Waker> make_waker() { return mount_.make_waker(); }
+
+  // Frames from the host. False: the frame breaks a rule and the host is to be dropped.
+  bool on_answer(const wire::Answer& frame);
+  bool on_ops(const wire::Ops& frame);
+  bool on_output(const wire::Output& frame);
+  bool on_local_reply(const wire::LocalReply& frame);
+  bool on_reply(const wire::Reply& frame);
+  bool on_fail(const wire::Fail& frame);
+  bool on_query(const wire::Query& frame);
+  bool on_extend(const wire::Extend& frame);
+
+ private:
+  enum class State : uint8_t { kIdle, kAsked, kStream, kWhole, kEnding, kBypass, kPass, kDone, kReplied };
+
+  struct Flow {
+    explicit Flow(Dir d) : dir(d) {}
+    const Dir dir;
+    State state = State::kIdle;
+    bool headers_seen = false;
+    bool headers_only = false;      // the headers ended the stream
+    bool headers_pending = false;   // a Headers frame is still to be written
+    bool headers_sent = false;      // gone on to the next filter
+    bool hold = false;              // headers wait for output (StreamHold)
+    bool hosted = false;            // the host sees the body, so it sees and answers the trailers too
+    bool input_ended = false;
+    bool end_told = false;
+    bool trailers_seen = false;
+    bool trailers_told = false;
+    bool trailers_answered = false;
+    bool stopped = false;           // the latest hook returned Stop and nothing was continued since
+    bool in_hook = false;
+    bool unread = false;            // Envoy's buffer holds input
+    bool stuck_output = false;      // Envoy's buffer holds output of ours: a continue did nothing
+    bool fresh = false;             // the next Data frame carries Fresh
+    bool push_wanted = false;
+    bool release_wanted = false;    // PASS was decided, the continue is still to come
+    uint32_t header_cursor = 0;     // lines of the pending map already written
+    uint64_t outstanding = 0;       // input bytes at the host, not acknowledged
+    ByteQueue held;                 // input in module memory
+    ByteQueue out;                  // output in module memory
+    ByteQueue original;             // the whole body as it came, for failure_mode open
+    Nanos deadline = 0;
+  };
+
+  Flow& flow(Dir dir) { return dir == Dir::kRequest ? request_ : response_; }
+
+  // stream.cc: beginning, failing, ending
+  enum class Start : uint8_t { kReady, kWait, kFailed };
+  Start try_start();
+  Start wait_for_host(std::chrono::milliseconds limit);
+  bool begin_flow(Flow& f);
+  void ask(Flow& f);
+  bool wants_headers(Dir dir) const;
+  bool wants_trailers(const Flow& f) const;
+  bool waits_for_host(const Flow& f) const;
+  void fail(const Failure& failure);
+  void fail_later(const Failure& failure);
+  void fail_by_mode(Flow& f, const Failure& failure);
+  void let_pass(Flow& f);
+  void end_flows();
+  FailureMode failure_mode() const;
+  Nanos message_timeout() const;
+  bool is_grpc() const;
+  bool is_upgrade() const;
+  uint8_t end_reason() const;
+  bool shared_flag() const { return worker_.process().shared_continue_flag(); }
+
+  // stream_send.cc: to the host
+  void send_waiting();
+  bool send_waiting(Flow& f);
+  bool send_headers(uint32_t& cursor, HeaderType type, uint8_t flags);
+  bool send_envoy_body(Flow& f, BodySource source);
+  bool send_held(Flow& f, uint64_t limit);
+  bool send_data(Flow& f, std::string_view bytes, bool last);
+  bool hold_body(Flow& f, BodySource source);
+  void send_log();
+  void wait_for_room();
+
+  // stream_push.cc: to Envoy
+  void advance(Flow& f);
+  bool complete(const Flow& f) const;
+  void finish(Flow& f);
+  void push(Flow& f);
+  void release(Flow& f);
+  void end_bypass(Flow& f);
+  bool can_continue(Flow& f);
+  void do_continue(Flow& f, bool appended);
+  bool put_back(Flow& f, ByteQueue& bytes);
+  void discard_unread(Flow& f);
+  void flush_reply();
+  void settle(Flow& f, bool stop);
+
+  // stream_apply.cc: from the host
+  bool answer_headers(Flow& f, uint8_t mode);
+  bool apply_ops(HeaderType type, std::string_view block);
+  bool grow_out(Flow& f, std::string_view bytes);
+
+  void grow(ByteQueue& queue, std::string_view bytes) {
+    queue.append(bytes);
+    worker_.account(static_cast<int64_t>(bytes.size()));
+  }
+  void shrink(ByteQueue& queue, size_t n) {
+    queue.pop(n);
+    worker_.account(-static_cast<int64_t>(n));
+  }
+  void clear(ByteQueue& queue) {
+    worker_.account(-static_cast<int64_t>(queue.size()));
+    queue.clear();
+  }
+
+  Worker& worker_;
+  const std::shared_ptr<const FilterConfig> config_;
+  std::shared_ptr<const RouteConfig> route_;
+  std::shared_ptr<const JudgedConfig> judged_route_;
+  StreamMount& mount_;
+  std::shared_ptr<Channel> channel_;
+  StreamId id_;
+  uint32_t phases_ = UINT32_MAX;
+  Flow request_{Dir::kRequest};
+  Flow response_{Dir::kResponse};
+  Failure failure_;             // to be carried out outside hooks
+  Nanos wait_since_ = 0;        // waiting for a host since
+  Nanos wait_until_ = 0;
+  ByteQueue reply_;             // a streamed reply that the client does not take yet
+  uint32_t context_cursor_ = 0;
+  int above_watermark_ = 0;
+  uint8_t end_reason_ = 0;      // wire::EndReason that we caused
+  bool begun_ = false;          // a host was found
+  bool start_told_ = false;     // a frame with Start has been written
+  bool context_pending_ = false;
+  bool upgrade_ = false;
+  bool replied_ = false;        // a reply was sent, or the stream was reset, by us
+  bool streaming_reply_ = false;
+  bool reply_ended_ = false;    // the host has given all of it
+  bool reply_end_sent_ = false;
+  bool nested_ = false;         // inside continue_flow(kRequest)
+  bool rearming_ = false;
+  bool spent_ = false;          // Envoy 1.38's shared flag
+  bool dead_ = false;           // destroyed by Envoy
+  bool waiting_for_room_ = false;
+};
+
+}  // namespace tsf::core

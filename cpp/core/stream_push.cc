@@ -1,0 +1,185 @@
+// What goes to Envoy: releases, pushes, ends, streamed replies (docs/lifecycle.md, "Pushing").
+#include "core/stream.h"
+
+namespace tsf::core {
+namespace {
+constexpr Failure kContinueLost{502, 13, "ts_filter_continue_lost"};
+}  // namespace
+
+void Stream::settle(Flow& f, bool stop) {
+  f.stopped = stop;
+  if (!shared_flag()) return;
+  spent_ = !stop;
+  // The other direction may have waited for the flag.
+  Flow& o = flow(other(f.dir));
+  if (stop && o.stopped && (o.push_wanted || o.release_wanted || o.stuck_output || o.state == State::kEnding))
+    worker_.defer(id_);
+}
+
+bool Stream::can_continue(Flow& f) {
+  if (dead_ || !f.stopped) return false;
+  if (!shared_flag()) return true;
+  // The response's last continue must not be lost to an upload that the router has given up.
+  if (f.dir == Dir::kRequest && response_.input_ended && waits_for_host(response_)) return false;
+  if (!spent_) return true;
+  if (!response_.headers_seen || response_.input_ended || replied_) return false;
+  // An empty data frame of our own re-enters our response hook, whose Stop clears the flag.
+  rearming_ = true;
+  mount_.send_reply_data({}, false);
+  rearming_ = false;
+  return !dead_ && !spent_;
+}
+
+void Stream::do_continue(Flow& f, bool appended) {
+  f.stopped = false;
+  f.fresh = false;
+  f.headers_sent = true;
+  f.release_wanted = false;
+  f.stuck_output = false;
+  const bool request = f.dir == Dir::kRequest;
+  if (request) nested_ = true;
+  mount_.continue_flow(f.dir);
+  if (request) nested_ = false;
+  spent_ = true;  // Envoy sets its flag after the call, whatever happened in it
+  if (dead_ || !appended || mount_.body_size(f.dir, BodySource::kBuffered) == 0) return;
+  // Envoy ignored the continue (a 1xx or METADATA frame had spent the flag): our bytes are still there.
+  f.stuck_output = true;
+  if (!f.input_ended) return;  // the next hook gives another try
+  f.stopped = true;
+  if (!shared_flag() || !can_continue(f)) return fail(kContinueLost);
+  f.stuck_output = f.stopped = false;
+  mount_.continue_flow(f.dir);
+  spent_ = true;
+  if (!dead_ && mount_.body_size(f.dir, BodySource::kBuffered) > 0) fail(kContinueLost);
+}
+
+// Appends to Envoy's buffer piece by piece, so that the bytes are never there twice. True: there were any.
+bool Stream::put_back(Flow& f, ByteQueue& bytes) {
+  const bool any = !bytes.empty();
+  while (!bytes.empty()) {
+    const auto piece = bytes.front();
+    mount_.append_body(f.dir, BodySource::kBuffered, piece);
+    if (dead_) return false;
+    shrink(bytes, piece.size());
+  }
+  return any;
+}
+
+void Stream::discard_unread(Flow& f) {
+  if (!f.unread) return;
+  f.unread = false;
+  mount_.drain_body(f.dir, BodySource::kBuffered, mount_.body_size(f.dir, BodySource::kBuffered));
+}
+
+// PASS: everything that is held goes on, in order: added output, held input, Envoy's own buffer.
+void Stream::release(Flow& f) {
+  if (!can_continue(f)) {
+    f.release_wanted = !dead_;
+    return;
+  }
+  if (f.unread && (!f.out.empty() || !f.held.empty())) hold_body(f, BodySource::kBuffered);
+  const bool untouched = f.unread;
+  f.unread = false;
+  const bool out = put_back(f, f.out);
+  const bool held = put_back(f, f.held);
+  if (dead_) return;
+  do_continue(f, out || held || untouched);
+}
+
+void Stream::advance(Flow& f) {
+  if (dead_ || replied_) return;
+  if (f.state == State::kBypass && f.outstanding == 0) end_bypass(f);
+  if (f.state == State::kEnding && !f.in_hook) discard_unread(f);
+  if (complete(f)) {
+    finish(f);
+  } else if (f.push_wanted || f.stuck_output) {
+    push(f);
+  }
+  send_waiting();
+}
+
+void Stream::end_bypass(Flow& f) {
+  if (f.in_hook) return worker_.defer(id_);
+  if (f.input_ended) {
+    // What the host never saw is the rest of the output.
+    if (f.unread) hold_body(f, BodySource::kBuffered);
+    while (!f.held.empty()) {
+      const auto piece = f.held.front();
+      grow(f.out, piece);
+      shrink(f.held, piece.size());
+    }
+    f.state = State::kEnding;
+    return;
+  }
+  if (!f.stopped && f.out.empty() && f.held.empty() && !f.unread) {
+    f.state = State::kPass;
+    return;
+  }
+  if (!f.stopped) return;  // the next hook
+  f.state = State::kPass;
+  release(f);
+}
+
+bool Stream::complete(const Flow& f) const {
+  return f.state == State::kEnding && f.input_ended && (!f.trailers_seen || f.trailers_answered || !wants_trailers(f));
+}
+
+void Stream::finish(Flow& f) {
+  if (f.in_hook) return worker_.defer(id_);
+  if (!can_continue(f)) return;
+  f.state = State::kDone;
+  f.deadline = 0;
+  const bool any = put_back(f, f.out);
+  if (!dead_) do_continue(f, any);
+}
+
+void Stream::push(Flow& f) {
+  if (f.in_hook) return worker_.defer(id_);
+  if (f.input_ended && f.state != State::kPass) return;  // one continue is left, it is for the end
+  if (!f.stuck_output) {
+    const bool nothing = f.out.empty() && (f.headers_sent || f.hold);
+    if (nothing) {
+      f.push_wanted = false;
+      return;
+    }
+  }
+  if (!can_continue(f)) return;
+  if (f.unread) {
+    if (f.held.size() >= config_->settings.stream_window) return;
+    hold_body(f, BodySource::kBuffered);
+  }
+  f.push_wanted = false;
+  const bool stuck = f.stuck_output;
+  const bool any = put_back(f, f.out);
+  if (!dead_) do_continue(f, any || stuck);
+}
+
+void Stream::flush_reply() {
+  if (!streaming_reply_ || dead_) return;
+  uint64_t taken = 0;
+  while (!reply_.empty() && above_watermark_ == 0) {
+    const auto piece = reply_.front();
+    const bool end = reply_ended_ && piece.size() == reply_.size();
+    taken += piece.size();
+    const std::string bytes(piece);  // the call below can end the stream and with it the queue
+    shrink(reply_, piece.size());
+    if (end) reply_end_sent_ = true;
+    mount_.send_reply_data(bytes, end);
+    if (dead_) return;
+  }
+  if (reply_ended_ && reply_.empty() && !reply_end_sent_) {
+    reply_end_sent_ = true;
+    mount_.send_reply_data({}, true);
+    return;
+  }
+  if (taken == 0 || !channel_ || channel_->lost()) return;
+  const auto& shape = frame_templates().credit;
+  alignas(8) std::byte frame[64];
+  auto* credit = shape.place(frame);
+  credit->mutate_stream(id_.slot);
+  credit->mutate_generation(id_.generation);
+  credit->mutate_bytes(static_cast<uint32_t>(taken));
+  channel_->write_or_owe(wire::FrameKind_Credit, {frame, shape.size()});
+}
+
+}  // namespace tsf::core

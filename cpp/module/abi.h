@@ -1,0 +1,76 @@
+// The part of Envoy's dynamic module interface that this module uses: our own declarations of the names and shapes
+// that stock Envoy 1.38, 1.39 and 1.40 export and look up. Whose memory a pointer names is in its suffix: `_envoy` is
+// valid during the call only, `_module` must outlive it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/mount.h"
+
+#define TSF_EXPORT __attribute__((visibility("default")))
+
+namespace tsf::module {
+
+using FilterEnvoy = void*;
+using ConfigEnvoy = void*;
+
+// {pointer, length}, by value.
+using Buffer = core::Bytes;
+// {key, key length, value, value length}
+using Header = core::HeaderLine;
+static_assert(sizeof(Buffer) == 16 && sizeof(Header) == 32);
+
+enum BodyType : int { kReceivedRequest = 0, kBufferedRequest = 1, kReceivedResponse = 2, kBufferedResponse = 3 };
+
+inline Buffer buffer_of(std::string_view text) { return {text.data(), text.size()}; }
+
+}  // namespace tsf::module
+
+extern "C" {
+using tsf::module::Buffer;
+using tsf::module::FilterEnvoy;
+using tsf::module::Header;
+
+bool envoy_dynamic_module_callback_http_get_header(FilterEnvoy, int type, Buffer key, Buffer* value_envoy, size_t index,
+                                                   size_t* count);
+size_t envoy_dynamic_module_callback_http_get_headers_size(FilterEnvoy, int type);
+bool envoy_dynamic_module_callback_http_get_headers(FilterEnvoy, int type, Header* lines_envoy);
+// An empty value removes.
+bool envoy_dynamic_module_callback_http_set_header(FilterEnvoy, int type, Buffer key, Buffer value);
+bool envoy_dynamic_module_callback_http_add_header(FilterEnvoy, int type, Buffer key, Buffer value);
+
+size_t envoy_dynamic_module_callback_http_get_body_size(FilterEnvoy, int body);
+size_t envoy_dynamic_module_callback_http_get_body_chunks_size(FilterEnvoy, int body);
+bool envoy_dynamic_module_callback_http_get_body_chunks(FilterEnvoy, int body, Buffer* chunks_envoy);
+bool envoy_dynamic_module_callback_http_append_body(FilterEnvoy, int body, Buffer bytes);
+bool envoy_dynamic_module_callback_http_drain_body(FilterEnvoy, int body, size_t length);
+
+void envoy_dynamic_module_callback_http_filter_continue_decoding(FilterEnvoy);
+void envoy_dynamic_module_callback_http_filter_continue_encoding(FilterEnvoy);
+void envoy_dynamic_module_callback_http_send_response(FilterEnvoy, uint32_t status, Header* headers_module, size_t count,
+                                                      Buffer body, Buffer details);
+void envoy_dynamic_module_callback_http_send_response_headers(FilterEnvoy, Header* headers_module, size_t count, bool end);
+void envoy_dynamic_module_callback_http_send_response_data(FilterEnvoy, Buffer bytes, bool end);
+void envoy_dynamic_module_callback_http_send_response_trailers(FilterEnvoy, Header* headers_module, size_t count);
+void envoy_dynamic_module_callback_http_filter_reset_stream(FilterEnvoy, int reason, Buffer details);
+
+void envoy_dynamic_module_callback_http_clear_route_cache(FilterEnvoy);
+const void* envoy_dynamic_module_callback_get_most_specific_route_config(FilterEnvoy);
+bool envoy_dynamic_module_callback_http_filter_get_attribute_string(FilterEnvoy, int id, Buffer* value_envoy);
+bool envoy_dynamic_module_callback_http_filter_get_attribute_int(FilterEnvoy, int id, uint64_t* value);
+bool envoy_dynamic_module_callback_http_filter_get_attribute_bool(FilterEnvoy, int id, bool* value);
+uint32_t envoy_dynamic_module_callback_http_filter_get_worker_index(FilterEnvoy);
+
+// The scheduler holds its filter weakly: commit is safe from any thread and after the filter's death.
+void* envoy_dynamic_module_callback_http_filter_scheduler_new(FilterEnvoy);
+void envoy_dynamic_module_callback_http_filter_scheduler_commit(void* scheduler, uint64_t event);
+void envoy_dynamic_module_callback_http_filter_scheduler_delete(void* scheduler);
+
+// Main thread.
+uint32_t envoy_dynamic_module_callback_get_concurrency();
+bool envoy_dynamic_module_callback_is_validation_mode();
+// Any thread.
+void envoy_dynamic_module_callback_log(int level, Buffer text);
+bool envoy_dynamic_module_callback_log_enabled(int level);
+}

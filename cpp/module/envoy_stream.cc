@@ -1,0 +1,175 @@
+#include "module/envoy_stream.h"
+
+#include <dlfcn.h>
+
+namespace tsf::module {
+namespace {
+
+int body_type(core::Dir dir, core::BodySource source) {
+  if (dir == core::Dir::kRequest) return source == core::BodySource::kReceived ? kReceivedRequest : kBufferedRequest;
+  return source == core::BodySource::kReceived ? kReceivedResponse : kBufferedResponse;
+}
+
+// Envoy does not write through these, its interface merely lacks the const.
+Header* lines_of(std::span<const core::HeaderLine> headers) { return const_cast<Header*>(headers.data()); }
+
+class EnvoyWaker final : public core::Waker {
+ public:
+  explicit EnvoyWaker(void* scheduler) : scheduler_(scheduler) {}
+  ~EnvoyWaker() override { envoy_dynamic_module_callback_http_filter_scheduler_delete(scheduler_); }
+  EnvoyWaker(const EnvoyWaker&) = delete;
+  EnvoyWaker& operator=(const EnvoyWaker&) = delete;
+  void wake() override { envoy_dynamic_module_callback_http_filter_scheduler_commit(scheduler_, 0); }
+
+ private:
+  void* const scheduler_;
+};
+
+// Attribute ids whose values are not strings; Envoy logs an error for a question of the wrong type.
+constexpr bool is_int(uint32_t id) {
+  switch (id) {
+    case 12:  // request.duration
+    case 13:  // request.size
+    case 14:  // request.total_size
+    case 15:  // response.code
+    case 17:  // response.flags
+    case 18:  // response.grpc_status
+    case 21:  // response.size
+    case 22:  // response.total_size
+    case 23:  // response.backend_latency
+    case 25:  // source.port
+    case 27:  // destination.port
+    case 28:  // connection.id
+    case 42:  // upstream.port
+      return true;
+    default: return false;
+  }
+}
+constexpr bool is_bool(uint32_t id) { return id == 29 || id == 67; }  // connection.mtls, health check
+
+}  // namespace
+
+bool EnvoyStream::headers(core::HeaderType type, std::vector<core::HeaderLine>& out) const {
+  const int t = static_cast<int>(type);
+  out.resize(envoy_dynamic_module_callback_http_get_headers_size(envoy_, t));
+  if (out.empty()) return false;
+  if (envoy_dynamic_module_callback_http_get_headers(envoy_, t, out.data())) return true;
+  out.clear();
+  return false;
+}
+
+std::optional<std::string_view> EnvoyStream::header(core::HeaderType type, std::string_view name) const {
+  Buffer value{nullptr, 0};
+  size_t count = 0;
+  if (!envoy_dynamic_module_callback_http_get_header(envoy_, static_cast<int>(type), buffer_of(name), &value, 0, &count))
+    return std::nullopt;
+  return std::string_view(value.ptr, value.length);
+}
+
+void EnvoyStream::set_header(core::HeaderType type, std::string_view name, std::string_view value) {
+  envoy_dynamic_module_callback_http_set_header(envoy_, static_cast<int>(type), buffer_of(name), buffer_of(value));
+}
+void EnvoyStream::add_header(core::HeaderType type, std::string_view name, std::string_view value) {
+  envoy_dynamic_module_callback_http_add_header(envoy_, static_cast<int>(type), buffer_of(name), buffer_of(value));
+}
+void EnvoyStream::remove_header(core::HeaderType type, std::string_view name) {
+  envoy_dynamic_module_callback_http_set_header(envoy_, static_cast<int>(type), buffer_of(name), {nullptr, 0});
+}
+
+size_t EnvoyStream::body_size(core::Dir dir, core::BodySource source) const {
+  return envoy_dynamic_module_callback_http_get_body_size(envoy_, body_type(dir, source));
+}
+
+bool EnvoyStream::body_chunks(core::Dir dir, core::BodySource source, std::vector<core::Bytes>& out) const {
+  const int type = body_type(dir, source);
+  out.resize(envoy_dynamic_module_callback_http_get_body_chunks_size(envoy_, type));
+  return !out.empty() && envoy_dynamic_module_callback_http_get_body_chunks(envoy_, type, out.data());
+}
+
+void EnvoyStream::drain_body(core::Dir dir, core::BodySource source, size_t length) {
+  if (length > 0) envoy_dynamic_module_callback_http_drain_body(envoy_, body_type(dir, source), length);
+}
+void EnvoyStream::append_body(core::Dir dir, core::BodySource source, std::string_view bytes) {
+  envoy_dynamic_module_callback_http_append_body(envoy_, body_type(dir, source), buffer_of(bytes));
+}
+
+void EnvoyStream::continue_flow(core::Dir dir) {
+  if (dir == core::Dir::kRequest) {
+    envoy_dynamic_module_callback_http_filter_continue_decoding(envoy_);
+  } else {
+    envoy_dynamic_module_callback_http_filter_continue_encoding(envoy_);
+  }
+}
+
+void EnvoyStream::send_local_reply(uint32_t status, std::span<const core::HeaderLine> headers, std::string_view body,
+                                   std::string_view details) {
+  envoy_dynamic_module_callback_http_send_response(envoy_, status, lines_of(headers), headers.size(), buffer_of(body),
+                                                   buffer_of(details));
+}
+void EnvoyStream::send_reply_headers(std::span<const core::HeaderLine> headers, bool end) {
+  envoy_dynamic_module_callback_http_send_response_headers(envoy_, lines_of(headers), headers.size(), end);
+}
+void EnvoyStream::send_reply_data(std::string_view bytes, bool end) {
+  envoy_dynamic_module_callback_http_send_response_data(envoy_, buffer_of(bytes), end);
+}
+void EnvoyStream::send_reply_trailers(std::span<const core::HeaderLine> headers) {
+  envoy_dynamic_module_callback_http_send_response_trailers(envoy_, lines_of(headers), headers.size());
+}
+void EnvoyStream::reset(std::string_view details) {
+  constexpr int kLocalReset = 0;
+  envoy_dynamic_module_callback_http_filter_reset_stream(envoy_, kLocalReset, buffer_of(details));
+}
+
+void EnvoyStream::clear_route_cache() { envoy_dynamic_module_callback_http_clear_route_cache(envoy_); }
+void EnvoyStream::refresh_route_cache() {
+  clear_route_cache();
+  // A look-up of the route's config looks the route up.
+  (void)envoy_dynamic_module_callback_get_most_specific_route_config(envoy_);
+}
+
+std::optional<core::Attribute> EnvoyStream::attribute(uint32_t id) const {
+  using Kind = core::Attribute::Kind;
+  const int key = static_cast<int>(id);
+  if (is_int(id)) {
+    uint64_t number = 0;
+    if (!envoy_dynamic_module_callback_http_filter_get_attribute_int(envoy_, key, &number)) return std::nullopt;
+    return core::Attribute{Kind::kInt, {}, number};
+  }
+  if (is_bool(id)) {
+    bool yes = false;
+    if (!envoy_dynamic_module_callback_http_filter_get_attribute_bool(envoy_, key, &yes)) return std::nullopt;
+    return core::Attribute{Kind::kBool, {}, yes ? 1u : 0u};
+  }
+  constexpr uint32_t kLastAttribute = 67;
+  Buffer text{nullptr, 0};
+  if (id > kLastAttribute || !envoy_dynamic_module_callback_http_filter_get_attribute_string(envoy_, key, &text))
+    return std::nullopt;
+  return core::Attribute{Kind::kString, std::string_view(text.ptr, text.length), 0};
+}
+
+std::unique_ptr<core::Waker> EnvoyStream::make_waker() {
+  return std::make_unique<EnvoyWaker>(envoy_dynamic_module_callback_http_filter_scheduler_new(envoy_));
+}
+
+EnvoyProcess::EnvoyProcess() {
+  // Told apart by callbacks that a version was the first to export; none of them is called.
+  const bool is_1_40 = ::dlsym(RTLD_DEFAULT, "envoy_dynamic_module_callback_log_v2") != nullptr;
+  const bool is_1_39 = ::dlsym(RTLD_DEFAULT, "envoy_dynamic_module_callback_get_log_level") != nullptr;
+  version_ = is_1_40 ? "1.40" : is_1_39 ? "1.39" : "1.38";
+  abi_version_ = is_1_40 ? "v0.2.0" : "v0.1.0";
+  shared_continue_flag_ = !is_1_40 && !is_1_39;
+}
+
+void EnvoyProcess::log(core::LogLevel level, std::string_view text) {
+  if (log_enabled(level)) envoy_dynamic_module_callback_log(static_cast<int>(level), buffer_of(text));
+}
+bool EnvoyProcess::log_enabled(core::LogLevel level) const {
+  return envoy_dynamic_module_callback_log_enabled(static_cast<int>(level));
+}
+
+EnvoyProcess& envoy_process() {
+  static EnvoyProcess& process = *new EnvoyProcess();  // leaked: threads log until the process ends
+  return process;
+}
+
+}  // namespace tsf::module

@@ -1,0 +1,61 @@
+// core::StreamMount on stock Envoy's callbacks.
+#pragma once
+
+#include "core/mount.h"
+#include "module/abi.h"
+
+namespace tsf::module {
+
+class EnvoyStream : public core::StreamMount {
+ public:
+  explicit EnvoyStream(FilterEnvoy envoy) : envoy_(envoy) {}
+
+  bool headers(core::HeaderType type, std::vector<core::HeaderLine>& out) const override;
+  std::optional<std::string_view> header(core::HeaderType type, std::string_view name) const override;
+  void set_header(core::HeaderType type, std::string_view name, std::string_view value) override;
+  void add_header(core::HeaderType type, std::string_view name, std::string_view value) override;
+  void remove_header(core::HeaderType type, std::string_view name) override;
+
+  size_t body_size(core::Dir dir, core::BodySource source) const override;
+  bool body_chunks(core::Dir dir, core::BodySource source, std::vector<core::Bytes>& out) const override;
+  void drain_body(core::Dir dir, core::BodySource source, size_t length) override;
+  void append_body(core::Dir dir, core::BodySource source, std::string_view bytes) override;
+
+  void continue_flow(core::Dir dir) override;
+  void send_local_reply(uint32_t status, std::span<const core::HeaderLine> headers, std::string_view body,
+                        std::string_view details) override;
+  void send_reply_headers(std::span<const core::HeaderLine> headers, bool end) override;
+  void send_reply_data(std::string_view bytes, bool end) override;
+  void send_reply_trailers(std::span<const core::HeaderLine> headers) override;
+  void reset(std::string_view details) override;
+
+  void clear_route_cache() override;
+  void refresh_route_cache() override;
+  std::optional<core::Attribute> attribute(uint32_t id) const override;
+  std::unique_ptr<core::Waker> make_waker() override;
+
+ private:
+  const FilterEnvoy envoy_;
+};
+
+class EnvoyProcess final : public core::ProcessMount {
+ public:
+  EnvoyProcess();
+  void log(core::LogLevel level, std::string_view text) override;
+  bool log_enabled(core::LogLevel level) const override;
+  std::string_view envoy_version() const override { return version_; }
+  bool shared_continue_flag() const override { return shared_continue_flag_; }
+
+  // "v0.1.0" or "v0.2.0": what this Envoy expects of a module.
+  const char* abi_version() const { return abi_version_; }
+
+ private:
+  std::string_view version_;
+  const char* abi_version_;
+  bool shared_continue_flag_;
+};
+
+// The one of this process; never destroyed.
+EnvoyProcess& envoy_process();
+
+}  // namespace tsf::module
