@@ -72,18 +72,3 @@ export function cpuMicros(child) {
 export function residentMiB(child) {
   return Number(/^VmRSS:\s+(\d+)/m.exec(procFile(child, 'status'))[1]) / 1024;
 }
-
-/** One wrk run; its script prints JSON as the last line. */
-export async function wrk(script, url, connections, seconds) {
-  const args = ['-t1', `-c${connections}`, `-d${seconds}s`, '--timeout', '10s', '-s', script, url];
-  const child = start('wrk', 'wrk', args);
-  const timer = setTimeout(() => child.kill('SIGKILL'), (seconds + 15) * 1000);
-  await child.ended;
-  clearTimeout(timer);
-  const json = child.output.trim().split('\n').at(-1);
-  try {
-    return JSON.parse(json);
-  } catch {
-    throw new Error(`wrk did not work:\n${child.output}`);
-  }
-}

@@ -4,14 +4,14 @@
 //
 // usage: node bench/run.js [--seconds 3] [--rounds 3] [--connections 1,32] [--cases ours,lua] [--json] [--write-docs]
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import os from 'node:os';
-import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { envoyConfig, headerCases, installPeers, missingParts, streamCases } from './cases.js';
-import { cpuMicros, residentMiB, start, stop, until, wrk } from './processes.js';
+import { headerCases, installPeers, missingParts, streamCases } from './cases.js';
+import { cpuMicros, residentMiB } from './processes.js';
 import { asDocument, asText, summarize } from './report.js';
+import { envoy, withCase, wrk } from './stage.js';
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const { values } = parseArgs({
@@ -27,8 +27,6 @@ const { values } = parseArgs({
 const seconds = wholeNumber('--seconds', values.seconds);
 const rounds = wholeNumber('--rounds', values.rounds);
 const connections = values.connections.split(',').map((item) => wholeNumber('--connections', item));
-const version = process.env.ENVOY_VERSION ?? '1.40';
-const envoy = here(`../build/envoy/${version}/envoy`);
 const WARM_UP_SECONDS = 2;
 
 function wholeNumber(name, text) {
@@ -41,78 +39,20 @@ const say = (text) => {
   if (!values.json) process.stderr.write(text);
 };
 
-/** One case in one round: start, check that it does its work, warm up, measure, stop. */
+/** One case in one round: started, checked, warmed up, measured, stopped. */
 async function runCase(oneCase, loads) {
-  const folder = mkdtempSync(join(os.tmpdir(), 'tsf-bench-'));
-  const children = [];
-  try {
-    const context = { socket: join(folder, 'sidecar.sock') };
-    if (loads.backend) {
-      const backend = start('backend', process.execPath, [here('backend.js')]);
-      children.push(backend);
-      context.backendPort = await until('it listened', children, () => Number(/port (\d+)/.exec(backend.output)?.[1]));
-    }
-    const measured = [];
-    if (oneCase.sidecar) {
-      const sidecar = start('sidecar', process.execPath, oneCase.sidecar(context), { NODE_NO_WARNINGS: '1' });
-      children.push(sidecar);
-      measured.push(sidecar);
-    }
-    const config = join(folder, 'envoy.json');
-    const adminFile = join(folder, 'admin');
-    writeFileSync(config, JSON.stringify(envoyConfig(oneCase, context)));
-    const proxy = start(
-      'envoy',
-      envoy,
-      ['-c', config, '--concurrency', '1', '-l', 'error', '--use-dynamic-base-id', '--admin-address-path', adminFile],
-      { ENVOY_DYNAMIC_MODULES_SEARCH_PATH: here('../build') },
-    );
-    children.push(proxy);
-    measured.push(proxy);
-    const port = await until('Envoy listened', children, () => listenerPort(adminFile));
-    const url = `http://127.0.0.1:${port}`;
-    await until('a request had its headers or its body changed', children, () => works(oneCase, `${url}/check`, loads));
-
-    await wrk(here('wrk.lua'), url + loads.path, loads.warmUp, WARM_UP_SECONDS);
+  return withCase(oneCase, { backend: loads.backend }, async ({ url, measured }) => {
+    await wrk(url + loads.path, loads.warmUp, WARM_UP_SECONDS);
     const results = {};
     for (const count of loads.connections) {
       const before = measured.map(cpuMicros);
-      const result = await wrk(here('wrk.lua'), url + loads.path, count, seconds);
+      const result = await wrk(url + loads.path, count, seconds);
       const cpu = measured.map((child, i) => cpuMicros(child) - before[i]);
       const [envoyMicros, sidecarMicros] = [cpu.pop(), cpu.pop() ?? 0];
       results[count] = { ...result, envoyMicros, sidecarMicros };
     }
     return { results, residentMiB: measured.map(residentMiB).reduce((sum, one) => sum + one, 0) };
-  } catch (error) {
-    throw new Error(`${oneCase.label}: ${error.message}`, { cause: error });
-  } finally {
-    for (const child of children.reverse()) await stop(child);
-    rmSync(folder, { recursive: true, force: true });
-  }
-}
-
-async function adminGet(adminFile, path) {
-  const response = await fetch(`http://${readFileSync(adminFile, 'utf8').trim()}${path}`, {
-    signal: AbortSignal.timeout(2000),
   });
-  return response.json();
-}
-
-async function listenerPort(adminFile) {
-  const {
-    listener_statuses: [listener],
-  } = await adminGet(adminFile, '/listeners?format=json');
-  return listener.local_address.socket_address.port_value;
-}
-
-/** A peer that answers without doing the work is not measured. */
-async function works(oneCase, url, loads) {
-  const response = await fetch(url, { signal: AbortSignal.timeout(6000) });
-  const text = await response.text();
-  if (response.status !== 200) return false;
-  if (!oneCase.adds) return true;
-  if (loads.backend) return text === 'CHECK 1 CHECK';
-  return response.headers.get('x-bench-response') === '1' && response.headers.get('x-saw-request') === '1';
 }
 
 const wanted = values.cases?.split(',');
@@ -136,7 +76,7 @@ function machine() {
     cores: cpus.length,
     kernel: os.release(),
     node: process.version,
-    envoy: /version: [^/]*\/([^/]+)/.exec(execFileSync(envoy, ['--version'], { encoding: 'utf8' }))?.[1] ?? version,
+    envoy: /version: [^/]*\/([^/]+)/.exec(execFileSync(envoy, ['--version'], { encoding: 'utf8' }))?.[1] ?? 'unknown',
     loadBefore: Number(os.loadavg()[0].toFixed(2)),
   };
 }
