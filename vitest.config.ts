@@ -7,6 +7,7 @@ export default defineConfig({
   test: {
     pool: 'forks',
     retry: 0,
+    teardownTimeout: 20_000,
     projects: [
       {
         extends: true,
@@ -23,7 +24,6 @@ export default defineConfig({
           include: ['test/e2e/**/*.test.ts', 'filters/**/*.test.ts'],
           testTimeout: minutes(1),
           hookTimeout: minutes(1),
-          teardownTimeout: 20_000,
           // They measure time and memory, and two cores serve Envoy, host, upstream and client.
           fileParallelism: false,
         },
