@@ -172,8 +172,8 @@ $(foreach flavour,$(FLAVOURS),$(eval $(call flavour_rules,$(flavour),$($(flavour
 
 -include $(shell find build/obj -name '*.d' 2>/dev/null)
 
-build/libts_filter.so: $(MODULE_SOURCES:%.cc=build/obj/release/%.o) scripts/check-symbols.sh
-	@$(CXX) -shared -g -pthread -static-libstdc++ -static-libgcc -Wl,--exclude-libs,ALL -Wl,-z,relro \
+build/libts_filter.so: $(MODULE_SOURCES:%.cc=build/obj/release/%.o) cpp/module/exports.map scripts/check-symbols.sh
+	@$(CXX) -shared -g -pthread -static-libstdc++ -static-libgcc -Wl,--version-script=cpp/module/exports.map -Wl,-z,relro \
 	  $(filter %.o,$^) -o $@.new $(BUILD_OPTS)
 	@scripts/check-symbols.sh $@.new
 	@mv $@.new $@

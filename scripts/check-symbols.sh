@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# check-symbols.sh MODULE — a shared object links with whatever is undefined. Allowed are libc's symbols and Envoy's
-# callbacks; exported are Envoy's hooks only, so that nothing of ours meets a namesake in Envoy.
+# check-symbols.sh MODULE — a shared object links with whatever is undefined. Allowed are the C library's symbols and
+# callbacks (and weak symbols, which may be absent); exported are Envoy's hooks only, so that nothing of ours meets a namesake in Envoy.
 set -euo pipefail
 
-undefined=$(nm -D --undefined-only "$1" | awk '{ print $NF }' |
-  grep -vE '@GLIBC|^envoy_dynamic_module_callback_|^(__cxa_finalize|__gmon_start__|_ITM_.*|__(a|t|ub)san_.*)$' || true)
+undefined=$(nm -D --undefined-only "$1" | awk '$1 == "U" { print $2 }' |
+  grep -vE '@GLIBC|^envoy_dynamic_module_callback_|^__(a|t|ub)san_' || true)
 exported=$(nm -D --defined-only "$1" | awk '{ print $NF }' | grep -vE '^envoy_dynamic_module_on_' || true)
 
 [ -z "$undefined" ] || echo "$1: these symbols are defined nowhere:" $undefined >&2
