@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# check-symbols.sh MODULE — a shared object links with whatever is undefined. Allowed are the C library's symbols and
-# callbacks (and weak symbols, which may be absent); exported are Envoy's hooks only, so that nothing of ours meets a namesake in Envoy.
+# check-symbols.sh MODULE — a shared object links with whatever is undefined. Allowed are the C library's symbols,
+# Envoy's callbacks and weak symbols. Exported are Envoy's hooks only, so that nothing of ours meets a namesake in Envoy.
 set -euo pipefail
 
 undefined=$(nm -D --undefined-only "$1" | awk '$1 == "U" { print $2 }' |
