@@ -1,5 +1,5 @@
 // The cases: what is in Envoy's filter chain, and which process runs beside it.
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
@@ -28,8 +28,12 @@ const ours = (filterName, source) => ({
   }),
 });
 
-const extProc = (processingMode) => ({
-  sidecar: ({ socket }) => [at('peers/ext_proc/server.js'), socket],
+const goServer = at('../build/bench/ext_proc_go');
+const inNode = { sidecar: ({ socket }) => [at('peers/ext_proc/server.js'), socket] };
+const inGo = { sidecar: ({ socket }) => [socket], program: goServer };
+
+const extProc = (server, processingMode) => ({
+  ...server,
   filter: () => ({
     name: 'ext_proc',
     typed_config: {
@@ -85,7 +89,13 @@ export const headerCases = [
     id: 'ext_proc',
     label: 'ext_proc, Node (grpc-js, unix socket)',
     adds: true,
-    ...extProc({ request_header_mode: 'SEND', response_header_mode: 'SEND' }),
+    ...extProc(inNode, { request_header_mode: 'SEND', response_header_mode: 'SEND' }),
+  },
+  {
+    id: 'ext_proc_go',
+    label: 'ext_proc, Go (grpc-go, unix socket)',
+    adds: true,
+    ...extProc(inGo, { request_header_mode: 'SEND', response_header_mode: 'SEND' }),
   },
 ];
 
@@ -97,7 +107,7 @@ export const streamCases = [
     id: 'ext_proc',
     label: 'ext_proc STREAMED, Node',
     adds: true,
-    ...extProc({ request_header_mode: 'SKIP', response_header_mode: 'SEND', response_body_mode: 'STREAMED' }),
+    ...extProc(inNode, { request_header_mode: 'SKIP', response_header_mode: 'SEND', response_body_mode: 'STREAMED' }),
   },
 ];
 
@@ -178,10 +188,19 @@ export function missingParts(envoy, cases) {
   return parts.filter(([path]) => !existsSync(path));
 }
 
-/** ext_proc has packages of its own, installed from its lock file. */
+/**
+ * The ext_proc servers have packages of their own, installed from their lock files. Go is optional: without it these
+ * are the cases without the server in Go.
+ */
 export function installPeers(cases) {
-  if (!cases.some(({ id }) => id === 'ext_proc') || existsSync(at('peers/ext_proc/node_modules'))) return;
-  execFileSync('npm', ['ci', '--prefix', at('peers/ext_proc'), '--no-audit', '--no-fund', '--ignore-scripts'], {
-    stdio: ['ignore', 'ignore', 'inherit'],
-  });
+  const has = (id) => cases.some((one) => one.id === id);
+  if (has('ext_proc') && !existsSync(at('peers/ext_proc/node_modules'))) {
+    const args = ['ci', '--prefix', at('peers/ext_proc'), '--no-audit', '--no-fund', '--ignore-scripts'];
+    execFileSync('npm', args, { stdio: ['ignore', 'ignore', 'inherit'] });
+  }
+  if (!has('ext_proc_go')) return cases;
+  const build = spawnSync('go', ['build', '-o', goServer, '.'], { cwd: at('peers/ext_proc_go'), encoding: 'utf8' });
+  if (build.status === 0) return cases;
+  console.error(`bench: ext_proc in Go is left out: ${build.error?.message ?? build.stderr.trim()}`);
+  return cases.filter(({ id }) => id !== 'ext_proc_go');
 }

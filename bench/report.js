@@ -62,6 +62,7 @@ export function ratios({ headers, streams }) {
   const rate = (a, b) => a.megabytesPerSecond / b.megabytesPerSecond;
   const added = (a, b, none) => (a.p50 - none.p50) / (b.p50 - none.p50);
   add('throughput at 32, ours / ext_proc in Node', headers, ['ours', 'ext_proc'], 32, rps, 3.5, 5, true);
+  add('throughput at 32, ours / ext_proc in Go', headers, ['ours', 'ext_proc_go'], 32, rps, 1.8, 2.5, true);
   add('throughput at 32, ours / Lua', headers, ['ours', 'lua'], 32, rps, 0.7, 0.95, true);
   add('throughput at 32, no phase subscribed / no filter', headers, ['idle', 'none'], 32, rps, 0.93, 0.97, true);
   add('added p50 at 1, ours / ext_proc in Node', headers, ['ours', 'ext_proc', 'none'], 1, added, 0.45, 0.2, false);
@@ -188,5 +189,7 @@ ${asTable(ratioRows(report))}
   the rapid-reset attack and closes the connection after 1000; calls that arrive meanwhile are refused. The runtime flag
   \`envoy.reloadable_features.ext_proc_graceful_grpc_close\` lets Envoy wait for the server's end instead: no resets, one
   connection, no failures. Users of ext_proc with a server in Node need it, too.
+- **ext_proc in Go** is \`bench/peers/ext_proc_go\`: grpc-go on a unix socket, with the same flag. Without \`go\` on the
+  machine it is left out.
 - A case with failed requests gets no ratio, and the run ends with status 1.
 `;

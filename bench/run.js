@@ -2,7 +2,7 @@
 // Compares the module with no filter, with Lua and with ext_proc in Node, inside one run: fresh processes for each
 // case, rounds in alternating order, medians.
 //
-// usage: node bench/run.js [--seconds 3] [--rounds 3] [--connections 1,32] [--cases ours,lua] [--json] [--write-docs]
+// usage: node bench/run.js [--seconds 2] [--rounds 3] [--connections 1,32] [--cases ours,lua] [--json] [--write-docs]
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import os from 'node:os';
@@ -16,7 +16,7 @@ import { envoy, withCase, wrk } from './stage.js';
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const { values } = parseArgs({
   options: {
-    seconds: { type: 'string', default: '3' },
+    seconds: { type: 'string', default: '2' },
     rounds: { type: 'string', default: '3' },
     connections: { type: 'string', default: '1,32' },
     cases: { type: 'string' },
@@ -82,14 +82,14 @@ function machine() {
 }
 
 async function main() {
-  const headers = choose(headerCases);
+  let headers = choose(headerCases);
   const streams = choose(streamCases);
   const missing = missingParts(envoy, headers);
   if (missing.length > 0) {
     for (const [path, command] of missing) console.error(`bench: ${path} is missing: run \`${command}\``);
     return 1;
   }
-  installPeers(headers);
+  headers = installPeers(headers);
   const report = { date: new Date().toISOString().slice(0, 10), machine: machine(), seconds, rounds, connections };
   report.headers = await runRounds(headers, { path: '/', warmUp: 32, connections });
   report.streams = await runRounds(streams, { path: '/large', warmUp: 1, connections: [1], backend: true });

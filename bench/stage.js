@@ -10,10 +10,14 @@ const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 export const envoy = here(`../build/envoy/${process.env.ENVOY_VERSION ?? '1.40'}/envoy`);
 
 /**
- * Calls `use({ url, measured, sidecar })` while the case runs. `wrap` turns the sidecar's arguments for Node into
- * another command.
+ * Calls `use({ url, measured, sidecar })` while the case runs. `wrap` turns the sidecar's arguments into a
+ * command.
  */
-export async function withCase(oneCase, { backend = false, wrap = (args) => [process.execPath, ...args] }, use) {
+export async function withCase(
+  oneCase,
+  { backend = false, wrap = (args) => [oneCase.program ?? process.execPath, ...args] },
+  use,
+) {
   const folder = mkdtempSync(join(tmpdir(), 'tsf-bench-'));
   const children = [];
   const add = (...command) => {
