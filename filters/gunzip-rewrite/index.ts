@@ -1,6 +1,6 @@
 import { pipeline } from 'node:stream';
 import { constants, createGunzip, createGzip } from 'node:zlib';
-import { ConfigError, defineFilter, type BodyStream, type Json } from 'envoy-ts-filter';
+import { ConfigError, defineFilter, type BodyStream, type Json, type StreamFilter } from 'envoy-ts-filter';
 import { acceptsGzip, isRewritable, rewriteHeaders } from './headers.js';
 import { replaceAll } from './replace.js';
 
@@ -17,22 +17,17 @@ export default defineFilter({
   phases: ['encodeHeaders', 'transformResponse'],
   parseConfig: parse,
   create: (config, callbacks) => {
-    let rewrite = false;
-    let compress = false;
-    return {
+    const stream: Pick<StreamFilter, 'encodeHeaders' | 'transformResponse'> = {
       encodeHeaders(headers, endStream) {
         // The answer to HEAD has no body, but its headers must be those of GET.
-        const isHead = callbacks.request.method === 'HEAD';
-        rewrite = isRewritable(headers) && (!endStream || isHead);
-        if (!rewrite) return;
-        compress = acceptsGzip(callbacks.request.getAll('accept-encoding'));
+        if (!isRewritable(headers) || (endStream && callbacks.request.method !== 'HEAD')) return;
+        const compress = acceptsGzip(callbacks.request.getAll('accept-encoding'));
         rewriteHeaders(headers, compress);
-      },
-      async *transformResponse(body, ctx) {
-        if (!rewrite) return ctx.bypass();
-        yield* rewriteBody(body, config, compress);
+        // Only this response has a transform: the body of any other flows past the host.
+        stream.transformResponse = (body) => rewriteBody(body, config, compress);
       },
     };
+    return stream;
   },
 });
 

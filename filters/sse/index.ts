@@ -1,4 +1,13 @@
-import { ConfigError, defineFilter, sse, type HeaderView, type Json, type ServerSentEvent } from 'envoy-ts-filter';
+import {
+  ConfigError,
+  defineFilter,
+  sse,
+  type BodyStream,
+  type HeaderView,
+  type Json,
+  type ServerSentEvent,
+  type StreamFilter,
+} from 'envoy-ts-filter';
 
 type Fields = { readonly [name: string]: Json };
 
@@ -12,19 +21,26 @@ interface Config {
 /** Changes server-sent events as they come; each one goes on before the next is there. */
 export default defineFilter({
   name: 'sse',
-  phases: ['transformResponse'],
+  phases: ['encodeHeaders', 'transformResponse'],
   parseConfig: parse,
-  create: (config) => ({
-    async *transformResponse(body, ctx) {
-      if (!isEventStream(ctx.headers)) return ctx.bypass();
-      let lastId = '';
-      for await (const event of sse(body)) {
-        yield format({ ...event, data: change(event.data, config) }, lastId);
-        lastId = event.id;
-      }
-    },
-  }),
+  create: (config) => {
+    const stream: Pick<StreamFilter, 'encodeHeaders' | 'transformResponse'> = {
+      encodeHeaders(headers) {
+        // Only event streams have a transform: the body of any other response flows past the host.
+        if (isEventStream(headers)) stream.transformResponse = (body) => changeEvents(body, config);
+      },
+    };
+    return stream;
+  },
 });
+
+async function* changeEvents(body: BodyStream, config: Config): AsyncGenerator<string> {
+  let lastId = '';
+  for await (const event of sse(body)) {
+    yield format({ ...event, data: change(event.data, config) }, lastId);
+    lastId = event.id;
+  }
+}
 
 const isEventStream = (headers: HeaderView): boolean =>
   /^text\/event-stream *(;|$)/i.test(headers.get('content-type') ?? '') && !headers.has('content-encoding');
