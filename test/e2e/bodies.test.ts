@@ -1,21 +1,44 @@
 /** Bodies through every style of filter: exact, in both directions at once, over HTTP/1.1 and HTTP/2. */
 import { describe, expect, it } from 'vitest';
 import {
-  Connection, digest, http1, http2, pattern, patternAt, patternDigest, Random, seedOf, within, type ByteMap, type Line, type Request, type Seen,
+  Connection,
+  digest,
+  http1,
+  http2,
+  pattern,
+  patternAt,
+  patternDigest,
+  Random,
+  seedOf,
+  within,
+  type ByteMap,
+  type Line,
+  type Request,
+  type Seen,
 } from '../fixture/index.js';
 import { mapRequest, mapResponse } from './filters/lib/maps.js';
 import { logsOnFailure, stage } from './support.js';
 
 const SIZES = [0, 1, 1023, 65536, 1048577, 104857600];
 
-interface Shape { name: string; options?: Record<string, string | number>; request: [string, string]; response: [string, string] }
+interface Shape {
+  name: string;
+  options?: Record<string, string | number>;
+  request: [string, string];
+  response: [string, string];
+}
 /** What each filter puts around the mapped bytes. */
 const SHAPES: Shape[] = [
   { name: 'body-perchunk', request: ['', ''], response: ['', ''] },
   { name: 'body-generator', request: ['{', '}'], response: ['<', '>'] },
   { name: 'body-transformstream', request: ['', ''], response: ['', '>'] },
   { name: 'body-go', request: ['', ''], response: ['', '>'] },
-  { name: 'body-whole', options: { max_body_bytes: 160 * 1024 * 1024, message_timeout: '30s' }, request: ['{', '}'], response: ['<', '>'] },
+  {
+    name: 'body-whole',
+    options: { max_body_bytes: 160 * 1024 * 1024, message_timeout: '30s' },
+    request: ['{', '}'],
+    response: ['<', '>'],
+  },
 ];
 
 const up: ByteMap = (bytes) => Buffer.from(mapRequest(bytes));
@@ -38,7 +61,8 @@ for (const protocol of ['http1', 'http2'] as const) {
       filters: [{ name: shape.name, ...(shape.options === undefined ? {} : { options: shape.options }) }],
       upstream: { protocol },
     });
-    const post = (path: string, rest: Partial<Request>) => exchange(at.port, { method: 'POST', path, timeoutMs: 50_000, ...rest });
+    const post = (path: string, rest: Partial<Request>) =>
+      exchange(at.port, { method: 'POST', path, timeoutMs: 50_000, ...rest });
 
     it.each(SIZES)('echoes %i bytes without content-length exactly', async (size) => {
       logsOnFailure(at);
@@ -46,14 +70,17 @@ for (const protocol of ['http1', 'http2'] as const) {
       expect([answer.status, answer.digest, answer.broken]).toEqual([200, echoed(shape, size), '']);
     });
 
-    it.each(SIZES.filter((size) => size > 0 && size < 1e8))('echoes %i bytes with content-length both ways exactly', async (size) => {
-      logsOnFailure(at);
-      const answer = await post(`/echo?length=${size + added(shape.request)}`, { body: pattern(size), length: size });
-      expect([answer.status, answer.digest, answer.broken]).toEqual([200, echoed(shape, size), '']);
-      const length = answer.header('content-length');
-      if (shape.name === 'body-whole') expect(length).toBe(String(answer.length));
-      else if (length !== undefined) expect(length).toBe(String(answer.length));
-    });
+    it.each(SIZES.filter((size) => size > 0 && size < 1e8))(
+      'echoes %i bytes with content-length both ways exactly',
+      async (size) => {
+        logsOnFailure(at);
+        const answer = await post(`/echo?length=${size + added(shape.request)}`, { body: pattern(size), length: size });
+        expect([answer.status, answer.digest, answer.broken]).toEqual([200, echoed(shape, size), '']);
+        const length = answer.header('content-length');
+        if (shape.name === 'body-whole') expect(length).toBe(String(answer.length));
+        else if (length !== undefined) expect(length).toBe(String(answer.length));
+      },
+    );
 
     it('gives the upstream the exact body and, after whole-body buffering, its exact length', async () => {
       const answer = await post('/sink', { body: pattern(70_001), length: 70_001 });
@@ -68,31 +95,45 @@ for (const protocol of ['http1', 'http2'] as const) {
       logsOnFailure(at);
       const seed = seedOf();
       const random = new Random(seed);
-      const one = async (index: number, size: number, withLength: boolean, withTrailers: boolean, pieces: (number | Buffer)[]) => {
+      const one = async (
+        index: number,
+        size: number,
+        withLength: boolean,
+        withTrailers: boolean,
+        pieces: (number | Buffer)[],
+      ) => {
         const what = `SEED=${seed}, case ${index}: ${size} bytes, length ${withLength}, trailers ${withTrailers}`;
         const trailers: Line[] = [['x-sum', String(size)]];
         const answer = await post(withTrailers ? '/echo?trailers=1' : '/echo', {
-          body: pieces, ...(withTrailers ? { trailers } : withLength && size > 0 ? { length: size } : {}),
+          body: pieces,
+          ...(withTrailers ? { trailers } : withLength && size > 0 ? { length: size } : {}),
         });
         // with trailers the last data call of Go's style has endStream = false, so nothing is appended there
-        const shaped = withTrailers && shape.name === 'body-go' ? { ...shape, response: ['', ''] as [string, string] } : shape;
+        const shaped =
+          withTrailers && shape.name === 'body-go' ? { ...shape, response: ['', ''] as [string, string] } : shape;
         expect([answer.status, answer.digest, answer.broken], what).toEqual([200, echoed(shaped, size), '']);
-        if (withTrailers) expect(answer.trailers.sort(), what).toEqual([['x-sum', String(size)], ['x-upstream-trailer', 'there']]);
+        if (withTrailers)
+          expect(answer.trailers.sort(), what).toEqual([
+            ['x-sum', String(size)],
+            ['x-upstream-trailer', 'there'],
+          ]);
       };
       for (let round = 0; round < 6; round++) {
-        await Promise.all([0, 1, 2, 3].map((lane) => {
-          const size = random.pick([0, 1, 2, 100, random.int(3, 5000), random.int(5000, 400_000), 262144, 262145]);
-          const largest = random.pick([7, 1000, 16_384, 65_537, 131_000]);
-          const smallest = size / largest > 300 ? Math.floor(largest / 2) : 1;
-          const pieces: (number | Buffer)[] = [];
-          for (let sent = 0; sent < size;) {
-            const piece = patternAt(sent, Math.min(random.int(smallest, largest), size - sent));
-            pieces.push(piece);
-            sent += piece.length;
-            if (random.next() < 0.05 && pieces.length < 400) pieces.push(random.int(1, 5));
-          }
-          return one(round * 4 + lane, size, random.next() < 0.5, random.next() < 0.3, pieces);
-        }));
+        await Promise.all(
+          [0, 1, 2, 3].map((lane) => {
+            const size = random.pick([0, 1, 2, 100, random.int(3, 5000), random.int(5000, 400_000), 262144, 262145]);
+            const largest = random.pick([7, 1000, 16_384, 65_537, 131_000]);
+            const smallest = size / largest > 300 ? Math.floor(largest / 2) : 1;
+            const pieces: (number | Buffer)[] = [];
+            for (let sent = 0; sent < size;) {
+              const piece = patternAt(sent, Math.min(random.int(smallest, largest), size - sent));
+              pieces.push(piece);
+              sent += piece.length;
+              if (random.next() < 0.05 && pieces.length < 400) pieces.push(random.int(1, 5));
+            }
+            return one(round * 4 + lane, size, random.next() < 0.5, random.next() < 0.3, pieces);
+          }),
+        );
       }
     });
 
@@ -101,14 +142,23 @@ for (const protocol of ['http1', 'http2'] as const) {
       expect([head.status, head.length, head.complete, head.header('content-length')]).toEqual([200, 0, true, '10']);
       for (const code of [204, 304]) {
         const answer = await exchange(at.port, { path: `/status?code=${code}` });
-        expect([answer.status, answer.length, answer.complete, answer.header('x-upstream')]).toEqual([code, 0, true, 'status']);
+        expect([answer.status, answer.length, answer.complete, answer.header('x-upstream')]).toEqual([
+          code,
+          0,
+          true,
+          'status',
+        ]);
       }
     });
 
     it('takes 100-continue and an early hint in the middle of an upload', async () => {
       logsOnFailure(at);
       const waited = await post('/echo', { body: [patternAt(0, 500), 30, patternAt(500, 500)], expectContinue: true });
-      expect([waited.interim.map((head) => head.status), waited.digest, waited.broken]).toEqual([[100], echoed(shape, 1000), '']);
+      expect([waited.interim.map((head) => head.status), waited.digest, waited.broken]).toEqual([
+        [100],
+        echoed(shape, 1000),
+        '',
+      ]);
 
       const body = [patternAt(0, 3000), 120, patternAt(3000, 3000), 60, patternAt(6000, 3000), 60];
       const hinted = await post('/hints', { body, timeoutMs: 8_000 });
@@ -132,11 +182,17 @@ describe.each(['http1', 'http2'] as const)('trailers over %s', (protocol) => {
 
   it.each([0, 5, 300_000])('reach the hooks and the other side after %i bytes', async (size) => {
     logsOnFailure(at);
-    const trailers: Line[] = [['x-sum', 'abc'], ['x-removed', 'gone']];
+    const trailers: Line[] = [
+      ['x-sum', 'abc'],
+      ['x-removed', 'gone'],
+    ];
     const answer = await exchange(at.port, { method: 'POST', path: '/echo?trailers=1', body: pattern(size), trailers });
     expect([answer.status, answer.digest, answer.broken]).toEqual([200, expected(size, 'abc'), '']);
     expect(answer.trailers.sort()).toEqual([
-      ['x-decoded', 'yes'], ['x-encoded', 'yes'], ['x-sum', 'abc'], ['x-upstream-trailer', 'there'],
+      ['x-decoded', 'yes'],
+      ['x-encoded', 'yes'],
+      ['x-sum', 'abc'],
+      ['x-upstream-trailer', 'there'],
     ]);
   });
 
@@ -147,7 +203,11 @@ describe.each(['http1', 'http2'] as const)('trailers over %s', (protocol) => {
 });
 
 describe.each([{ later: false }, { later: true }])('addData, awaited first: $later', ({ later }) => {
-  const at = stage({ filters: [{ name: 'make-body', config: { request: 'made for the upstream', response: 'made for the client', later } }] });
+  const at = stage({
+    filters: [
+      { name: 'make-body', config: { request: 'made for the upstream', response: 'made for the client', later } },
+    ],
+  });
 
   it('gives a headers-only request a body', async () => {
     logsOnFailure(at);
@@ -194,10 +254,18 @@ describe('websockets', () => {
   it('pass untouched both ways', async () => {
     logsOnFailure(at);
     const connection = await Connection.open(at.port);
-    await connection.write([
-      'GET /ws HTTP/1.1', 'host: a', 'connection: Upgrade', 'upgrade: websocket', 'sec-websocket-version: 13',
-      'sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==', '', '',
-    ].join('\r\n'));
+    await connection.write(
+      [
+        'GET /ws HTTP/1.1',
+        'host: a',
+        'connection: Upgrade',
+        'upgrade: websocket',
+        'sec-websocket-version: 13',
+        'sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==',
+        '',
+        '',
+      ].join('\r\n'),
+    );
     const head = await within(5_000, 'the handshake', connection.readHead());
     expect(head.status).toBe(101);
     expect(head.lines).toContainEqual(['sec-websocket-accept', 's3pPLMBiTxaQ9kYGzzhZRbK+xOo=']);

@@ -1,17 +1,33 @@
 /** Ours among other filters: buffer, Lua, ours again; replies made before and after ours. */
 import { describe, expect, it } from 'vitest';
-import { digest, eventually, get, http1, pattern, patternDigest, type Config, type Pieces, type Seen } from '../fixture/index.js';
+import {
+  digest,
+  eventually,
+  get,
+  http1,
+  pattern,
+  patternDigest,
+  type Config,
+  type Pieces,
+  type Seen,
+} from '../fixture/index.js';
 import { mapRequest, mapResponse } from './filters/lib/maps.js';
 import { logsOnFailure, stage } from './support.js';
 
 const buffer = (bytes: number): { name: string; typed_config: Config } => ({
   name: 'envoy.filters.http.buffer',
-  typed_config: { '@type': 'type.googleapis.com/envoy.extensions.filters.http.buffer.v3.Buffer', max_request_bytes: bytes },
+  typed_config: {
+    '@type': 'type.googleapis.com/envoy.extensions.filters.http.buffer.v3.Buffer',
+    max_request_bytes: bytes,
+  },
 });
 
 const lua = (source: string): { name: string; typed_config: Config } => ({
   name: 'envoy.filters.http.lua',
-  typed_config: { '@type': 'type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua', default_source_code: { inline_string: source } },
+  typed_config: {
+    '@type': 'type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua',
+    default_source_code: { inline_string: source },
+  },
 });
 
 /** Reads both bodies whole, and tells their sizes. */
@@ -49,7 +65,11 @@ const brace = (text: string) => down(Buffer.from(text)).toString('latin1');
 
 const SIZES = [0, 1, 5_000, 65_536, 262_144, 600_000, 900_000];
 
-interface Chain { name: string; filters: Parameters<typeof stage>[0]['filters']; expected: (size: number) => string }
+interface Chain {
+  name: string;
+  filters: Parameters<typeof stage>[0]['filters'];
+  expected: (size: number) => string;
+}
 const CHAINS: Chain[] = [
   {
     name: 'touch, buffer, Lua with whole bodies, generator',
@@ -60,21 +80,45 @@ const CHAINS: Chain[] = [
     name: 'generator, buffer, Lua with chunks, perChunk',
     filters: [{ name: 'body-generator' }, buffer(4 << 20), LUA_CHUNKS, { name: 'body-perchunk' }],
     // request: {x} then x again; response: the inner map, then the outer one around it
-    expected: (size) => patternDigest(size, (bytes) => down(down(up(up(bytes)))),
-      `<${down(down(up(Buffer.from('{')))).toString('latin1')}`, `${down(down(up(Buffer.from('}')))).toString('latin1')}>`),
+    expected: (size) =>
+      patternDigest(
+        size,
+        (bytes) => down(down(up(up(bytes)))),
+        `<${down(down(up(Buffer.from('{')))).toString('latin1')}`,
+        `${down(down(up(Buffer.from('}')))).toString('latin1')}>`,
+      ),
   },
   {
     name: 'whole, buffer, Lua with whole bodies, Go style, touch',
-    filters: [{ name: 'body-whole', options: { max_body_bytes: 2 << 20 } }, buffer(4 << 20), LUA_BODIES, { name: 'body-go' }, { name: 'touch' }],
-    expected: (size) => patternDigest(size, (bytes) => down(down(up(up(bytes)))),
-      `<${down(down(up(Buffer.from('{')))).toString('latin1')}`, `${down(down(up(Buffer.from('}')))).toString('latin1')}${brace('>')}>`),
+    filters: [
+      { name: 'body-whole', options: { max_body_bytes: 2 << 20 } },
+      buffer(4 << 20),
+      LUA_BODIES,
+      { name: 'body-go' },
+      { name: 'touch' },
+    ],
+    expected: (size) =>
+      patternDigest(
+        size,
+        (bytes) => down(down(up(up(bytes)))),
+        `<${down(down(up(Buffer.from('{')))).toString('latin1')}`,
+        `${down(down(up(Buffer.from('}')))).toString('latin1')}${brace('>')}>`,
+      ),
   },
   {
     name: 'perChunk and generator in one crossing, buffer first',
-    filters: [buffer(4 << 20), { name: 'both', filters: [{ name: 'body-perchunk' }, { name: 'body-generator' }] }, LUA_CHUNKS],
-    expected: (size) => patternDigest(size, (bytes) => down(down(up(up(bytes)))),
-      `${down(Buffer.from('<')).toString('latin1')}${down(down(Buffer.from('{'))).toString('latin1')}`,
-      `${down(down(Buffer.from('}'))).toString('latin1')}${down(Buffer.from('>')).toString('latin1')}`),
+    filters: [
+      buffer(4 << 20),
+      { name: 'both', filters: [{ name: 'body-perchunk' }, { name: 'body-generator' }] },
+      LUA_CHUNKS,
+    ],
+    expected: (size) =>
+      patternDigest(
+        size,
+        (bytes) => down(down(up(up(bytes)))),
+        `${down(Buffer.from('<')).toString('latin1')}${down(down(Buffer.from('{'))).toString('latin1')}`,
+        `${down(down(Buffer.from('}'))).toString('latin1')}${down(Buffer.from('>')).toString('latin1')}`,
+      ),
   },
 ];
 
@@ -94,7 +138,13 @@ describe.each(CHAINS)('$name', ({ filters, expected }) => {
       expect([answer.status, answer.digest, answer.broken]).toEqual([200, expected(size), '']);
     }
     if (size === 0) return;
-    const answer = await http1(at.port, { method: 'POST', path: '/echo', body: pattern(size), length: size, timeoutMs: 10_000 });
+    const answer = await http1(at.port, {
+      method: 'POST',
+      path: '/echo',
+      body: pattern(size),
+      length: size,
+      timeoutMs: 10_000,
+    });
     expect([answer.status, answer.digest, answer.broken]).toEqual([200, expected(size), '']);
   });
 
@@ -122,10 +172,18 @@ describe('Lua that replies before ours', () => {
     const rounds = 20;
     for (let i = 0; i < rounds; i++) {
       const answer = await http1(at.port, {
-        method: i % 2 === 0 ? 'GET' : 'POST', path: `/sink?${i}`, headers: [['x-lua-replies', 'yes']], ...(i % 2 === 0 ? {} : { body: 'unread' }), timeoutMs: 5_000,
+        method: i % 2 === 0 ? 'GET' : 'POST',
+        path: `/sink?${i}`,
+        headers: [['x-lua-replies', 'yes']],
+        ...(i % 2 === 0 ? {} : { body: 'unread' }),
+        timeoutMs: 5_000,
       });
       expect([answer.status, answer.text, answer.broken]).toEqual([403, 'LUA SAYS NO', '']);
-      expect([answer.header('x-by'), answer.header('x-touch-response'), answer.header('x-touch-body')]).toEqual(['lua', 'on', 'response']);
+      expect([answer.header('x-by'), answer.header('x-touch-response'), answer.header('x-touch-body')]).toEqual([
+        'lua',
+        'on',
+        'response',
+      ]);
       await at.fx.logged(`/sink?${i}`);
     }
     expect(at.upstream.seen.get('/sink')).toBeUndefined();
@@ -156,7 +214,10 @@ describe('Lua that replies after ours', () => {
 });
 
 describe('a reply of one of ours', () => {
-  const at = stage({ filters: [{ name: 'touch-body' }, { name: 'replies' }, { name: 'touch', config: { tag: 'later' } }], counters: true });
+  const at = stage({
+    filters: [{ name: 'touch-body' }, { name: 'replies' }, { name: 'touch', config: { tag: 'later' } }],
+    counters: true,
+  });
   it('passes the others by the ordinary rules', async () => {
     logsOnFailure(at);
     const answer = await get(at.port, '/deny');

@@ -7,7 +7,18 @@ import { join } from 'node:path';
 import { Builder } from 'flatbuffers';
 import { afterAll, describe, expect, it } from 'vitest';
 import {
-  Child, eventually, Fixture, get, hostScript, nodeBinary, sleep, startEnvoy, startUpstream, within, type Config, type EnvoyOptions,
+  Child,
+  eventually,
+  Fixture,
+  get,
+  hostScript,
+  nodeBinary,
+  sleep,
+  startEnvoy,
+  startUpstream,
+  within,
+  type Config,
+  type EnvoyOptions,
 } from '../fixture/index.js';
 import { withEnvoy } from './support.js';
 
@@ -53,12 +64,29 @@ describe('refused at load, without a host', () => {
 describe('accepted by --mode validate, without a host', () => {
   const right: [string, Config | string][] = [
     ['nothing but a socket', { socket: CONFIG_SOCKET }],
-    ['every key', {
-      socket: CONFIG_SOCKET, failure_mode: 'replay', message_timeout: '1.5s', host_wait: '0s', host_stall_timeout: '2s', config_timeout: '500ms',
-      max_body_bytes: 1048576, stream_window: 262144, max_pending_output: 33554432, max_pending_total: 268435456, max_header_bytes: 65536,
-      ring_bytes: 1048576, headers: { allow: ['x-a'], deny: ['x-b'] }, allowed_uids: [0], observe_only: false, upgrades: false, log_level: 'info',
-      plugin_config: { any: [1, null, 'x'] },
-    }],
+    [
+      'every key',
+      {
+        socket: CONFIG_SOCKET,
+        failure_mode: 'replay',
+        message_timeout: '1.5s',
+        host_wait: '0s',
+        host_stall_timeout: '2s',
+        config_timeout: '500ms',
+        max_body_bytes: 1048576,
+        stream_window: 262144,
+        max_pending_output: 33554432,
+        max_pending_total: 268435456,
+        max_header_bytes: 65536,
+        ring_bytes: 1048576,
+        headers: { allow: ['x-a'], deny: ['x-b'] },
+        allowed_uids: [0],
+        observe_only: false,
+        upgrades: false,
+        log_level: 'info',
+        plugin_config: { any: [1, null, 'x'] },
+      },
+    ],
     ['a list of filters', { socket: CONFIG_SOCKET, filters: [{ name: 'a' }, { name: 'b', plugin_config: 1 }] }],
     ['a StringValue with JSON', JSON.stringify({ socket: CONFIG_SOCKET, message_timeout: '1s' })],
   ];
@@ -82,13 +110,19 @@ async function refusedByHost(options: EnvoyOptions): Promise<{ code: number | nu
 
 describe('refused at load by the host', () => {
   it('a filter that the host does not have: the message names it', async () => {
-    const { code, output } = await refusedByHost({ filters: [{ name: 'nosuchfilter' }], hostPaths: filterPaths('touch') });
+    const { code, output } = await refusedByHost({
+      filters: [{ name: 'nosuchfilter' }],
+      hostPaths: filterPaths('touch'),
+    });
     expect(code).toBe(1);
     expect(output).toMatch(/nosuchfilter/);
   });
 
   it('a config that TypeScript refuses: the message names the key and the mend', async () => {
-    const { code, output } = await refusedByHost({ filters: [{ name: 'redirect', config: { ret_code: 42, uri: '/x' } }], hostPaths: filterPaths('redirect') });
+    const { code, output } = await refusedByHost({
+      filters: [{ name: 'redirect', config: { ret_code: 42, uri: '/x' } }],
+      hostPaths: filterPaths('redirect'),
+    });
     expect(code).toBe(1);
     expect(output).toMatch(/ret_code/);
     expect(output).toMatch(/whole number from 300 to 399/);
@@ -96,7 +130,13 @@ describe('refused at load by the host', () => {
 });
 
 function filterPaths(...names: string[]): string[] {
-  return names.map((name) => new URL(`../../${name === 'redirect' ? 'filters/redirect/index.ts' : `test/e2e/filters/${name}.ts`}`, import.meta.url).pathname);
+  return names.map(
+    (name) =>
+      new URL(
+        `../../${name === 'redirect' ? 'filters/redirect/index.ts' : `test/e2e/filters/${name}.ts`}`,
+        import.meta.url,
+      ).pathname,
+  );
 }
 
 describe('judged when a host comes later', () => {
@@ -105,24 +145,39 @@ describe('judged when a host comes later', () => {
     { mode: 'open', status: 200 },
   ])('a refused config, $mode: $status', async ({ mode, status }) => {
     const upstream = await startUpstream();
-    await withEnvoy({
-      filters: [{ name: 'rules', config: { refuse: 'because the test says so' }, options: { host_wait: '0s', failure_mode: mode } }], upstream, host: false,
-    }, async (fx) => {
-      await fx.startHost();
-      await eventually('judged', () => /because the test says so/.test(fx.envoy.output));
-      let n = 0;
-      await eventually(`status ${status}`, async () => (await get(fx.port, `/hello?${n++}`)).status === status);
-      if (status === 500) expect((await fx.logged(`/hello?${n - 1}`)).details).toContain('ts_filter_config_rejected');
-      expect(fx.host.running).toBe(true);
-    });
+    await withEnvoy(
+      {
+        filters: [
+          {
+            name: 'rules',
+            config: { refuse: 'because the test says so' },
+            options: { host_wait: '0s', failure_mode: mode },
+          },
+        ],
+        upstream,
+        host: false,
+      },
+      async (fx) => {
+        await fx.startHost();
+        await eventually('judged', () => /because the test says so/.test(fx.envoy.output));
+        let n = 0;
+        await eventually(`status ${status}`, async () => (await get(fx.port, `/hello?${n++}`)).status === status);
+        if (status === 500) expect((await fx.logged(`/hello?${n - 1}`)).details).toContain('ts_filter_config_rejected');
+        expect(fx.host.running).toBe(true);
+      },
+    );
     await upstream.close();
   });
 
   it('one refused config does not touch the other filters of that host', async () => {
     const upstream = await startUpstream();
     const at = await startEnvoy({
-      filters: [{ name: 'touch', options: { host_wait: '0s' } }, { name: 'rules', config: { refuse: 'no' }, options: { failure_mode: 'open', host_wait: '0s' } }],
-      upstream, host: false,
+      filters: [
+        { name: 'touch', options: { host_wait: '0s' } },
+        { name: 'rules', config: { refuse: 'no' }, options: { failure_mode: 'open', host_wait: '0s' } },
+      ],
+      upstream,
+      host: false,
     });
     await at.startHost();
     await eventually('touched', async () => (await get(at.port, '/hello')).header('x-touch-response') === 'on');
@@ -154,7 +209,9 @@ describe('another protocol version', () => {
       socket.on('error', () => undefined).resume();
       socket.write(versionMessage(1, 99));
       await within(5_000, 'the host closes the connection', once(socket, 'close'));
-      await eventually('both versions are named', () => fx.host.output.split('\n').some((line) => /\b99\b/.test(line) && /\b1\b/.test(line)));
+      await eventually('both versions are named', () =>
+        fx.host.output.split('\n').some((line) => /\b99\b/.test(line) && /\b1\b/.test(line)),
+      );
       expect((await get(fx.port, '/hello')).header('x-touch-response')).toBe('on');
     });
     await upstream.close();
@@ -162,22 +219,29 @@ describe('another protocol version', () => {
 
   it('of the host: Envoy refuses it, names both versions, and goes on without', async () => {
     const upstream = await startUpstream();
-    await withEnvoy({ filters: [{ name: 'touch', options: { host_wait: '0s' } }], upstream, host: false }, async (fx) => {
-      const server = createServer((socket) => {
-        socket.on('error', () => undefined).resume();
-        socket.write(versionMessage(2, 99));
-      });
-      server.listen(fx.socket);
-      await once(server, 'listening');
-      chmodSync(fx.socket, 0o600);
-      await eventually('both versions are named', () => fx.envoy.output.split('\n').some((line) => /\b99\b/.test(line) && /\b1\b/.test(line)), 15_000);
-      expect((await get(fx.port, '/hello')).status).toBe(503);
-      server.close();
-      await sleep(50);
-      rmSync(fx.socket, { force: true });
-      await fx.startHost();
-      await eventually('the right host serves', async () => (await get(fx.port, '/hello')).status === 200);
-    });
+    await withEnvoy(
+      { filters: [{ name: 'touch', options: { host_wait: '0s' } }], upstream, host: false },
+      async (fx) => {
+        const server = createServer((socket) => {
+          socket.on('error', () => undefined).resume();
+          socket.write(versionMessage(2, 99));
+        });
+        server.listen(fx.socket);
+        await once(server, 'listening');
+        chmodSync(fx.socket, 0o600);
+        await eventually(
+          'both versions are named',
+          () => fx.envoy.output.split('\n').some((line) => /\b99\b/.test(line) && /\b1\b/.test(line)),
+          15_000,
+        );
+        expect((await get(fx.port, '/hello')).status).toBe(503);
+        server.close();
+        await sleep(50);
+        rmSync(fx.socket, { force: true });
+        await fx.startHost();
+        await eventually('the right host serves', async () => (await get(fx.port, '/hello')).status === 200);
+      },
+    );
     await upstream.close();
   });
 });
@@ -185,10 +249,15 @@ describe('another protocol version', () => {
 describe('a peer that may not be the host', () => {
   it('is refused by its uid, and the log names it', async () => {
     const upstream = await startUpstream();
-    await withEnvoy({ filters: [{ name: 'touch', options: { host_wait: '0s', allowed_uids: [54321] } }], upstream, host: true }, async (fx) => {
-      await eventually('the uid is named', () => new RegExp(`\\buid\\b.*\\b${process.getuid!()}\\b`).test(fx.envoy.output));
-      expect((await get(fx.port, '/hello')).status).toBe(503);
-    });
+    await withEnvoy(
+      { filters: [{ name: 'touch', options: { host_wait: '0s', allowed_uids: [54321] } }], upstream, host: true },
+      async (fx) => {
+        await eventually('the uid is named', () =>
+          new RegExp(`\\buid\\b.*\\b${process.getuid!()}\\b`).test(fx.envoy.output),
+        );
+        expect((await get(fx.port, '/hello')).status).toBe(503);
+      },
+    );
     await upstream.close();
   });
 });
@@ -207,11 +276,31 @@ describe('ts-filter-host refuses', () => {
     ['an option that does not exist', () => [good, '--socket', socket, '--wrokers', '1'], [/--wrokers/]],
     ['a number of workers that is none', () => [good, '--socket', socket, '--workers', 'many'], [/--workers/]],
     ['a filter file that does not exist', () => [join(dir, 'missing.ts'), '--socket', socket], [/missing\.ts/]],
-    ['a filter with a syntax error', () => [file('broken.ts', 'export default {{{'), '--socket', socket], [/broken\.ts/, /:1/]],
-    ['a file without a filter', () => [file('empty.ts', 'export const a = 1;'), '--socket', socket], [/empty\.ts/, /default/]],
-    ['a filter that throws while it loads', () => [file('throws.ts', 'throw new Error("at load");'), '--socket', socket], [/throws\.ts/, /at load/]],
-    ['two filters of one name', () => [good, file('same.ts', "export { default } from '" + good + "';"), '--socket', socket], [/touch/]],
-    ['a socket in a folder that does not exist', () => [good, '--socket', join(dir, 'no', 'such', 'a.sock')], [/no\/such/]],
+    [
+      'a filter with a syntax error',
+      () => [file('broken.ts', 'export default {{{'), '--socket', socket],
+      [/broken\.ts/, /:1/],
+    ],
+    [
+      'a file without a filter',
+      () => [file('empty.ts', 'export const a = 1;'), '--socket', socket],
+      [/empty\.ts/, /default/],
+    ],
+    [
+      'a filter that throws while it loads',
+      () => [file('throws.ts', 'throw new Error("at load");'), '--socket', socket],
+      [/throws\.ts/, /at load/],
+    ],
+    [
+      'two filters of one name',
+      () => [good, file('same.ts', "export { default } from '" + good + "';"), '--socket', socket],
+      [/touch/],
+    ],
+    [
+      'a socket in a folder that does not exist',
+      () => [good, '--socket', join(dir, 'no', 'such', 'a.sock')],
+      [/no\/such/],
+    ],
   ];
   it.each(cases)('%s', async (_what, args, messages) => {
     const child = new Child('ts-filter-host', nodeBinary, [hostScript, ...args()]);

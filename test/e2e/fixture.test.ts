@@ -14,16 +14,29 @@ for (const protocol of ['http1', 'http2'] as const) {
     it('echoes bodies of every size with their bytes and their end', async () => {
       for (const size of [0, 1, 65536, 8 << 20]) {
         for (const length of [undefined, size]) {
-          const answer = await exchange(at.port, { method: 'POST', path: '/echo', body: pattern(size), ...(length === undefined ? {} : { length }) });
+          const answer = await exchange(at.port, {
+            method: 'POST',
+            path: '/echo',
+            body: pattern(size),
+            ...(length === undefined ? {} : { length }),
+          });
           expect([answer.status, answer.digest, answer.complete]).toEqual([200, patternDigest(size), true]);
         }
       }
     });
 
     it('carries trailers both ways', async () => {
-      const answer = await exchange(at.port, { method: 'POST', path: '/echo?trailers=1', body: pattern(70_000), trailers: [['x-sum', '7']] });
+      const answer = await exchange(at.port, {
+        method: 'POST',
+        path: '/echo?trailers=1',
+        body: pattern(70_000),
+        trailers: [['x-sum', '7']],
+      });
       expect([answer.digest, answer.complete]).toEqual([patternDigest(70_000), true]);
-      expect(answer.trailers.sort()).toEqual([['x-sum', '7'], ['x-upstream-trailer', 'there']]);
+      expect(answer.trailers.sort()).toEqual([
+        ['x-sum', '7'],
+        ['x-upstream-trailer', 'there'],
+      ]);
     });
 
     it('tells a cut body from a whole one', async () => {
@@ -38,12 +51,19 @@ for (const protocol of ['http1', 'http2'] as const) {
     });
 
     it('knows HEAD, 204, 304 and 100-continue', async () => {
-      expect((await exchange(at.port, { method: 'HEAD', path: '/bytes?n=10&cl=1' })).header('content-length')).toBe('10');
+      expect((await exchange(at.port, { method: 'HEAD', path: '/bytes?n=10&cl=1' })).header('content-length')).toBe(
+        '10',
+      );
       for (const code of [204, 304]) {
         const answer = await exchange(at.port, { path: `/status?code=${code}` });
         expect([answer.status, answer.length, answer.complete]).toEqual([code, 0, true]);
       }
-      const answer = await exchange(at.port, { method: 'POST', path: '/sink', body: ['wai', 'ted'], expectContinue: true });
+      const answer = await exchange(at.port, {
+        method: 'POST',
+        path: '/sink',
+        body: ['wai', 'ted'],
+        expectContinue: true,
+      });
       expect(answer.interim.map((head) => head.status)).toEqual([100]);
       expect((answer.json as Seen).digest).toBe('6:' + sha1('waited'));
     });
@@ -61,7 +81,8 @@ describe('without our filter', () => {
   it('opens websockets', async () => {
     const connection = await Connection.open(at.port);
     await connection.write(
-      'GET /ws HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n');
+      'GET /ws HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n',
+    );
     const head = await connection.readHead();
     expect(head.status).toBe(101);
     await connection.write('anything');
@@ -71,7 +92,9 @@ describe('without our filter', () => {
 
   it('serves many requests on one HTTP/2 session', async () => {
     const session = await openSession(at.port);
-    const answers = await Promise.all(Array.from({ length: 50 }, (_, i) => http2(at.port, { path: `/hello?${i}` }, session)));
+    const answers = await Promise.all(
+      Array.from({ length: 50 }, (_, i) => http2(at.port, { path: `/hello?${i}` }, session)),
+    );
     expect(new Set(answers.map((answer) => answer.text))).toEqual(new Set(['hola mundo :)']));
     session.destroy();
   });

@@ -1,7 +1,18 @@
 /** Bodies far larger than any buffer, to a peer that reads slowly: exact, and memory stays where it was. SOAK=1: 1 GB. */
 import { describe, expect, it } from 'vitest';
 import {
-  http1, mebibytes, MiB, pattern, patternDigest, peakBytes, resetPeak, startUpstream, Digest, sleep, type Fixture, type Handler,
+  http1,
+  mebibytes,
+  MiB,
+  pattern,
+  patternDigest,
+  peakBytes,
+  resetPeak,
+  startUpstream,
+  Digest,
+  sleep,
+  type Fixture,
+  type Handler,
 } from '../fixture/index.js';
 import { withEnvoy } from './support.js';
 
@@ -45,19 +56,33 @@ describe.concurrent(`${TOTAL / MiB} MiB through upper to a peer that reads 10 Mi
 
   it('a response', { timeout: LIMIT_MS + 10_000 }, async () => {
     const upstream = await startUpstream();
-    await withEnvoy({ filters: [{ name: 'upper' }], upstream }, (fx) => measured(fx, async () => {
-      const answer = await http1(fx.port, { path: `/bytes?n=${TOTAL}`, readRate: READ_RATE, keep: 0, timeoutMs: LIMIT_MS });
-      expect([answer.status, answer.digest, answer.broken]).toEqual([200, expected, '']);
-    }));
+    await withEnvoy({ filters: [{ name: 'upper' }], upstream }, (fx) =>
+      measured(fx, async () => {
+        const answer = await http1(fx.port, {
+          path: `/bytes?n=${TOTAL}`,
+          readRate: READ_RATE,
+          keep: 0,
+          timeoutMs: LIMIT_MS,
+        });
+        expect([answer.status, answer.digest, answer.broken]).toEqual([200, expected, '']);
+      }),
+    );
     await upstream.close();
   });
 
   it('a request', { timeout: LIMIT_MS + 10_000 }, async () => {
     const upstream = await startUpstream({ paths: { '/slow-sink': slowSink } });
-    await withEnvoy({ filters: [{ name: 'upper' }], upstream }, (fx) => measured(fx, async () => {
-      const answer = await http1(fx.port, { method: 'POST', path: '/slow-sink', body: pattern(TOTAL), timeoutMs: LIMIT_MS });
-      expect([answer.status, answer.text, answer.broken]).toEqual([200, expected.toUpperCase(), '']);
-    }));
+    await withEnvoy({ filters: [{ name: 'upper' }], upstream }, (fx) =>
+      measured(fx, async () => {
+        const answer = await http1(fx.port, {
+          method: 'POST',
+          path: '/slow-sink',
+          body: pattern(TOTAL),
+          timeoutMs: LIMIT_MS,
+        });
+        expect([answer.status, answer.text, answer.broken]).toEqual([200, expected.toUpperCase(), '']);
+      }),
+    );
     await upstream.close();
   });
 });

@@ -1,35 +1,60 @@
 /** gunzip-rewrite with its default limits: exact however the gzip is cut, and never a clean end with bytes missing. */
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { digest, http1, http2, type Line, mebibytes, MiB, pattern, patternAt, peakBytes, Random, resetPeak, seedOf, type Handler } from '../fixture/index.js';
+import {
+  digest,
+  http1,
+  http2,
+  type Line,
+  mebibytes,
+  MiB,
+  pattern,
+  patternAt,
+  peakBytes,
+  Random,
+  resetPeak,
+  seedOf,
+  type Handler,
+} from '../fixture/index.js';
 import { logsOnFailure, stage } from './support.js';
 
 /** About 2 MB that expand to 20 MB. */
-const LARGE = Buffer.concat([...pattern(1_900_000), Buffer.alloc(9_000_000, 'needles in hay '), patternAt(11, 100_000), Buffer.alloc(9_000_000, 'needle, nee needle ')]);
+const LARGE = Buffer.concat([
+  ...pattern(1_900_000),
+  Buffer.alloc(9_000_000, 'needles in hay '),
+  patternAt(11, 100_000),
+  Buffer.alloc(9_000_000, 'needle, nee needle '),
+]);
 const CHANGED = Buffer.from(LARGE.toString('latin1').replaceAll('needle', 'thimble'), 'latin1');
 const LARGE_GZIP = gzipSync(LARGE);
 /** About 200 KB that expand to 200 MB. */
 const BOMB_GZIP = gzipSync(Buffer.alloc(200_000_000));
 
-const send = (bytes: Buffer): Handler => async (_req, res, query) => {
-  const random = new Random(Number(query.get('seed') ?? '1'));
-  const most = Number(query.get('most') ?? '65536');
-  res.writeHead(200, { 'content-encoding': 'gzip', 'content-type': 'text/plain', ...(query.has('cl') ? { 'content-length': String(bytes.length) } : {}) });
-  for (let i = 0; i < bytes.length && !res.destroyed;) {
-    const end = Math.min(bytes.length, i + random.int(1, most));
-    if (!res.write(bytes.subarray(i, end))) {
-      await new Promise<void>((resolve) => {
-        const done = () => {
-          res.off('drain', done).off('close', done);
-          resolve();
-        };
-        res.on('drain', done).on('close', done);
-      });
+const send =
+  (bytes: Buffer): Handler =>
+  async (_req, res, query) => {
+    const random = new Random(Number(query.get('seed') ?? '1'));
+    const most = Number(query.get('most') ?? '65536');
+    res.writeHead(200, {
+      'content-encoding': 'gzip',
+      'content-type': 'text/plain',
+      ...(query.has('cl') ? { 'content-length': String(bytes.length) } : {}),
+    });
+    for (let i = 0; i < bytes.length && !res.destroyed;) {
+      const end = Math.min(bytes.length, i + random.int(1, most));
+      if (!res.write(bytes.subarray(i, end))) {
+        await new Promise<void>((resolve) => {
+          const done = () => {
+            res.off('drain', done).off('close', done);
+            resolve();
+          };
+          res.on('drain', done).on('close', done);
+        });
+      }
+      i = end;
     }
-    i = end;
-  }
-  res.end();
-};
+    res.end();
+  };
 
 describe.each(['http1', 'http2'] as const)('gunzip-rewrite over %s', (protocol) => {
   const exchange = protocol === 'http1' ? http1 : http2;
@@ -53,14 +78,17 @@ describe.each(['http1', 'http2'] as const)('gunzip-rewrite over %s', (protocol) 
   });
 
   const accepting: Line[][] = [[], [['accept-encoding', 'gzip']]];
-  it.each(accepting.map((headers) => ({ headers })))('200 MB out of 200 KB are a reset, in little memory: $headers', async ({ headers }) => {
-    logsOnFailure(at);
-    const before = resetPeak(at.fx.envoy.pid);
-    const path = `/bomb?${headers.length}`;
-    const answer = await exchange(at.port, { path, headers, keep: 0 });
-    expect(answer.complete).toBe(false);
-    expect((await at.fx.logged(path)).details).toMatch(/TSF_|ts_filter/);
-    const growth = peakBytes(at.fx.envoy.pid) - before;
-    expect(growth, `Envoy grew by ${mebibytes(growth)}`).toBeLessThan(64 * MiB);
-  });
+  it.each(accepting.map((headers) => ({ headers })))(
+    '200 MB out of 200 KB are a reset, in little memory: $headers',
+    async ({ headers }) => {
+      logsOnFailure(at);
+      const before = resetPeak(at.fx.envoy.pid);
+      const path = `/bomb?${headers.length}`;
+      const answer = await exchange(at.port, { path, headers, keep: 0 });
+      expect(answer.complete).toBe(false);
+      expect((await at.fx.logged(path)).details).toMatch(/TSF_|ts_filter/);
+      const growth = peakBytes(at.fx.envoy.pid) - before;
+      expect(growth, `Envoy grew by ${mebibytes(growth)}`).toBeLessThan(64 * MiB);
+    },
+  );
 });

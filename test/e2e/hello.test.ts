@@ -10,7 +10,16 @@ const at = stage({ filters: [{ name: 'hello', config: {} }] });
 it('curl /hello reads hola mundo, the host logs all request headers in one line, and Envoy logs it too', async () => {
   logsOnFailure(at);
   const { stdout } = await promisify(execFile)('curl', [
-    '-sS', '--max-time', '10', '-H', 'x-one: 1', '-H', 'x-twice: a', '-H', 'x-twice: b', `http://127.0.0.1:${at.port}/hello`,
+    '-sS',
+    '--max-time',
+    '10',
+    '-H',
+    'x-one: 1',
+    '-H',
+    'x-twice: a',
+    '-H',
+    'x-twice: b',
+    `http://127.0.0.1:${at.port}/hello`,
   ]);
   expect(stdout).toBe('hola mundo :)');
 
@@ -18,9 +27,16 @@ it('curl /hello reads hola mundo, the host logs all request headers in one line,
   const lines = at.fx.host.records.filter((one) => 'headers' in one);
   expect(lines.length).toBe(1);
   expect(record['headers']).toMatchObject({
-    ':path': '/hello', ':method': 'GET', ':authority': `127.0.0.1:${at.port}`, 'x-one': '1', 'x-twice': ['a', 'b'], accept: '*/*',
+    ':path': '/hello',
+    ':method': 'GET',
+    ':authority': `127.0.0.1:${at.port}`,
+    'x-one': '1',
+    'x-twice': ['a', 'b'],
+    accept: '*/*',
   });
   expect(record).toMatchObject({ filter: 'hello', msg: 'request headers' });
 
-  await eventually("a line in Envoy's log", () => at.fx.envoy.output.split('\n').some((line) => line.includes('request headers')));
+  await eventually("a line in Envoy's log", () =>
+    at.fx.envoy.output.split('\n').some((line) => line.includes('request headers')),
+  );
 });

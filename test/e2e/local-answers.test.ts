@@ -1,13 +1,28 @@
 /** Answers that Envoy makes itself while our hooks are asynchronous in both directions: at once, whole, once. */
 import { describe, expect, it } from 'vitest';
 import {
-  cluster, Connection, envoyVersion, eventually, get, http1, http2, pattern, sleep, startEnvoy, startUpstream, type Config, type Request,
+  cluster,
+  Connection,
+  envoyVersion,
+  eventually,
+  get,
+  http1,
+  http2,
+  pattern,
+  sleep,
+  startEnvoy,
+  startUpstream,
+  type Config,
+  type Request,
 } from '../fixture/index.js';
 import { logsOnFailure, stage } from './support.js';
 
 const lua = (source: string): { name: string; typed_config: Config } => ({
   name: 'envoy.filters.http.lua',
-  typed_config: { '@type': 'type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua', default_source_code: { inline_string: source } },
+  typed_config: {
+    '@type': 'type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua',
+    default_source_code: { inline_string: source },
+  },
 });
 
 const LATER_REPLY = lua(`
@@ -64,7 +79,11 @@ describe.each(['http1', 'http2'] as const)('answers of Envoy itself under async 
       logsOnFailure(at);
       const unique = `${path}?${kind.replaceAll(' ', '-')}`;
       // exact path matches ignore the query
-      const request = { path: unique, ...rest, ...(rest.body === undefined || typeof rest.body === 'string' ? {} : { body: slowUpload() }) };
+      const request = {
+        path: unique,
+        ...rest,
+        ...(rest.body === undefined || typeof rest.body === 'string' ? {} : { body: slowUpload() }),
+      };
       const started = performance.now();
       const answer = await exchange(at.port, { ...request, timeoutMs: SOON_MS });
       expect(performance.now() - started).toBeLessThan(SOON_MS);
@@ -90,7 +109,11 @@ describe.each(['http1', 'http2'] as const)('answers of Envoy itself under async 
   it('every filter instance is destroyed once', async () => {
     const counted = await eventually('created = destroyed', async () => {
       const counts = await at.fx.counters();
-      return counts['touch.created'] === counts['touch.destroyed'] && counts['touch-body.created'] === counts['touch-body.destroyed'] && counts;
+      return (
+        counts['touch.created'] === counts['touch.destroyed'] &&
+        counts['touch-body.created'] === counts['touch-body.destroyed'] &&
+        counts
+      );
     });
     expect(counted['touch.created']).toBeGreaterThanOrEqual(CASES.length * bodies.length);
     expect(await at.fx.activeStreams()).toBe(0);
@@ -106,7 +129,8 @@ async function* slowUpload() {
 
 describe('Envoy told to end', () => {
   it.each(['decodeHeaders', 'requestInput', 'requestBody', 'requestYield', 'encodeHeaders', 'responseBody', 'reply'])(
-    'ends at once with streams parked in %s', async (place) => {
+    'ends at once with streams parked in %s',
+    async (place) => {
       const upstream = await startUpstream();
       const fx = await startEnvoy({ filters: [{ name: 'touch' }, { name: 'park' }], upstream, counters: true });
       const clients: Connection[] = [];
@@ -117,7 +141,8 @@ describe('Envoy told to end', () => {
           const uploads = place.startsWith('request');
           await client.write(
             `${uploads ? 'POST' : 'GET'} ${uploads ? '/sink' : '/bytes?n=300000'} HTTP/1.1\r\nhost: a\r\nx-park: ${place}\r\n` +
-              (uploads ? 'transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n' : '\r\n'));
+              (uploads ? 'transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n' : '\r\n'),
+          );
         }
         if (place !== 'requestInput' && place !== 'requestYield') {
           await eventually(`8 streams parked in ${place}`, async () => (await fx.counters())[`park.at.${place}`] === 8);
@@ -132,16 +157,19 @@ describe('Envoy told to end', () => {
         for (const client of clients) client.close();
         await upstream.close();
       }
-    });
+    },
+  );
 
   it('ends at once in the middle of large transfers', async () => {
     const upstream = await startUpstream();
     const fx = await startEnvoy({ filters: [{ name: 'touch-body' }], upstream });
     const transfers = [0, 1, 2, 3].map(() =>
-      http1(fx.port, { method: 'POST', path: '/echo', body: pattern(1 << 30) }).catch((error: Error) => error));
+      http1(fx.port, { method: 'POST', path: '/echo', body: pattern(1 << 30) }).catch((error: Error) => error),
+    );
     await sleep(400);
     await fx.stop();
-    for (const answer of await Promise.all(transfers)) expect((answer as { complete?: boolean }).complete ?? false).toBe(false);
+    for (const answer of await Promise.all(transfers))
+      expect((answer as { complete?: boolean }).complete ?? false).toBe(false);
     await upstream.close();
   });
 

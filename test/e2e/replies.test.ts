@@ -8,7 +8,9 @@ describe.each(['http1', 'http2'] as const)('replies over %s', (protocol) => {
   const at = stage({
     filters: [{ name: 'replies' }],
     counters: true,
-    upstream: { paths: { '/stop-headers-only': (_req, res) => void res.writeHead(200, { 'content-length': '0' }).end() } },
+    upstream: {
+      paths: { '/stop-headers-only': (_req, res) => void res.writeHead(200, { 'content-length': '0' }).end() },
+    },
   });
 
   it.each(['/deny', '/deny-later'])('%s: a local reply with its body', async (path) => {
@@ -26,14 +28,29 @@ describe.each(['http1', 'http2'] as const)('replies over %s', (protocol) => {
     expect([answer.all('x-reason'), answer.all('content-type')]).toEqual([['first', 'second'], ['text/x-test']]);
     expect((await at.fx.logged('/deny?details')).details).toContain('denied_by_test');
     const other = await exchange(at.port, { path: '/deny-object' });
-    expect([other.status, other.header('retry-after'), other.all('x-many'), other.length]).toEqual([429, '7', ['1', '2'], 0]);
+    expect([other.status, other.header('retry-after'), other.all('x-many'), other.length]).toEqual([
+      429,
+      '7',
+      ['1', '2'],
+      0,
+    ]);
   });
 
   it('a local reply in the middle of an upload', async () => {
     logsOnFailure(at);
-    const answer = await exchange(at.port, { method: 'POST', path: '/deny', body: ['a', 50, 'b', 50, 'c'], timeoutMs: 5_000 });
+    const answer = await exchange(at.port, {
+      method: 'POST',
+      path: '/deny',
+      body: ['a', 50, 'b', 50, 'c'],
+      timeoutMs: 5_000,
+    });
     expect([answer.status, answer.text]).toEqual([403, 'forbidden\n']);
-    const body = await exchange(at.port, { method: 'POST', path: '/sink?deny-body', body: ['a', 50, 'b', 50, 'c'], timeoutMs: 5_000 });
+    const body = await exchange(at.port, {
+      method: 'POST',
+      path: '/sink?deny-body',
+      body: ['a', 50, 'b', 50, 'c'],
+      timeoutMs: 5_000,
+    });
     expect([body.status, body.text]).toEqual([403, 'forbidden in the body\n']);
   });
 
@@ -46,7 +63,10 @@ describe.each(['http1', 'http2'] as const)('replies over %s', (protocol) => {
   it('a streamed reply comes piece by piece', async () => {
     logsOnFailure(at);
     const times: number[] = [];
-    const answer = await exchange(at.port, { path: '/stream?n=5&ms=100', onPiece: () => void times.push(performance.now()) });
+    const answer = await exchange(at.port, {
+      path: '/stream?n=5&ms=100',
+      onPiece: () => void times.push(performance.now()),
+    });
     expect([answer.status, answer.text, answer.broken]).toEqual([200, 'line 0\nline 1\nline 2\nline 3\nline 4\n', '']);
     expect(answer.header('x-streamed')).toBe('yes');
     expect(times.length).toBe(5);
@@ -92,11 +112,14 @@ describe.each(['http1', 'http2'] as const)('replies over %s', (protocol) => {
   });
 
   // the last: StopAndBuffer for headers that have no body is the author's error
-  it.each(['/throw', '/throw-later', '/throw-string', '/throw-encode', '/stop-headers-only'])('%s: 500', async (path) => {
-    logsOnFailure(at);
-    const answer = await exchange(at.port, { path });
-    expect([answer.status, answer.text.trim(), answer.complete]).toEqual([500, 'error happened in filter', true]);
-  });
+  it.each(['/throw', '/throw-later', '/throw-string', '/throw-encode', '/stop-headers-only'])(
+    '%s: 500',
+    async (path) => {
+      logsOnFailure(at);
+      const answer = await exchange(at.port, { path });
+      expect([answer.status, answer.text.trim(), answer.complete]).toEqual([500, 'error happened in filter', true]);
+    },
+  );
 
   it('a throw in a request body: 500', async () => {
     logsOnFailure(at);
@@ -131,7 +154,10 @@ describe.each(['http1', 'http2'] as const)('replies over %s', (protocol) => {
 });
 
 describe('codes of illegal writes', () => {
-  const at = stage({ filters: [{ name: 'replies' }], upstream: { paths: { '/bad-header-caught': tell, '/empty-header-caught': tell } } });
+  const at = stage({
+    filters: [{ name: 'replies' }],
+    upstream: { paths: { '/bad-header-caught': tell, '/empty-header-caught': tell } },
+  });
   it('are TSF_ codes', async () => {
     expect((await get(at.port, '/empty-header-caught')).text).toBe('TSF_HEADER_EMPTY');
     expect((await get(at.port, '/bad-header-caught')).text).toMatch(/^TSF_[A-Z_]+$/);
@@ -146,7 +172,12 @@ describe('redirect', () => {
   const at = stage({ filters: [{ name: 'redirect', config: { ret_code: 302, uri: '/redirected/path' } }] });
   it('302 with its location', async () => {
     const answer = await get(at.port, '/');
-    expect([answer.status, answer.header('location'), answer.length, answer.complete]).toEqual([302, '/redirected/path', 0, true]);
+    expect([answer.status, answer.header('location'), answer.length, answer.complete]).toEqual([
+      302,
+      '/redirected/path',
+      0,
+      true,
+    ]);
     expect(at.upstream.seen.size).toBe(0);
   });
 });
@@ -159,7 +190,10 @@ describe('auth', () => {
     expect([none.status, none.text, none.header('www-authenticate')]).toEqual([401, 'unauthorized\n', 'Bearer']);
     const wrong = await get(at.port, '/sink', [['authorization', 'Bearer nonsense']]);
     expect([wrong.status, wrong.header('www-authenticate')]).toEqual([401, 'Bearer error="invalid_token"']);
-    const right = await get(at.port, '/sink', [['authorization', 'Bearer secret'], ['x-user', 'forged']]);
+    const right = await get(at.port, '/sink', [
+      ['authorization', 'Bearer secret'],
+      ['x-user', 'forged'],
+    ]);
     expect(right.status).toBe(200);
     expect((right.json as Seen).headers.filter(([name]) => name === 'x-user')).toEqual([['x-user', 'ann']]);
   });

@@ -5,14 +5,16 @@ import { logsOnFailure, stage } from './support.js';
 
 const DISABLED: Config = { '@type': 'type.googleapis.com/envoy.config.route.v3.FilterConfig', disabled: true };
 const toUpstream = { cluster: 'upstream', timeout: '0s' };
-const rules = (plugin_config: unknown, more: Config = {}) => ({ rules: dynamicModulePerRoute('rules', { plugin_config, ...more }) });
+const rules = (plugin_config: unknown, more: Config = {}) => ({
+  rules: dynamicModulePerRoute('rules', { plugin_config, ...more }),
+});
 
 describe('the config of a virtual host', () => {
   const at = stage({
     filters: [{ name: 'rules', config: { set: { 'x-from': 'filter', 'x-own': 'filter' } } }],
     virtualHost: { typed_per_filter_config: rules({ set: { 'x-from': 'host' } }) },
   });
-  it('merges over the filter\'s own', async () => {
+  it("merges over the filter's own", async () => {
     logsOnFailure(at);
     const seen = Object.fromEntries(((await get(at.port, '/sink')).json as Seen).headers);
     expect(seen).toMatchObject({ 'x-from': 'host', 'x-own': 'filter' });
@@ -22,7 +24,9 @@ describe('the config of a virtual host', () => {
 describe('per-route configs', () => {
   const sink = '/sink';
   const byHeader = (name: string, perFilter: Config): Config => ({
-    match: { path: sink, headers: [{ name: 'x-route', string_match: { exact: name } }] }, route: toUpstream, typed_per_filter_config: perFilter,
+    match: { path: sink, headers: [{ name: 'x-route', string_match: { exact: name } }] },
+    route: toUpstream,
+    typed_per_filter_config: perFilter,
   });
   const at = stage({
     filters: [
@@ -33,24 +37,36 @@ describe('per-route configs', () => {
     routes: [
       byHeader('merged', rules({ set: { 'x-from': 'route', 'x-route-only': 'yes' }, remove: ['x-1'] })),
       byHeader('off', { rules: DISABLED }),
-      byHeader('all-off', { 'rules': DISABLED, 'rules-2': DISABLED, 'touch': DISABLED }),
-      byHeader('second', { 'rules-2': dynamicModulePerRoute('rules', { plugin_config: { set: { 'x-second': 'route' } } }) }),
+      byHeader('all-off', { rules: DISABLED, 'rules-2': DISABLED, touch: DISABLED }),
+      byHeader('second', {
+        'rules-2': dynamicModulePerRoute('rules', { plugin_config: { set: { 'x-second': 'route' } } }),
+      }),
       byHeader('refused', rules({ refuse: 'this route is refused' })),
     ],
   });
   const asked = async (name: string) => {
-    const answer = await get(at.port, sink, [['x-route', name], ['x-0', '0'], ['x-1', '1']]);
+    const answer = await get(at.port, sink, [
+      ['x-route', name],
+      ['x-0', '0'],
+      ['x-1', '1'],
+    ]);
     return { answer, seen: answer.status === 200 ? Object.fromEntries((answer.json as Seen).headers) : {} };
   };
 
-  it('no route config: the filter\'s own', async () => {
+  it("no route config: the filter's own", async () => {
     logsOnFailure(at);
     const { seen } = await asked('none');
-    expect(seen).toMatchObject({ 'x-from': 'filter', 'x-own': 'filter', 'x-second': 'yes', 'x-touch-request': 'on', 'x-1': '1' });
+    expect(seen).toMatchObject({
+      'x-from': 'filter',
+      'x-own': 'filter',
+      'x-second': 'yes',
+      'x-touch-request': 'on',
+      'x-1': '1',
+    });
     expect(seen['x-0']).toBeUndefined();
   });
 
-  it('a route\'s config merges over the filter\'s own', async () => {
+  it("a route's config merges over the filter's own", async () => {
     logsOnFailure(at);
     const { seen } = await asked('merged');
     expect(seen).toMatchObject({ 'x-from': 'route', 'x-own': 'filter', 'x-route-only': 'yes', 'x-second': 'yes' });
@@ -67,7 +83,12 @@ describe('per-route configs', () => {
     expect(seen).toMatchObject({ 'x-0': '0', 'x-second': 'yes', 'x-touch-request': 'on' });
     expect(seen['x-from']).toBeUndefined();
     const { answer, seen: untouched } = await asked('all-off');
-    expect([untouched['x-from'], untouched['x-second'], untouched['x-touch-request'], answer.header('x-touch-response')]).toEqual([undefined, undefined, undefined, undefined]);
+    expect([
+      untouched['x-from'],
+      untouched['x-second'],
+      untouched['x-touch-request'],
+      answer.header('x-touch-response'),
+    ]).toEqual([undefined, undefined, undefined, undefined]);
     expect(untouched['x-0']).toBe('0');
   });
 
@@ -83,8 +104,18 @@ describe('per-route keys of the module', () => {
   const at = stage({
     filters: [{ name: 'park', options: { message_timeout: '20s' } }],
     routes: [
-      { match: { prefix: '/quick' }, route: toUpstream, typed_per_filter_config: { park: dynamicModulePerRoute('park', { message_timeout: '0.2s' }) } },
-      { match: { prefix: '/open' }, route: toUpstream, typed_per_filter_config: { park: dynamicModulePerRoute('park', { message_timeout: '0.2s', failure_mode: 'open' }) } },
+      {
+        match: { prefix: '/quick' },
+        route: toUpstream,
+        typed_per_filter_config: { park: dynamicModulePerRoute('park', { message_timeout: '0.2s' }) },
+      },
+      {
+        match: { prefix: '/open' },
+        route: toUpstream,
+        typed_per_filter_config: {
+          park: dynamicModulePerRoute('park', { message_timeout: '0.2s', failure_mode: 'open' }),
+        },
+      },
     ],
   });
   it('message_timeout and failure_mode of the route win', async () => {

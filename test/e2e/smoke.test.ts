@@ -9,11 +9,19 @@ it('answers /hello through every filter of the chain', async () => {
   const answer = await get(at.port, '/hello', [['x-asked', 'by smoke']]);
   expect([answer.status, answer.text, answer.complete]).toEqual([200, 'HOLA MUNDO :)', true]);
   expect(answer.header('x-touch-response')).toBe('on');
-  expect(at.fx.host.records.some((record) => (record['headers'] as Record<string, string> | undefined)?.['x-asked'] === 'by smoke')).toBe(true);
+  expect(
+    at.fx.host.records.some(
+      (record) => (record['headers'] as Record<string, string> | undefined)?.['x-asked'] === 'by smoke',
+    ),
+  ).toBe(true);
 });
 
 it('transforms both bodies of a streaming echo', async () => {
-  const answer = await http1(at.port, { method: 'POST', path: '/echo', body: ['hello ', 20, 'streaming ', 20, 'world'] });
+  const answer = await http1(at.port, {
+    method: 'POST',
+    path: '/echo',
+    body: ['hello ', 20, 'streaming ', 20, 'world'],
+  });
   expect([answer.status, answer.text, answer.complete]).toEqual([200, 'HELLO STREAMING WORLD', true]);
 });
 
@@ -24,7 +32,9 @@ it('carries a megabyte each way', async () => {
 
 it('shows the upstream what the filter wrote', async () => {
   const seen = (await get(at.port, '/sink')).json as Seen;
-  expect(seen.headers.filter(([name]) => name === 'x-touch-request')).toEqual([['x-touch-request', 'on']] satisfies Line[]);
+  expect(seen.headers.filter(([name]) => name === 'x-touch-request')).toEqual([
+    ['x-touch-request', 'on'],
+  ] satisfies Line[]);
 });
 
 it('sends a local reply with both of its headers', async () => {

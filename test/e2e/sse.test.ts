@@ -6,7 +6,10 @@ import { logsOnFailure, stage } from './support.js';
 const EVENTS = 20;
 const LATE_MS = 50;
 
-interface Arrival { id: number; late: number }
+interface Arrival {
+  id: number;
+  late: number;
+}
 
 /** When each whole event was at the client, against the time that the upstream wrote into it. */
 function watch() {

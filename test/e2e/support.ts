@@ -1,11 +1,25 @@
 /** What the end-to-end tests share: a fixture for a whole describe block, and its logs when a test fails. */
 import { afterAll, beforeAll, onTestFailed } from 'vitest';
-import { startEnvoy, startUpstream, type EnvoyOptions, type Fixture, type Upstream } from '../fixture/index.js';
+import {
+  startEnvoy,
+  startUpstream,
+  type EnvoyOptions,
+  type AnyFilter,
+  type Fixture,
+  type Response,
+  type Upstream,
+} from '../fixture/index.js';
 
-export interface Stage { readonly fx: Fixture; readonly port: number; readonly upstream: Upstream }
+export interface Stage {
+  readonly fx: Fixture;
+  readonly port: number;
+  readonly upstream: Upstream;
+}
 
 /** One Envoy, one host and one upstream for the tests of a describe block. */
-export function stage(options: Omit<EnvoyOptions, 'upstream'> & { upstream?: Parameters<typeof startUpstream>[0] }): Stage {
+export function stage(
+  options: Omit<EnvoyOptions, 'upstream'> & { upstream?: Parameters<typeof startUpstream>[0] },
+): Stage {
   let fx: Fixture | undefined;
   let upstream: Upstream | undefined;
   beforeAll(async () => {
@@ -48,6 +62,30 @@ export async function withEnvoy<T>(options: EnvoyOptions, run: (fx: Fixture) => 
   }
   await fx.stop();
   return result;
+}
+
+async function withUpstream<T>(run: (upstream: Upstream) => Promise<T>): Promise<T> {
+  const upstream = await startUpstream();
+  try {
+    return await run(upstream);
+  } finally {
+    await upstream.close();
+  }
+}
+
+/** One fixture and one upstream for one test. */
+export function scene(
+  filters: readonly AnyFilter[],
+  run: (fx: Fixture) => Promise<void>,
+  more: Omit<EnvoyOptions, 'filters' | 'upstream'> = {},
+): Promise<void> {
+  return withUpstream((upstream) => withEnvoy({ filters, upstream, counters: true, ...more }, run));
+}
+
+/** The status of a whole answer, or `cut`. */
+export function ended(answer: Response | Error): string {
+  if (answer instanceof Error) return answer.message;
+  return answer.complete ? String(answer.status) : 'cut';
 }
 
 /** Prints the logs of the stage when the running test fails. */

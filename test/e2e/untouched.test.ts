@@ -1,17 +1,55 @@
 /** What no filter touches reaches the other side byte for byte: compared with the same Envoy without our filter. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Connection, startEnvoy, startRawUpstream, within, type AnyFilter, type Fixture, type RawUpstream } from '../fixture/index.js';
+import {
+  Connection,
+  startEnvoy,
+  startRawUpstream,
+  within,
+  type AnyFilter,
+  type Fixture,
+  type RawUpstream,
+} from '../fixture/index.js';
 
 const NASTY = [
-  'x-first: 1', 'X-Mixed-Case: kept as Envoy keeps it', 'x-empty:', 'x-dup: a', 'cookie: a=1', 'x-between: b', 'x-dup: b', 'x-dup:', 'cookie: b=2',
-  `x-bytes: ${String.fromCharCode(...Array.from({ length: 128 }, (_, i) => 128 + i))}`, 'x-comma: a, b,, c', 'x-inner:  two  spaces  inside ',
-  'x-quote: "\\"', 'x-tab: a\tb', 'accept: */*', 'x-last: end', 'x-first: 2',
+  'x-first: 1',
+  'X-Mixed-Case: kept as Envoy keeps it',
+  'x-empty:',
+  'x-dup: a',
+  'cookie: a=1',
+  'x-between: b',
+  'x-dup: b',
+  'x-dup:',
+  'cookie: b=2',
+  `x-bytes: ${String.fromCharCode(...Array.from({ length: 128 }, (_, i) => 128 + i))}`,
+  'x-comma: a, b,, c',
+  'x-inner:  two  spaces  inside ',
+  'x-quote: "\\"',
+  'x-tab: a\tb',
+  'accept: */*',
+  'x-last: end',
+  'x-first: 2',
 ];
 
-const ANSWER = (extra: readonly string[]) => Buffer.from([
-  'HTTP/1.1 200 OK', 'date: Mon, 01 Jan 2024 00:00:00 GMT', 'set-cookie: a=1', 'x-dup: r1', 'set-cookie: b=2; Path=/', 'x-empty:', 'x-dup: r2',
-  `x-bytes: ${String.fromCharCode(...Array.from({ length: 128 }, (_, i) => 128 + i))}`, 'x-dup:', ...extra, 'content-length: 5', 'x-last: end', '', 'hello',
-].join('\r\n'), 'latin1');
+const ANSWER = (extra: readonly string[]) =>
+  Buffer.from(
+    [
+      'HTTP/1.1 200 OK',
+      'date: Mon, 01 Jan 2024 00:00:00 GMT',
+      'set-cookie: a=1',
+      'x-dup: r1',
+      'set-cookie: b=2; Path=/',
+      'x-empty:',
+      'x-dup: r2',
+      `x-bytes: ${String.fromCharCode(...Array.from({ length: 128 }, (_, i) => 128 + i))}`,
+      'x-dup:',
+      ...extra,
+      'content-length: 5',
+      'x-last: end',
+      '',
+      'hello',
+    ].join('\r\n'),
+    'latin1',
+  );
 
 const LARGE_VALUE = 'v'.repeat(7_000);
 const LARGE = Array.from({ length: 40 }, (_, i) => `x-large-${i}: ${LARGE_VALUE}${i}`);
@@ -22,15 +60,26 @@ const steady = (head: string) => head.replace(/x-envoy-upstream-service-time: \d
 /** Which chain, and the lines that it adds. */
 const CHAINS: { name: string; filters: AnyFilter[]; request: string[]; response: string[] }[] = [
   { name: 'a filter that only looks', filters: [{ name: 'listen-only' }], request: [], response: [] },
-  { name: 'a filter that has phases it does not use', filters: [{ name: 'body-perchunk' }, { name: 'counters' }], request: [], response: [] },
   {
-    name: 'filters that add one line each', filters: [{ name: 'touch', config: { tag: 'a' } }, { name: 'touch', instance: 'touch-2', config: { tag: 'b' } }],
-    request: ['x-touch-request: a', 'x-touch-request: b'], response: ['x-touch-response: b', 'x-touch-response: a'],
+    name: 'a filter that has phases it does not use',
+    filters: [{ name: 'body-perchunk' }, { name: 'counters' }],
+    request: [],
+    response: [],
+  },
+  {
+    name: 'filters that add one line each',
+    filters: [
+      { name: 'touch', config: { tag: 'a' } },
+      { name: 'touch', instance: 'touch-2', config: { tag: 'b' } },
+    ],
+    request: ['x-touch-request: a', 'x-touch-request: b'],
+    response: ['x-touch-response: b', 'x-touch-response: a'],
   },
   {
     name: 'two filters in one crossing',
     filters: [{ name: 'both', filters: [{ name: 'listen-only' }, { name: 'touch', plugin_config: { tag: 'c' } }] }],
-    request: ['x-touch-request: c'], response: ['x-touch-response: c'],
+    request: ['x-touch-request: c'],
+    response: ['x-touch-response: c'],
   },
 ];
 
@@ -54,9 +103,14 @@ describe.each(CHAINS)('through $name', ({ filters, request, response }) => {
   });
 
   /** The head that the upstream got, and the head that the client got. */
-  async function exchange(fx: Fixture, lines: readonly string[]): Promise<{ sent: string; answered: string[]; body: string }> {
+  async function exchange(
+    fx: Fixture,
+    lines: readonly string[],
+  ): Promise<{ sent: string; answered: string[]; body: string }> {
     const connection = await Connection.open(fx.port);
-    await connection.write(Buffer.from(['GET /a%20b?c=%ff&d HTTP/1.1', 'host: Some.Host:81', ...lines, '', ''].join('\r\n'), 'latin1'));
+    await connection.write(
+      Buffer.from(['GET /a%20b?c=%ff&d HTTP/1.1', 'host: Some.Host:81', ...lines, '', ''].join('\r\n'), 'latin1'),
+    );
     const head = await within(5_000, 'the raw answer', connection.readHead());
     const body = (await connection.readExactly(5)).toString('latin1');
     connection.close();
@@ -95,7 +149,10 @@ describe.each(CHAINS)('through $name', ({ filters, request, response }) => {
     // where a transform runs, the length is not known any more
     const transformed = kept.includes('transfer-encoding: chunked');
     if (!transformed) expect(kept).toEqual(without.answered);
-    else expect(kept.filter((line) => line !== 'transfer-encoding: chunked')).toEqual(without.answered.filter((line) => !line.startsWith('content-length')));
+    else
+      expect(kept.filter((line) => line !== 'transfer-encoding: chunked')).toEqual(
+        without.answered.filter((line) => !line.startsWith('content-length')),
+      );
     if (!transformed) expect(through.body).toBe('hello');
   });
 

@@ -1,7 +1,11 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { defineFilter } from 'envoy-ts-filter';
 
-interface Config { request?: string; response?: string; later?: boolean }
+interface Config {
+  request?: string;
+  response?: string;
+  later?: boolean;
+}
 
 /** Gives headers-only messages a body with addData, at once or after an await. */
 export default defineFilter({

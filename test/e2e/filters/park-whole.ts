@@ -18,9 +18,11 @@ export default defineFilter({
     };
     const response = () => callbacks.request.get('x-park') === 'response';
     return {
-      decodeHeaders: (_headers, endStream) => (endStream || response() ? StatusType.Continue : StatusType.StopAndBuffer),
+      decodeHeaders: (_headers, endStream) =>
+        endStream || response() ? StatusType.Continue : StatusType.StopAndBuffer,
       decodeData: () => (response() ? StatusType.Continue : forever()),
-      encodeHeaders: (_headers, endStream) => (endStream || !response() ? StatusType.Continue : StatusType.StopAndBuffer),
+      encodeHeaders: (_headers, endStream) =>
+        endStream || !response() ? StatusType.Continue : StatusType.StopAndBuffer,
       encodeData: () => (response() ? forever() : StatusType.Continue),
     };
   },

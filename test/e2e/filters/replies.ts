@@ -13,7 +13,11 @@ export default defineFilter({
         case '/deny':
           return callbacks.sendLocalReply(403, {
             body: 'forbidden\n',
-            headers: [['x-reason', 'first'], ['x-reason', 'second'], ['content-type', 'text/x-test']],
+            headers: [
+              ['x-reason', 'first'],
+              ['x-reason', 'second'],
+              ['content-type', 'text/x-test'],
+            ],
             details: 'denied_by_test',
           });
         case '/deny-later':

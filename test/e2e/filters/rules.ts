@@ -1,6 +1,9 @@
 import { ConfigError, defineFilter } from 'envoy-ts-filter';
 
-interface Config { set: Record<string, string>; remove: string[] }
+interface Config {
+  set: Record<string, string>;
+  remove: string[];
+}
 
 function parse(raw: unknown): Config {
   const { set = {}, remove = [], refuse } = (raw ?? {}) as Partial<Config> & { refuse?: string };
@@ -13,7 +16,10 @@ export default defineFilter({
   name: 'rules',
   parseConfig: parse,
   parseRouteConfig: parse,
-  mergeConfig: (parent, child) => ({ set: { ...parent.set, ...child.set }, remove: [...parent.remove, ...child.remove] }),
+  mergeConfig: (parent, child) => ({
+    set: { ...parent.set, ...child.set },
+    remove: [...parent.remove, ...child.remove],
+  }),
   create: (config) => ({
     decodeHeaders(headers) {
       for (const name of config.remove) headers.delete(name);

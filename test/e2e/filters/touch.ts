@@ -2,7 +2,10 @@ import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
 import { defineFilter } from 'envoy-ts-filter';
 import { count } from './lib/counters.js';
 
-interface Config { tag?: string; delayMs?: number }
+interface Config {
+  tag?: string;
+  delayMs?: number;
+}
 
 /** Asynchronous headers hooks both ways that leave their mark. */
 export default defineFilter({

@@ -1,7 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { defineFilter } from 'envoy-ts-filter';
 
-interface Config { pauseMs?: number }
+interface Config {
+  pauseMs?: number;
+}
 
 /** Splits each chunk into two outputs with a pause (15 ms) between them. */
 export default defineFilter({

@@ -1,0 +1,97 @@
+/** A host gives way to another, by plan or by accident: traffic goes on. */
+import { describe, expect, it } from 'vitest';
+import { eventually, get, http1, sleep, type Fixture } from '../fixture/index.js';
+import { scene } from './support.js';
+
+/** Asks without pause until stopped; what was not right is kept. */
+function traffic(fx: Fixture, lanes = 4) {
+  let running = true;
+  let asked = 0;
+  const wrong: string[] = [];
+  const lane = async () => {
+    while (running) {
+      asked++;
+      const answer = await http1(fx.port, { method: 'POST', path: '/echo', body: 'abc', timeoutMs: 10_000 }).catch(
+        (error: Error) => error,
+      );
+      const got =
+        answer instanceof Error
+          ? answer.message
+          : `${answer.status} ${answer.text} ${answer.header('x-touch-response')} ${answer.broken}`;
+      if (got !== '200 abc on ') wrong.push(got);
+    }
+  };
+  const all = Promise.all(Array.from({ length: lanes }, lane));
+  return {
+    stop: async () => {
+      running = false;
+      await all;
+      return { asked, wrong };
+    },
+  };
+}
+
+describe('redeploys fail no request', () => {
+  it('a new host takes the socket over while the old one drains', () =>
+    scene([{ name: 'touch', options: { host_wait: '0s' } }], async (fx) => {
+      expect((await get(fx.port, '/hello')).status).toBe(200);
+      const load = traffic(fx);
+      const old = fx.host;
+      await sleep(300);
+      await fx.startHost();
+      await eventually('the old host ends by itself', () => !old.running, 15_000);
+      expect((await old.exit).code).toBe(0);
+      await sleep(300);
+      const { asked, wrong } = await load.stop();
+      expect(wrong).toEqual([]);
+      expect(asked).toBeGreaterThan(50);
+    }));
+
+  it('SIGHUP loads the filters anew', () =>
+    scene([{ name: 'touch', options: { host_wait: '0s' } }], async (fx) => {
+      expect((await get(fx.port, '/hello')).status).toBe(200);
+      const before = await fx.counters();
+      const load = traffic(fx);
+      await sleep(200);
+      fx.host.signal('SIGHUP');
+      await eventually('a new worker thread', async () => (await fx.counters())['born'] !== before['born'], 10_000);
+      await sleep(500);
+      const { asked, wrong } = await load.stop();
+      expect(wrong).toEqual([]);
+      expect(asked).toBeGreaterThan(50);
+    }));
+
+  it('a stop and a start with host_wait between fail none either', () =>
+    scene([{ name: 'touch', options: { host_wait: '10s' } }], async (fx) => {
+      expect((await get(fx.port, '/hello')).status).toBe(200);
+      const load = traffic(fx);
+      await sleep(200);
+      const old = fx.host;
+      expect((await old.stop(8_000)).code).toBe(0);
+      await fx.startHost();
+      await sleep(500);
+      const { wrong } = await load.stop();
+      expect(wrong).toEqual([]);
+    }));
+});
+
+describe('a worker thread dies of an error that nothing caught', () => {
+  it('its streams are lost, and the next ones are served by its successor', () =>
+    scene([{ name: 'crash', options: { host_wait: '5s' } }], async (fx) => {
+      expect((await get(fx.port, '/hello')).status).toBe(200);
+      expect((await get(fx.port, '/crash')).status).toBe(503);
+      expect((await fx.logged('/crash')).details).toContain('ts_filter_host_lost');
+      expect(fx.host.running).toBe(true);
+      expect(fx.host.output).toContain('thrown from a timer');
+      await eventually('served again', async () => (await get(fx.port, '/hello')).status === 200);
+    }));
+
+  it('a rejection that nobody awaits is logged and harms nothing', () =>
+    scene([{ name: 'crash' }], async (fx) => {
+      const answer = await get(fx.port, '/reject');
+      expect(answer.text).toBe('you asked for /reject');
+      await eventually('logged', () => fx.host.output.includes('nobody awaits this'));
+      expect((await get(fx.port, '/hello')).status).toBe(200);
+      expect(fx.host.running).toBe(true);
+    }));
+});
