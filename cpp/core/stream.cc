@@ -123,6 +123,13 @@ bool Stream::begin_flow(Flow& f) {
   return true;
 }
 
+// The answer to a whole body is timed from the body's end.
+void Stream::time_whole_body(Flow& f) {
+  if (f.state != State::kWhole || !f.input_ended || f.deadline != 0) return;
+  f.deadline = now_ns() + message_timeout();
+  worker_.arm(f.deadline);
+}
+
 // ---- Envoy's hooks ----
 
 HeadersStatus Stream::on_headers(Dir dir, bool end) {
@@ -203,6 +210,7 @@ BodyStatus Stream::on_body(Dir dir, bool end) {
       break;
   }
   if (status != BodyStatus::kContinue) {
+    time_whole_body(f);
     send_waiting();
     if (f.state == State::kEnding || f.state == State::kBypass || f.release_wanted || f.stuck_output) worker_.defer(id_);
   }
@@ -240,7 +248,10 @@ TrailersStatus Stream::on_trailers(Dir dir) {
     case State::kBypass: worker_.defer(id_); break;
     default: break;
   }
-  if (stop) send_waiting();
+  if (stop) {
+    time_whole_body(f);
+    send_waiting();
+  }
   f.in_hook = false;
   settle(f, stop);
   return stop ? TrailersStatus::kStopIteration : TrailersStatus::kContinue;

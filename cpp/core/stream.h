@@ -107,6 +107,7 @@ class Stream {
   Start wait_for_host(std::chrono::milliseconds limit);
   bool begin_flow(Flow& f);
   void ask(Flow& f);
+  void time_whole_body(Flow& f);
   bool wants_headers(Dir dir) const;
   bool wants_trailers(const Flow& f) const;
   bool waits_for_host(const Flow& f) const;

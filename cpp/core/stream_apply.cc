@@ -60,10 +60,7 @@ bool Stream::answer_headers(Flow& f, uint8_t mode) {
   if (mode == wire::BodyMode_Whole) {
     f.state = State::kWhole;
     f.hold = true;
-    if (f.input_ended) {
-      f.deadline = now_ns() + message_timeout();
-      worker_.arm(f.deadline);
-    }
+    time_whole_body(f);
     send_waiting();
     return true;
   }
