@@ -134,6 +134,10 @@ bool Stream::on_output(const wire::Output& frame) {
       if ((flags & wire::OutputFlag_Added) == 0) return false;
       grow_out(f, bytes);
       return true;
+    case State::kEnding:
+      // addData in a trailers hook of a body that went past the host.
+      if (!f.hosted && (flags & wire::OutputFlag_Added) != 0 && !f.trailers_answered) grow_out(f, bytes);
+      return true;
     case State::kStream:
     case State::kWhole:
     case State::kBypass: break;
