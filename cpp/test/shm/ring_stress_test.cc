@@ -1,0 +1,55 @@
+// Two threads, both directions at once, every byte checked, over real segments and doorbells. Run under
+// ThreadSanitizer too: the protocol is written with operations that it understands.
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <string>
+#include <thread>
+
+#include "shm/segment.h"
+#include "test/shm/stress_side.h"
+
+namespace tsf::shm::test {
+namespace {
+
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+constexpr std::uint64_t kBytes = 16u << 20;
+#else
+constexpr std::uint64_t kBytes = 256u << 20;
+#endif
+
+void exchange(std::uint32_t capacity, std::uint32_t seed) {
+  auto outbound = Segment::create_outbound(capacity), inbound = Segment::create_inbound(capacity);
+  ASSERT_TRUE(outbound && inbound);
+  auto host_outbound = Segment::open_outbound(outbound->fd()), host_inbound = Segment::open_inbound(inbound->fd());
+  ASSERT_TRUE(host_outbound && host_inbound);
+  // Soon after the start the positions pass 2^32.
+  auto* words = reinterpret_cast<FileHeader*>(outbound->writable().data());
+  auto* host_words = reinterpret_cast<FileHeader*>(host_inbound->writable().data());
+  words->tail = words->head = host_words->tail = host_words->head = 0u - capacity * 3;
+  auto envoy = Endpoint::attach(outbound->writable(), inbound->bytes());
+  auto host = Endpoint::attach(host_inbound->writable(), host_outbound->bytes());
+  auto envoy_bell = Doorbell::create(), host_bell = Doorbell::create();
+  ASSERT_TRUE(envoy && host && envoy_bell && host_bell && envoy_bell->listen() && host_bell->listen());
+
+  StressSide a(*envoy, *envoy_bell, *host_bell, seed, seed + 1, kBytes);
+  StressSide b(*host, *host_bell, *envoy_bell, seed + 1, seed, kBytes);
+  std::string a_result, b_result;
+  std::thread thread([&] { b_result = b.run(); });
+  a_result = a.run();
+  thread.join();
+  EXPECT_EQ(a_result, "");
+  EXPECT_EQ(b_result, "");
+  EXPECT_GT(a.sleeps + b.sleeps, 0u);
+  // One ring for each sleep at most.
+  EXPECT_LE(a.rings, b.sleeps + 1);
+  EXPECT_LE(b.rings, a.sleeps + 1);
+  ::testing::Test::RecordProperty("sleeps", std::to_string(a.sleeps + b.sleeps));
+  ::testing::Test::RecordProperty("frames", std::to_string(a.frames_in + b.frames_in));
+}
+
+TEST(RingStress, ASmallRingThatIsFullMostOfTheTimeDeliversEveryByte) { exchange(kMinCapacity, 11); }
+TEST(RingStress, ALargeRingDeliversEveryByte) { exchange(1u << 20, 23); }
+
+}  // namespace
+}  // namespace tsf::shm::test
