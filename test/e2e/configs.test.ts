@@ -20,7 +20,7 @@ import {
   type Config,
   type EnvoyOptions,
 } from '../fixture/index.js';
-import { withEnvoy } from './support.js';
+import { NOT_YET, withEnvoy } from './support.js';
 
 const CONFIG_SOCKET = '/tmp/never-connected.sock';
 
@@ -37,27 +37,50 @@ async function validate(value: Config | string, name = 'touch'): Promise<{ code:
 describe('refused at load, without a host', () => {
   const wrong: [string, Config | string, RegExp][] = [
     ['an unknown key', { filter_mode: 'closed' }, /filter_mode/],
-    ['an unknown key in a list', { filters: [{ name: 'touch', plugin_confg: {} }] }, /filters.*plugin_confg/],
     ['a duration without a unit', { message_timeout: 'soon' }, /message_timeout/],
     ['a negative duration', { host_wait: '-1s' }, /host_wait/],
     ['a failure mode that does not exist', { failure_mode: 'maybe' }, /failure_mode.*(closed|open|replay)/],
     ['a ring of a wrong size', { ring_bytes: -5 }, /ring_bytes/],
     ['a number that is none', { max_body_bytes: 'a lot' }, /max_body_bytes/],
-    ['an empty filter list', { filters: [] }, /filters/],
-    ['a filter without a name', { filters: [{ plugin_config: {} }] }, /filters.*name/],
     ['rules for headers that are no list', { headers: { allow: 'x-a' } }, /headers\.allow/],
     ['an unknown rule for headers', { headers: { alow: ['x-a'] } }, /headers\.alow/],
     ['a socket path that no socket can have', { socket: `/tmp/${'s'.repeat(200)}` }, /socket/],
-    ['a boolean that is none', { observe_only: 'yes' }, /observe_only/],
+    ['a boolean that is none', { upgrades: 'yes' }, /upgrades/],
     ['text that is no JSON', '{"socket": ', /JSON|json/],
     ['JSON that is no object', '[1]', /object/],
   ];
-  it.each(wrong)('%s', async (_what, value, message) => {
+  const wrongLists: [string, Config, RegExp][] = [
+    ['an unknown key in a list', { filters: [{ name: 'touch', plugin_confg: {} }] }, /filters.*plugin_confg/],
+    ['an empty filter list', { filters: [] }, /filters/],
+    ['a filter without a name', { filters: [{ plugin_config: {} }] }, /filters.*name/],
+  ];
+  it.each([...wrong, ...(NOT_YET.filters ? [] : wrongLists)])('%s', async (_what, value, message) => {
     const { code, output } = await validate(value);
     expect(code).toBe(1);
     const line = output.split('\n').find((text) => message.test(text));
     expect(line, output).toBeDefined();
     expect(line).toContain('ts_filter');
+  });
+});
+
+const LIST: [string, Config][] = [
+  ['a list of filters', { socket: CONFIG_SOCKET, filters: [{ name: 'a' }, { name: 'b', plugin_config: 1 }] }],
+];
+const LATER: Record<keyof typeof NOT_YET, Config> = {
+  filters: { filters: [{ name: 'a' }] },
+  replay: { failure_mode: 'replay' },
+  observe_only: { observe_only: true },
+  metrics: { metrics: { counters: [] } },
+  upgrades: { upgrades: true },
+};
+
+describe('not supported yet', () => {
+  const waiting = Object.entries(LATER).filter(([feature]) => NOT_YET[feature as keyof typeof NOT_YET]);
+  it.each(waiting)('%s: the module says so, and what to do', async (_feature, value) => {
+    const { code, output } = await validate({ socket: CONFIG_SOCKET, ...value });
+    expect(code).toBe(1);
+    const key = Object.keys(value)[0]!;
+    expect(output).toMatch(new RegExp(`filter_config\\.${key}: .*is not supported yet by this version; `));
   });
 });
 
@@ -68,7 +91,7 @@ describe('accepted by --mode validate, without a host', () => {
       'every key',
       {
         socket: CONFIG_SOCKET,
-        failure_mode: 'replay',
+        failure_mode: NOT_YET.replay ? 'open' : 'replay',
         message_timeout: '1.5s',
         host_wait: '0s',
         host_stall_timeout: '2s',
@@ -81,13 +104,13 @@ describe('accepted by --mode validate, without a host', () => {
         ring_bytes: 1048576,
         headers: { allow: ['x-a'], deny: ['x-b'] },
         allowed_uids: [0],
-        observe_only: false,
+        ...(NOT_YET.observe_only ? {} : { observe_only: false }),
         upgrades: false,
         log_level: 'info',
         plugin_config: { any: [1, null, 'x'] },
       },
     ],
-    ['a list of filters', { socket: CONFIG_SOCKET, filters: [{ name: 'a' }, { name: 'b', plugin_config: 1 }] }],
+    ...(NOT_YET.filters ? [] : LIST),
     ['a StringValue with JSON', JSON.stringify({ socket: CONFIG_SOCKET, message_timeout: '1s' })],
   ];
   it.each(right)('%s', async (_what, value) => {

@@ -8,6 +8,7 @@ import {
   get,
   http1,
   http2,
+  NO_PORT,
   pattern,
   sleep,
   startEnvoy,
@@ -57,15 +58,12 @@ const CASES: { path: string; status: number; body: string | undefined; nested: b
 
 const SOON_MS = 2_500;
 
-/** A port on which nobody listens. */
-const CLOSED_PORT = 1;
-
 describe.each(['http1', 'http2'] as const)('answers of Envoy itself under async hooks, %s', (protocol) => {
   const exchange = protocol === 'http1' ? http1 : http2;
   const at = stage({
     filters: [{ name: 'touch' }, { name: 'touch-body' }, LATER_REPLY],
     routes: ROUTES,
-    clusters: [cluster('refused', CLOSED_PORT)],
+    clusters: [cluster('refused', NO_PORT)],
     counters: true,
   });
 
