@@ -46,7 +46,11 @@ export function fillDeps(deps: StreamDeps): FilledDeps {
     now: deps.now ?? (() => performance.now()),
     // Read at the call, so that fake timers installed later are seen.
     setTimeout: deps.setTimeout ?? ((callback, milliseconds) => setTimeout(callback, milliseconds)),
-    clearTimeout: deps.clearTimeout ?? ((handle) => { clearTimeout(handle as NodeJS.Timeout); }),
+    clearTimeout:
+      deps.clearTimeout ??
+      ((handle) => {
+        clearTimeout(handle as NodeJS.Timeout);
+      }),
     count: deps.count ?? (() => undefined),
   };
 }

@@ -1,0 +1,411 @@
+/**
+ * Header maps over a block as it came from Envoy. Most filters read one or two headers and write one: a read looks
+ * through the packed bytes, a write is only recorded. The lines are decoded into two flat lists the first time that a
+ * read meets earlier writes, or somebody goes over all of them.
+ */
+import { FilterError } from './errors.js';
+import { checkValue, type HeaderRules, type HeaderWrite, statusOf, TYPE_NAMES } from './header-rules.js';
+import type { HeaderInit, HeaderMap, HeaderView, RequestHeaders, RequestView, ResponseHeaders } from './types-data.js';
+import { type HeaderBlock, HeaderOp, HeaderType, type OpList } from './wire.js';
+
+/** No operations; never written to. */
+export const NO_OPS: OpList = [];
+
+/** What every Buffer has and its types leave out: several times as fast as toString for a short string. */
+type Latin1Buffer = Buffer & { latin1Slice(start: number, end: number): string };
+
+/** What a map asks about when it is written. */
+export interface HeaderOwner {
+  /** The hook or transform that is running, for messages. */
+  readonly phase: string | undefined;
+  readonly rules: HeaderRules;
+}
+
+/** Bytes of a lower-case name, to compare with; header names on the wire are ASCII. */
+function sameName(bytes: Uint8Array, at: number, length: number, lower: string): boolean {
+  if (length !== lower.length) return false;
+  for (let i = 0; i < length; i++) {
+    let byte = bytes[at + i]!;
+    if (byte >= 0x41 && byte <= 0x5a) byte |= 0x20;
+    if (byte !== lower.charCodeAt(i)) return false;
+  }
+  return true;
+}
+
+function u32(bytes: Uint8Array, at: number): number {
+  return (bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)) >>> 0;
+}
+
+export class HeaderMapImpl implements HeaderMap {
+  protected readonly owner: HeaderOwner;
+  readonly type: HeaderType;
+  private readonly block: Latin1Buffer;
+  private readonly count: number;
+  /** Undefined until somebody needs all lines. Lower-case names are what is compared, so they are kept apart. */
+  private names: string[] | undefined;
+  private values: string[] = NO_VALUES;
+  private ops: OpList = NO_OPS;
+  /** False once they went on. */
+  held: boolean;
+
+  constructor(owner: HeaderOwner, type: HeaderType, block: HeaderBlock, held: boolean) {
+    this.owner = owner;
+    this.type = type;
+    const { bytes } = block;
+    this.block = (
+      Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+    ) as Latin1Buffer;
+    this.count = block.count;
+    this.held = held;
+  }
+
+  // ---- reading ----
+
+  get(name: string): string | undefined {
+    const lower = this.lookup(name);
+    if (this.untouched) {
+      const at = this.find(lower);
+      if (at < 0) return undefined;
+      const start = at + 8 + lower.length;
+      // Not a substring of a decoded block: that would keep all of it alive.
+      return this.block.latin1Slice(start, start + u32(this.block, at + 4));
+    }
+    const { names, values } = this.all();
+    const i = names.indexOf(lower);
+    return i < 0 ? undefined : values[i];
+  }
+
+  getAll(name: string): string[] {
+    const lower = this.lookup(name);
+    if (this.untouched && this.find(lower) < 0) return [];
+    const { names, values } = this.all();
+    const found: string[] = [];
+    for (let i = 0; i < names.length; i++) if (names[i] === lower) found.push(values[i]!);
+    return found;
+  }
+
+  getRaw(name: string): Uint8Array | undefined {
+    const value = this.get(name);
+    return value === undefined ? undefined : Uint8Array.from(Buffer.from(value, 'latin1'));
+  }
+
+  has(name: string): boolean {
+    const lower = this.lookup(name);
+    if (this.untouched) return this.find(lower) >= 0;
+    return this.all().names.includes(lower);
+  }
+
+  get size(): number {
+    return this.untouched ? this.count : this.all().names.length;
+  }
+
+  *[Symbol.iterator](): Iterator<[name: string, value: string]> {
+    const { names, values } = this.all();
+    // A copy: writes while somebody iterates neither skip nor repeat lines.
+    const lines = names.map((name, i): [string, string] => [name, values[i]!]);
+    yield* lines;
+  }
+
+  toHeaders(): Headers {
+    const headers = new Headers();
+    for (const [name, value] of this) if (!name.startsWith(':')) headers.append(name, value);
+    return headers;
+  }
+
+  // ---- writing ----
+
+  set(name: string, value: string): this {
+    const lower = this.writable('set', name);
+    checkValue(lower, value);
+    this.record(HeaderOp.Set, lower, value);
+    if (this.names !== undefined) this.setLine(this.names, lower, value);
+    return this;
+  }
+
+  add(name: string, value: string): this {
+    const lower = this.writable('add', name);
+    checkValue(lower, value);
+    this.record(HeaderOp.Add, lower, value);
+    if (this.names !== undefined) {
+      this.names.push(lower);
+      this.values.push(value);
+    }
+    return this;
+  }
+
+  delete(name: string): this {
+    const lower = this.writable('delete', name);
+    this.record(HeaderOp.Delete, lower, '');
+    if (this.names !== undefined) this.removeLines(this.names, lower);
+    return this;
+  }
+
+  // ---- for the stream ----
+
+  /** A write of our own: no rule of the operator's or of HTTP's forbids it. */
+  write(op: HeaderOp, name: string, value: string): void {
+    this.record(op, name, value);
+    if (this.names === undefined) return;
+    if (op === HeaderOp.Set) this.setLine(this.names, name, value);
+    else if (op === HeaderOp.Delete) this.removeLines(this.names, name);
+  }
+
+  /** Throws unless the map is held; `call` is how the author knows it. */
+  assertHeld(call: string): void {
+    if (this.held) return;
+    const where = this.owner.phase === undefined ? '' : ` in ${this.owner.phase}`;
+    throw new FilterError(
+      'TSF_HEADERS_SENT',
+      `${call}${where}: the ${TYPE_NAMES[this.type] ?? 'headers'} have gone on`,
+    );
+  }
+
+  get hasOps(): boolean {
+    return this.ops.length !== 0;
+  }
+
+  /** The operations since the last time, for the sink. Reads go on seeing them. */
+  takeOps(): OpList {
+    if (this.ops.length === 0) return NO_OPS;
+    this.all();
+    return this.drop();
+  }
+
+  /** The same when the map is let go: only a later read pays for decoding. */
+  release(): OpList {
+    const { ops } = this;
+    this.held = false;
+    if (ops.length !== 0 && this.names === undefined) this.late = ops;
+    return this.drop();
+  }
+
+  /** `content-length` as a number. */
+  contentLength(): number | undefined {
+    const text = this.get('content-length');
+    return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
+  }
+
+  // ---- inside ----
+
+  /** Operations that were handed over but not applied to the lines yet. */
+  private late: OpList | undefined;
+
+  /** Nothing decoded, nothing written: the block says it all. */
+  private get untouched(): boolean {
+    return this.names === undefined && this.ops.length === 0 && this.late === undefined;
+  }
+
+  private drop(): OpList {
+    const { ops } = this;
+    this.ops = NO_OPS;
+    return ops;
+  }
+
+  private writable(write: HeaderWrite, name: string): string {
+    if (!this.held) this.assertHeld(`headers.${write}(${JSON.stringify(name)})`);
+    return this.owner.rules.name(this.type, write, name);
+  }
+
+  private record(op: HeaderOp, name: string, value: string): void {
+    if (this.ops === NO_OPS) this.ops = [op, name, value];
+    else this.ops.push(op, name, value);
+  }
+
+  private lookup(name: string): string {
+    const lower = name.toLowerCase();
+    return lower === 'host' && this.type === HeaderType.Request ? ':authority' : lower;
+  }
+
+  /** Position of the first line of that name in the block, -1 = none. */
+  private find(lower: string): number {
+    const { block, count } = this;
+    let at = 0;
+    for (let i = 0; i < count; i++) {
+      const nameLength = u32(block, at);
+      if (sameName(block, at + 8, nameLength, lower)) return at;
+      at += 8 + nameLength + u32(block, at + 4);
+    }
+    return -1;
+  }
+
+  /** Both lists, decoded now at the latest. */
+  private all(): { names: string[]; values: string[] } {
+    if (this.names !== undefined) return { names: this.names, values: this.values };
+    const names: string[] = [];
+    const values: string[] = [];
+    const { block, count } = this;
+    let at = 0;
+    for (let i = 0; i < count; i++) {
+      const nameEnd = at + 8 + u32(block, at);
+      const valueEnd = nameEnd + u32(block, at + 4);
+      names.push(block.latin1Slice(at + 8, nameEnd).toLowerCase());
+      values.push(block.latin1Slice(nameEnd, valueEnd));
+      at = valueEnd;
+    }
+    this.names = names;
+    this.values = values;
+    if (this.late !== undefined) this.apply(names, this.late);
+    this.late = undefined;
+    this.apply(names, this.ops);
+    return { names, values };
+  }
+
+  private apply(names: string[], ops: OpList): void {
+    for (let i = 0; i < ops.length; i += 3) {
+      const name = ops[i + 1] as string;
+      const value = ops[i + 2] as string;
+      if (ops[i] === HeaderOp.Set) this.setLine(names, name, value);
+      else if (ops[i] === HeaderOp.Delete) this.removeLines(names, name);
+      else if (ops[i] === HeaderOp.Add) {
+        names.push(name);
+        this.values.push(value);
+      }
+    }
+  }
+
+  /** As Envoy does it: a pseudo-header keeps its place, any other goes to the end. */
+  private setLine(names: string[], lower: string, value: string): void {
+    const i = names.indexOf(lower);
+    if (i >= 0 && lower.startsWith(':')) {
+      this.values[i] = value;
+      return;
+    }
+    if (i >= 0) this.removeLines(names, lower);
+    names.push(lower);
+    this.values.push(value);
+  }
+
+  private removeLines(names: string[], lower: string): void {
+    let kept = 0;
+    for (let i = 0; i < names.length; i++) {
+      if (names[i] === lower) continue;
+      names[kept] = names[i]!;
+      this.values[kept] = this.values[i]!;
+      kept++;
+    }
+    names.length = kept;
+    this.values.length = kept;
+  }
+}
+
+const NO_VALUES: string[] = [];
+
+export class RequestHeadersImpl extends HeaderMapImpl implements RequestHeaders {
+  get scheme(): string {
+    return this.get(':scheme') ?? '';
+  }
+  set scheme(value: string) {
+    this.set(':scheme', value);
+  }
+  get method(): string {
+    return this.get(':method') ?? '';
+  }
+  set method(value: string) {
+    this.set(':method', value);
+  }
+  get path(): string {
+    return this.get(':path') ?? '';
+  }
+  set path(value: string) {
+    this.set(':path', value);
+  }
+  get host(): string {
+    return this.get(':authority') ?? '';
+  }
+  set host(value: string) {
+    this.set(':authority', value);
+  }
+
+  /** Ordered with the writes. */
+  routeCache(op: typeof HeaderOp.ClearRouteCache | typeof HeaderOp.RefreshRouteCache): void {
+    this.write(op, '', '');
+  }
+}
+
+export class ResponseHeadersImpl extends HeaderMapImpl implements ResponseHeaders {
+  get status(): number {
+    return Number(this.get(':status') ?? 0);
+  }
+  set status(value: number) {
+    this.set(':status', String(statusOf(value)));
+  }
+}
+
+/** A map that cannot be written, also from plain JavaScript. */
+export class HeaderViewImpl implements HeaderView {
+  readonly #map: HeaderMapImpl;
+
+  constructor(map: HeaderMapImpl) {
+    this.#map = map;
+  }
+
+  get(name: string): string | undefined {
+    return this.#map.get(name);
+  }
+  getAll(name: string): string[] {
+    return this.#map.getAll(name);
+  }
+  getRaw(name: string): Uint8Array | undefined {
+    return this.#map.getRaw(name);
+  }
+  has(name: string): boolean {
+    return this.#map.has(name);
+  }
+  get size(): number {
+    return this.#map.size;
+  }
+  toHeaders(): Headers {
+    return this.#map.toHeaders();
+  }
+  [Symbol.iterator](): Iterator<[name: string, value: string]> {
+    return this.#map[Symbol.iterator]();
+  }
+}
+
+export class RequestViewImpl extends HeaderViewImpl implements RequestView {
+  get scheme(): string {
+    return this.get(':scheme') ?? '';
+  }
+  get method(): string {
+    return this.get(':method') ?? '';
+  }
+  get path(): string {
+    return this.get(':path') ?? '';
+  }
+  get host(): string {
+    return this.get(':authority') ?? '';
+  }
+}
+
+/** A block from lines, for maps that did not come from Envoy. */
+export function packHeaders(lines: readonly (readonly [string, string])[]): HeaderBlock {
+  let size = 0;
+  for (const [name, value] of lines) size += 8 + name.length + value.length;
+  const bytes = Buffer.allocUnsafeSlow(size);
+  let at = 0;
+  for (const [name, value] of lines) {
+    at = bytes.writeUInt32LE(name.length, at);
+    at = bytes.writeUInt32LE(value.length, at);
+    at += bytes.write(name, at, 'latin1');
+    at += bytes.write(value, at, 'latin1');
+  }
+  return { bytes, count: lines.length };
+}
+
+/** The lines of a HeaderInit, in order. Lines with an empty value are left out: Envoy cannot write them. */
+export function headerLines(init: HeaderInit | undefined): [string, string][] {
+  const lines: [string, string][] = [];
+  if (init === undefined) return lines;
+  const take = (name: string, value: string): void => {
+    if (value !== '') lines.push([name, value]);
+  };
+  if (Symbol.iterator in init) {
+    for (const [name, value] of init as Iterable<readonly [string, string]>) take(name, value);
+  } else {
+    for (const [name, value] of Object.entries(init as { readonly [name: string]: string | readonly string[] })) {
+      if (typeof value === 'object') for (const one of value) take(name, one);
+      else take(name, value);
+    }
+  }
+  return lines;
+}

@@ -1,0 +1,30 @@
+/** The thread of one runtime.global: serves the exported functions of the author's module to every port that comes. */
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { FilterError } from './errors.js';
+import type { Call, Result } from './runtime-global.js';
+
+const url = workerData as string;
+const module = import(url) as Promise<{ readonly [name: string]: unknown }>;
+module.catch(() => undefined); // every call tells
+
+async function answer({ id, method, args }: Call): Promise<Result> {
+  try {
+    const fn = (await module)[method];
+    if (typeof fn !== 'function') throw new FilterError('TSF_GLOBAL_FAILED', `${url} exports no function ${method}`);
+    return { id, ok: true, value: await (fn as (...args: unknown[]) => unknown)(...args) };
+  } catch (e) {
+    return { id, ok: false, value: e };
+  }
+}
+
+parentPort?.on('message', (port: MessagePort) => {
+  port.on('message', (call: Call) => {
+    void answer(call).then((result) => {
+      try {
+        port.postMessage(result);
+      } catch (e) {
+        port.postMessage({ id: call.id, ok: false, value: new Error(`cannot be sent: ${(e as Error).message}`) });
+      }
+    });
+  });
+});

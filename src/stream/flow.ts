@@ -1,0 +1,501 @@
+/**
+ * One direction of one stream: the headers hook settles, then the body's driver runs, then the trailers hook
+ * (docs/lifecycle.md). The author's code may take its time at every step; frames meanwhile wait in the driver.
+ */
+import { joinBytes, toBytes } from '../buffer.js';
+import { FilterError, type KnownErrorCode, type StreamAbortedError } from '../errors.js';
+import { HeaderMapImpl, RequestHeadersImpl, ResponseHeadersImpl } from '../headers.js';
+import type { HeaderRules } from '../header-rules.js';
+import { type Phase, type StreamFilter, StatusType } from '../types.js';
+import type { BodyBuffer, Chunk, HeaderMap } from '../types-data.js';
+import { BodyMode, Direction, type HeaderBlock, HeaderOp, HeaderType, OutputFlag } from '../wire.js';
+import { AsyncDriver } from './async-driver.js';
+import { ChunkDriver } from './chunk-driver.js';
+import { DataDriver } from './data-driver.js';
+import type { FilledDeps } from './deps.js';
+import { FlowOutput, type FlowPort } from './output.js';
+import { chunkFunction, throughStream, transformKind } from '../transform.js';
+
+/** What a flow needs of its stream. */
+export interface FlowStream {
+  readonly deps: FilledDeps;
+  readonly rules: HeaderRules;
+  readonly filter: StreamFilter;
+  /** An upgraded or CONNECT stream: bodies flow past. */
+  readonly upgrade: boolean;
+  /** See FlowOutput. */
+  readonly ackAt: number;
+  readonly phase: Phase | undefined;
+  readonly signal: AbortSignal;
+  /** The request's method where it is known. */
+  readonly method: string | undefined;
+  /** False when trailers are not among the declared phases. */
+  sendsTrailers(direction: Direction): boolean;
+  /** Runs the author's code in the stream's async context. */
+  run<R>(phase: Phase | undefined, fn: (...args: never[]) => R, self: unknown, a?: unknown, b?: unknown): R;
+  /** The author made a mistake: the stream fails. */
+  authorError(flow: Flow, phase: Phase, error: unknown): void;
+  /** The same where the answer no longer matters. */
+  lateError(phase: Phase, error: unknown): void;
+}
+
+/** Runs a body through the author's code. */
+export interface BodyDriver {
+  /** Bytes in order; `last` once. Only called while the flow is alive. */
+  data(bytes: Uint8Array, last: boolean): void;
+  /** The stream died or the flow was taken over. */
+  abort(error: StreamAbortedError): void;
+  /** Author's code has not finished. */
+  readonly busy: boolean;
+}
+
+type PhaseNames = { readonly [K in 'headers' | 'data' | 'trailers' | 'transform']: Phase };
+const PHASES: readonly [PhaseNames, PhaseNames] = [
+  { headers: 'decodeHeaders', data: 'decodeData', trailers: 'decodeTrailers', transform: 'transformRequest' },
+  { headers: 'encodeHeaders', data: 'encodeData', trailers: 'encodeTrailers', transform: 'transformResponse' },
+];
+
+type Kind = 'headers' | 'data' | 'trailers';
+/** What the flow waits for from the author. */
+type Waiting = 'nothing' | 'call' | 'promise' | 'continue';
+
+export class Flow {
+  readonly stream: FlowStream;
+  readonly port: FlowPort;
+  readonly direction: Direction;
+  readonly names: PhaseNames;
+  /** How a failure here is addressed. */
+  readonly failType: HeaderType;
+  headers: RequestHeadersImpl | ResponseHeadersImpl | undefined;
+  trailers: HeaderMapImpl | undefined;
+  /** No more answers from here: failed, replied or ended. */
+  dead = false;
+  /** Told of the body mode, when a local reply is made of this flow. */
+  onAnswered: ((mode: BodyMode) => void) | undefined;
+
+  private kind: Kind = 'headers';
+  private waiting: Waiting = 'nothing';
+  private endStream = false;
+  private driver: BodyDriver | undefined;
+  private out: FlowOutput | undefined;
+  /** Whole-body mode: pieces until the end. */
+  private gathered: Uint8Array[] | undefined;
+  private inputEnded = false;
+  private trailersComing = false;
+  private bodyDone = false;
+  private bypassed = false;
+  /** The trailers hook may add bytes: the end is told after it. */
+  private lastWithheld = false;
+  private added: Uint8Array[] | undefined;
+  /** Whole-body mode and the message had a content-length: it is set to what the body became. */
+  private fixLength = false;
+  private addedBefore = 0;
+  private trailersPromise: Promise<HeaderMap | undefined> | undefined;
+  private settleTrailers: { resolve(map: HeaderMap | undefined): void; reject(error: Error): void } | undefined;
+
+  constructor(stream: FlowStream, port: FlowPort, direction: Direction, failType: HeaderType) {
+    this.stream = stream;
+    this.port = port;
+    this.direction = direction;
+    this.names = PHASES[direction];
+    this.failType = failType;
+  }
+
+  // ---- from the stream ----
+
+  /** Not held = for information only: no hook runs. */
+  receive(block: HeaderBlock, held: boolean): void {
+    this.headers =
+      this.direction === Direction.Request
+        ? new RequestHeadersImpl(this.stream, HeaderType.Request, block, held)
+        : new ResponseHeadersImpl(this.stream, HeaderType.Response, block, held);
+  }
+
+  begin(endStream: boolean): void {
+    this.endStream = endStream;
+    const { filter } = this.stream;
+    const hook = this.direction === Direction.Request ? filter.decodeHeaders : filter.encodeHeaders;
+    if (hook === undefined) this.headersSettled(StatusType.Continue);
+    else this.call('headers', hook as Hook, this.headers, endStream);
+  }
+
+  data(bytes: Uint8Array, last: boolean, trailers: boolean, fresh: boolean): void {
+    if (this.dead) return;
+    const { driver, out } = this;
+    if (driver === undefined || out === undefined) return;
+    if (fresh) out.fresh();
+    if (last) {
+      this.inputEnded = out.inputEnded = true;
+      this.trailersComing = trailers;
+      if (!trailers || !this.stream.sendsTrailers(this.direction)) this.settleTrailers?.resolve(undefined);
+    }
+    if (this.bodyDone) {
+      this.past(bytes, last);
+      return;
+    }
+    let whole = bytes;
+    if (this.gathered !== undefined) {
+      this.gathered.push(bytes);
+      if (!last) return;
+      whole = joinBytes(this.gathered);
+      this.gathered = undefined;
+    }
+    driver.data(whole, last);
+    if (!this.dead) out.turn();
+  }
+
+  trailersCame(block: HeaderBlock): void {
+    if (this.dead) return;
+    const type = this.direction === Direction.Request ? HeaderType.RequestTrailers : HeaderType.ResponseTrailers;
+    this.trailers = new HeaderMapImpl(this.stream, type, block, true);
+    this.settleTrailers?.resolve(this.trailers);
+    if (this.driver !== undefined && !this.inputEnded) this.data(new Uint8Array(0), true, true, false);
+    if (this.driver === undefined || this.bodyDone) this.runTrailers();
+  }
+
+  /** Nothing goes out from here any more: failed, or replied to. What is parked hears of it when the stream ends. */
+  kill(): void {
+    if (this.dead) return;
+    this.dead = true;
+    this.out?.dispose();
+  }
+
+  /** The stream ended. */
+  end(error: () => StreamAbortedError): void {
+    this.kill();
+    if (this.driver?.busy === true) this.driver.abort(error());
+    this.settleTrailers?.reject(error());
+    this.settleTrailers = undefined;
+  }
+
+  /** A hook or a transform has not finished. */
+  get busy(): boolean {
+    return this.waiting === 'promise' || this.driver?.busy === true;
+  }
+
+  /** The hook or transform that has not finished. */
+  get pendingPhase(): Phase | undefined {
+    if (this.waiting !== 'nothing') return this.names[this.kind];
+    return this.driver?.busy === true ? this.names.transform : undefined;
+  }
+
+  // ---- from the callbacks ----
+
+  continue(status: StatusType): void {
+    if (this.waiting !== 'continue') {
+      throw new FilterError(
+        'TSF_NOT_RUNNING',
+        `continue(): no ${PHASE_WORD[this.direction]} hook has answered Running`,
+        this.stream.phase,
+      );
+    }
+    if (!(status >= StatusType.LocalReply && status <= StatusType.StopNoBuffer)) {
+      throw new FilterError(
+        'TSF_STATUS_INVALID',
+        `continue(${String(status)}): not a status to continue with`,
+        this.stream.phase,
+      );
+    }
+    this.settle(status);
+  }
+
+  addData(data: Chunk): void {
+    const running = this.waiting !== 'nothing' && this.kind !== 'data';
+    const late = this.kind === 'trailers' && this.driver !== undefined && !this.lastWithheld;
+    if (!running || late) throw this.wrongPhase('addData()', 'only in a headers or trailers hook');
+    const bytes = toBytes(data);
+    if (bytes.length > 0) (this.added ??= []).push(Uint8Array.prototype.slice.call(bytes));
+  }
+
+  injectData(data: Chunk): void {
+    if (this.kind !== 'data' || (this.waiting !== 'promise' && this.waiting !== 'continue') || this.out === undefined) {
+      throw this.wrongPhase('injectData()', 'only in a data hook that waits, after its first await');
+    }
+    const bytes = toBytes(data);
+    this.out.letGo();
+    this.out.write(bytes, false);
+    this.out.turn();
+  }
+
+  // ---- for the drivers ----
+
+  call(kind: Kind, hook: Hook, a: unknown, b?: unknown): void {
+    this.kind = kind;
+    this.waiting = 'call';
+    let answer: unknown;
+    try {
+      answer = this.stream.run(this.names[kind], hook as never, this.stream.filter, a, b);
+    } catch (e) {
+      this.threw(e);
+      return;
+    }
+    if (typeof answer !== 'object' || answer === null) this.settle(answer);
+    else if (answer instanceof Promise) this.wait(answer);
+    else if (typeof (answer as { then?: unknown }).then === 'function') this.wait(Promise.resolve(answer));
+    else this.settle(answer);
+  }
+
+  /** The driver is done with the input and its output is complete but for `tail`. */
+  finishBody(tail: Uint8Array | undefined): void {
+    if (this.dead || this.bodyDone) return;
+    this.bodyDone = true;
+    const { out } = this;
+    if (this.trailersComing && this.hasTrailersHook && this.stream.sendsTrailers(this.direction)) {
+      this.lastWithheld = true;
+      if (tail !== undefined) out!.write(tail, false);
+    } else out!.finish(tail);
+    if (this.trailers !== undefined) this.runTrailers();
+  }
+
+  /** The filter lets go: what it had not consumed comes back, and so does what is on its way here. */
+  letPass(rest: Uint8Array[]): void {
+    const out = this.out!;
+    for (const part of rest) {
+      out.acknowledged += part.length;
+      out.write(part, true);
+    }
+    if (this.inputEnded) {
+      this.finishBody(undefined);
+      return;
+    }
+    this.bodyDone = this.bypassed = true;
+    out.flush(OutputFlag.Bypass | OutputFlag.Push);
+    out.dispose();
+  }
+
+  /** From here on the body is gathered whole: `parts` are its beginning. */
+  gather(parts: Uint8Array[]): void {
+    this.gathered = parts;
+    this.out!.flush(OutputFlag.Gather);
+  }
+
+  /** Before bytes or the end go out: held headers go with them. */
+  beforeOutput(total: number | undefined): void {
+    const headers = this.headers!;
+    if (!headers.held) return;
+    if (this.fixLength) {
+      this.fixLength = false;
+      if (total === undefined || this.trailersComing) headers.write(HeaderOp.Delete, 'content-length', '');
+      else headers.write(HeaderOp.Set, 'content-length', String(total + this.addedBefore));
+    }
+    const ops = headers.release();
+    if (ops.length !== 0) this.port.ops(headers.type, ops);
+  }
+
+  /** The input has ended and trailers come after it. */
+  get trailersFollow(): boolean {
+    return this.trailersComing;
+  }
+
+  get gathering(): boolean {
+    return this.gathered !== undefined;
+  }
+
+  get deps(): FilledDeps {
+    return this.stream.deps;
+  }
+
+  get ackAt(): number {
+    return this.stream.ackAt;
+  }
+
+  fail(phase: Phase, code: KnownErrorCode, message: string): void {
+    this.stream.authorError(this, phase, new FilterError(code, message, phase));
+  }
+
+  /** ctx.trailers */
+  trailersSoon(): Promise<HeaderMap | undefined> {
+    if (this.trailersPromise !== undefined) return this.trailersPromise;
+    const none = this.inputEnded && !(this.trailersComing && this.stream.sendsTrailers(this.direction));
+    if (this.trailers !== undefined || none) this.trailersPromise = Promise.resolve(this.trailers);
+    else {
+      this.trailersPromise = new Promise((resolve, reject) => (this.settleTrailers = { resolve, reject }));
+      this.trailersPromise.catch(() => undefined); // a filter need not look at it
+    }
+    return this.trailersPromise;
+  }
+
+  // ---- inside ----
+
+  private wait(promise: Promise<unknown>): void {
+    this.waiting = 'promise';
+    promise.then(
+      (status) => {
+        this.settle(status);
+      },
+      (e: unknown) => {
+        this.threw(e);
+      },
+    );
+  }
+
+  private threw(e: unknown): void {
+    this.waiting = 'nothing';
+    const phase = this.names[this.kind];
+    if (this.dead) this.stream.lateError(phase, e);
+    else this.stream.authorError(this, phase, e);
+  }
+
+  private settle(answer: unknown): void {
+    if (this.dead) {
+      this.waiting = 'nothing';
+      return;
+    }
+    if (answer === StatusType.Running) {
+      this.waiting = 'continue';
+      return;
+    }
+    this.waiting = 'nothing';
+    const status = answer ?? StatusType.Continue;
+    const phase = this.names[this.kind];
+    if (typeof status !== 'number' || !Number.isInteger(status) || status < 0 || status > StatusType.StopNoBuffer) {
+      this.fail(
+        phase,
+        'TSF_STATUS_INVALID',
+        `${phase} answered ${typeof status === 'object' ? 'an object' : String(status)}, which is no status`,
+      );
+    } else if (status === StatusType.LocalReply) {
+      this.fail(phase, 'TSF_NO_REPLY', `${phase} answered LocalReply but made no reply`);
+    } else if (this.kind === 'headers') this.headersSettled(status as StatusType);
+    else if (this.kind === 'data') (this.driver as DataDriver).settled(status as StatusType);
+    else this.trailersSettled(status as StatusType);
+  }
+
+  private headersSettled(status: StatusType): void {
+    const headers = this.headers!;
+    const stops = status === StatusType.StopAndBuffer || status === StatusType.StopAndBufferWatermark;
+    if (status === StatusType.StopNoBuffer || (stops && this.endStream)) {
+      const why = stops ? 'but there is no body to wait for' : 'which is for data hooks';
+      this.fail(
+        this.names.headers,
+        'TSF_STATUS_INVALID',
+        `${this.names.headers} answered ${STATUS_WORD[status] ?? ''}, ${why}`,
+      );
+      return;
+    }
+    let mode: BodyMode = BodyMode.Pass;
+    if (!this.endStream && !this.stream.upgrade) {
+      try {
+        this.driver = this.makeDriver();
+      } catch (e) {
+        this.stream.authorError(this, this.names.transform, e);
+        return;
+      }
+      if (this.driver !== undefined) {
+        if (status === StatusType.StopAndBuffer) mode = BodyMode.Whole;
+        else mode = status === StatusType.StopAndBufferWatermark ? BodyMode.StreamHold : BodyMode.Stream;
+      }
+    }
+    const added = this.added === undefined ? undefined : joinBytes(this.added);
+    this.added = undefined;
+    this.mendLength(mode, added?.length ?? 0);
+    const held = mode === BodyMode.Whole || mode === BodyMode.StreamHold;
+    // Before the answer: with the answer the headers may go, and these bytes come first.
+    if (added !== undefined) this.port.output(this.direction, OutputFlag.Added, 0, added);
+    if (mode !== BodyMode.Pass)
+      this.out = new FlowOutput(this, this.port, this.direction, mode === BodyMode.Stream, mode === BodyMode.Whole);
+    if (mode === BodyMode.Whole) this.gathered = [];
+    this.port.answer(headers.type, mode, held ? headers.takeOps() : headers.release());
+    if (mode === BodyMode.Stream || mode === BodyMode.StreamHold) {
+      if (this.driver instanceof AsyncDriver) this.driver.start();
+      if (!this.dead) this.out?.turn();
+    }
+    this.onAnswered?.(mode);
+  }
+
+  /** content-length must be true, or absent, when the headers go. */
+  private mendLength(mode: BodyMode, added: number): void {
+    const headers = this.headers!;
+    if (mode === BodyMode.Pass) {
+      if (added === 0) return;
+      const length = this.endStream ? 0 : headers.contentLength();
+      if (length !== undefined) headers.write(HeaderOp.Set, 'content-length', String(length + added));
+      else if (headers.has('content-length')) headers.write(HeaderOp.Delete, 'content-length', '');
+      return;
+    }
+    if (!headers.has('content-length')) return;
+    if (mode === BodyMode.Whole) {
+      this.fixLength = true;
+      this.addedBefore = added;
+    } else headers.write(HeaderOp.Delete, 'content-length', '');
+  }
+
+  private makeDriver(): BodyDriver | undefined {
+    const { filter } = this.stream;
+    const request = this.direction === Direction.Request;
+    const transform = request ? filter.transformRequest : filter.transformResponse;
+    if (transform !== undefined) {
+      if (this.bodyless()) return undefined;
+      const kind = transformKind(transform);
+      if (kind === 'chunk') return new ChunkDriver(this, chunkFunction(transform)!, () => this.out!);
+      if (kind === undefined)
+        throw new FilterError(
+          'TSF_TRANSFORM_INVALID',
+          `${this.names.transform} is not a transform`,
+          this.names.transform,
+        );
+      const fn = kind === 'through' ? throughStream(transform as TransformStream<Uint8Array, Uint8Array>) : transform;
+      return new AsyncDriver(this, fn as never, () => this.out!, this.headers!.contentLength());
+    }
+    const hook = request ? filter.decodeData : filter.encodeData;
+    return hook === undefined
+      ? undefined
+      : new DataDriver(this, hook as (data: BodyBuffer, endStream: boolean) => unknown, () => this.out!);
+  }
+
+  /** Answers that have no body although their headers do not say so yet. */
+  private bodyless(): boolean {
+    if (this.direction === Direction.Request) return false;
+    const { status } = this.headers as ResponseHeadersImpl;
+    return status === 204 || status === 304 || this.stream.method === 'HEAD';
+  }
+
+  private get hasTrailersHook(): boolean {
+    const { filter } = this.stream;
+    return (this.direction === Direction.Request ? filter.decodeTrailers : filter.encodeTrailers) !== undefined;
+  }
+
+  /** Input after the filter's last output. It is told to be consumed, or the peer would be kept waiting for ever. */
+  private past(bytes: Uint8Array, last: boolean): void {
+    const echo = this.bypassed && (bytes.length > 0 || last);
+    const flags = echo ? (last ? OutputFlag.Last : OutputFlag.Push) : 0;
+    if (echo || bytes.length > 0)
+      this.port.output(this.direction, flags, bytes.length, echo && bytes.length > 0 ? bytes : undefined);
+  }
+
+  private runTrailers(): void {
+    const { filter } = this.stream;
+    const hook = this.direction === Direction.Request ? filter.decodeTrailers : filter.encodeTrailers;
+    this.kind = 'trailers';
+    if (hook === undefined) this.trailersSettled(StatusType.Continue);
+    else this.call('trailers', hook as Hook, this.trailers);
+  }
+
+  private trailersSettled(status: StatusType): void {
+    const trailers = this.trailers!;
+    if (status !== StatusType.Continue) {
+      this.fail(
+        this.names.trailers,
+        'TSF_STATUS_INVALID',
+        `${this.names.trailers} answered ${STATUS_WORD[status] ?? ''}: nothing comes after trailers`,
+      );
+      return;
+    }
+    const added = this.added === undefined ? undefined : joinBytes(this.added);
+    this.added = undefined;
+    if (this.lastWithheld) {
+      this.lastWithheld = false;
+      this.out!.finish(added);
+    } else if (added !== undefined) this.port.output(this.direction, OutputFlag.Added, 0, added);
+    this.port.answer(trailers.type, BodyMode.Pass, trailers.release());
+  }
+
+  private wrongPhase(call: string, where: string): FilterError {
+    const now = this.waiting === 'nothing' ? this.stream.phase : this.names[this.kind];
+    return new FilterError('TSF_WRONG_PHASE', `${call}${now === undefined ? '' : ` in ${now}`}: ${where}`, now);
+  }
+}
+
+type Hook = (...args: unknown[]) => unknown;
+const PHASE_WORD = ['decode', 'encode'] as const;
+const STATUS_WORD = ['Running', 'LocalReply', 'Continue', 'StopAndBuffer', 'StopAndBufferWatermark', 'StopNoBuffer'];

@@ -1,0 +1,314 @@
+/**
+ * Replies that the filter makes. A whole reply that comes before any response passes the filter's own encode hooks, as
+ * in Go: Envoy skips them for a reply that a module makes, so it is done here, by a response flow that speaks to
+ * OwnReply instead of to Envoy. A streamed reply goes straight to Envoy, bounded by what it has taken.
+ */
+import { joinBytes, ownBytes, toBytes } from '../buffer.js';
+import { FilterError } from '../errors.js';
+import { headerLines, packHeaders } from '../headers.js';
+import { checkValue, type HeaderRules } from '../header-rules.js';
+import type { Phase } from '../types.js';
+import type { LocalReply } from '../types-callbacks.js';
+import type { Chunk, HeaderInit } from '../types-data.js';
+import { BodyMode, Direction, HeaderType, OutputFlag } from '../wire.js';
+import { Flow } from './flow.js';
+import type { FlowPort } from './output.js';
+import type { HttpStream } from './stream.js';
+
+const EMPTY = new Uint8Array(0);
+const PIECE = 64 * 1024;
+
+interface WholeReply {
+  readonly status: number;
+  readonly lines: [string, string][];
+  readonly body: Uint8Array;
+  readonly grpcStatus: number;
+  readonly details: string;
+}
+
+export class Replies {
+  replied = false;
+  private readonly stream: HttpStream;
+  private own: OwnReply | undefined;
+  private streamed: StreamedReply | undefined;
+
+  constructor(stream: HttpStream) {
+    this.stream = stream;
+  }
+
+  get busy(): boolean {
+    return this.streamed?.busy === true;
+  }
+
+  local(status: number, reply: LocalReply = {}): void {
+    const { stream } = this;
+    const { own } = this;
+    this.assertPossible('sendLocalReply()');
+    const whole: WholeReply = {
+      status: replyStatus(status),
+      lines: checkedLines(stream.rules, reply.headers),
+      body: reply.body === undefined ? EMPTY : ownBytes(reply.body),
+      grpcStatus: grpcStatusOf(reply.grpcStatus),
+      details: reply.details ?? '',
+    };
+    const failType = this.openType();
+    this.taken();
+    own?.flow.kill();
+    const { filter } = stream;
+    const hooks =
+      filter.encodeHeaders !== undefined || filter.encodeData !== undefined || filter.transformResponse !== undefined;
+    if (stream.response !== undefined || !hooks) {
+      sendWhole(stream, whole);
+      return;
+    }
+    const made = (this.own = new OwnReply(stream, whole, failType));
+    // Not inside the hook that replies: what it does after this call belongs to its own phase.
+    stream.later(() => {
+      made.start();
+    });
+  }
+
+  streaming(status: number, headers: HeaderInit, body: AsyncIterable<Chunk> | Iterable<Chunk>): void {
+    const { stream } = this;
+    this.assertPossible('reply()');
+    const lines = [':status', String(replyStatus(status))];
+    for (const [name, value] of checkedLines(stream.rules, headers)) lines.push(name, value);
+    if (typeof body === 'string' || body instanceof Uint8Array || !isIterable(body)) {
+      throw new FilterError(
+        'TSF_REPLY_INVALID',
+        'reply(): the body is no iterable of chunks; sendLocalReply() takes a whole body',
+        stream.phase,
+      );
+    }
+    const failType = this.openType();
+    const phase = stream.phase ?? 'decodeHeaders';
+    this.taken();
+    this.own?.flow.kill();
+    this.streamed = new StreamedReply(stream, body, failType, phase);
+    stream.sink.replyHeaders(lines, false);
+    const { streamed } = this;
+    stream.later(() => {
+      streamed.start();
+    });
+  }
+
+  credit(bytes: number): void {
+    this.streamed?.credit(bytes);
+  }
+
+  end(): void {
+    this.streamed?.end();
+  }
+
+  /** Which map a failure would be about now. */
+  private openType(): HeaderType {
+    return this.stream.response === undefined ? HeaderType.Request : this.stream.response.failType;
+  }
+
+  private assertPossible(call: string): void {
+    const { stream } = this;
+    stream.assertAlive(call);
+    if (stream.filter === undefined)
+      throw new FilterError('TSF_WRONG_PHASE', `${call}: not in create(), reply from a hook`);
+    // The reply's own encode hooks may replace it, once; nobody else may.
+    const replacing =
+      this.own !== undefined && !this.own.sent && !this.own.flow.dead && stream.phase?.startsWith('decode') !== true;
+    if (this.replied && !replacing)
+      throw new FilterError('TSF_ALREADY_REPLIED', `${call}: this stream was replied to already`, stream.phase);
+    if (this.own === undefined && stream.response !== undefined && stream.response.headers?.held !== true) {
+      throw new FilterError('TSF_REPLY_LATE', `${call}: the response headers have gone`, stream.phase);
+    }
+  }
+
+  /** The stream's ordinary answers end here. */
+  private taken(): void {
+    const { stream } = this;
+    this.replied = true;
+    stream.deps.count('local_reply', stream.filterName);
+    stream.request?.kill();
+    if (this.own === undefined) stream.response?.kill();
+  }
+}
+
+/** A whole reply on its way through the filter's own encode hooks. */
+class OwnReply implements FlowPort {
+  readonly flow: Flow;
+  sent = false;
+  private readonly stream: HttpStream;
+  private readonly reply: WholeReply;
+  private readonly parts: Uint8Array[] = [];
+
+  constructor(stream: HttpStream, reply: WholeReply, failType: HeaderType) {
+    this.stream = stream;
+    this.reply = reply;
+    this.flow = new Flow(stream, this, Direction.Response, failType);
+    stream.response = this.flow;
+    this.flow.receive(packHeaders(this.lines()), true);
+  }
+
+  start(): void {
+    const { flow, stream } = this;
+    if (stream.over || flow.dead) return;
+    const { body } = this.reply;
+    flow.onAnswered = (mode) => {
+      if (flow.dead) return;
+      if (mode === BodyMode.Pass) {
+        this.parts.push(body);
+        this.send();
+      } else flow.data(body, true, false, true);
+    };
+    flow.begin(body.length === 0);
+  }
+
+  answer(): void {}
+  ops(): void {}
+
+  output(_direction: Direction, flags: number, _acknowledged: number, bytes: Uint8Array | undefined): void {
+    if (bytes !== undefined) this.parts.push(Uint8Array.prototype.slice.call(bytes));
+    if ((flags & OutputFlag.Last) !== 0) this.send();
+  }
+
+  backpressure(): undefined {
+    return undefined;
+  }
+
+  /** What the encode hooks see, as Envoy would make it. */
+  private lines(): [string, string][] {
+    const { status, lines, body } = this.reply;
+    const all: [string, string][] = [[':status', String(status)]];
+    if (body.length > 0) {
+      all.push(['content-length', String(body.length)]);
+      if (!lines.some(([name]) => name === 'content-type')) all.push(['content-type', 'text/plain']);
+    }
+    return [...all, ...lines];
+  }
+
+  private send(): void {
+    if (this.sent || this.stream.over) return;
+    this.sent = true;
+    const lines: [string, string][] = [];
+    let { status } = this.reply;
+    for (const [name, value] of this.flow.headers!) {
+      if (name === ':status') status = Number(value);
+      else if (name !== 'content-length') lines.push([name, value]);
+    }
+    sendWhole(this.stream, { ...this.reply, status, lines, body: joinBytes(this.parts) });
+  }
+}
+
+function sendWhole(stream: HttpStream, reply: WholeReply): void {
+  const flat: string[] = [];
+  for (const [name, value] of reply.lines) flat.push(name, value);
+  stream.sink.localReply(reply.status, reply.grpcStatus, reply.details, flat, reply.body);
+}
+
+/** A reply whose body comes piece by piece. */
+class StreamedReply {
+  private readonly stream: HttpStream;
+  private readonly body: AsyncIterable<Chunk> | Iterable<Chunk>;
+  private readonly failType: HeaderType;
+  private readonly phase: Phase;
+  private iterator: AsyncIterator<Chunk> | Iterator<Chunk> | undefined;
+  /** Bytes that Envoy has not taken. */
+  private flying = 0;
+  private wake: (() => void) | undefined;
+  busy = false;
+
+  constructor(stream: HttpStream, body: AsyncIterable<Chunk> | Iterable<Chunk>, failType: HeaderType, phase: Phase) {
+    this.stream = stream;
+    this.body = body;
+    this.failType = failType;
+    this.phase = phase;
+  }
+
+  start(): void {
+    this.busy = true;
+    void this.stream.run(this.phase, this.pump as never, this);
+  }
+
+  credit(bytes: number): void {
+    this.flying = Math.max(0, this.flying - bytes);
+    this.wakeUp();
+  }
+
+  end(): void {
+    this.wakeUp();
+    const { iterator } = this;
+    if (!this.busy || iterator?.return === undefined) return;
+    Promise.resolve(this.stream.run(this.phase, iterator.return as () => unknown, iterator)).catch((e: unknown) => {
+      this.stream.lateError(this.phase, e);
+    });
+  }
+
+  private async pump(): Promise<void> {
+    const { stream, body } = this;
+    try {
+      if (stream.over) return;
+      const iterator = (this.iterator =
+        Symbol.asyncIterator in body ? body[Symbol.asyncIterator]() : body[Symbol.iterator]());
+      for (;;) {
+        const { value, done } = await iterator.next();
+        if (stream.over) return;
+        if (done === true) break;
+        await this.put(toBytes(value));
+        if (stream.over) return;
+      }
+      stream.sink.replyData(EMPTY, true);
+    } catch (e) {
+      stream.fail(this.failType, this.phase, e);
+    } finally {
+      this.busy = false;
+    }
+  }
+
+  private async put(bytes: Uint8Array): Promise<void> {
+    const { stream } = this;
+    const window = Math.max(1, stream.config.streamWindow);
+    let at = 0;
+    while (at < bytes.length && !stream.over) {
+      if (this.flying >= window) {
+        await new Promise<void>((resolve) => (this.wake = resolve));
+        continue;
+      }
+      const piece = bytes.subarray(at, at + Math.min(PIECE, window - this.flying));
+      this.flying += piece.length;
+      at += piece.length;
+      stream.sink.replyData(piece, false);
+      const room = stream.sink.backpressure();
+      if (room !== undefined) await room;
+    }
+  }
+
+  private wakeUp(): void {
+    const { wake } = this;
+    this.wake = undefined;
+    wake?.();
+  }
+}
+
+function isIterable(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && (Symbol.asyncIterator in value || Symbol.iterator in value);
+}
+
+function replyStatus(status: number): number {
+  if (!Number.isInteger(status) || status < 200 || status > 599) {
+    throw new FilterError('TSF_REPLY_INVALID', `${String(status)} is not a status that a reply can have (200 to 599)`);
+  }
+  return status;
+}
+
+function grpcStatusOf(status: number | undefined): number {
+  if (status === undefined) return -1;
+  if (!Number.isInteger(status) || status < 0 || status > 16) {
+    throw new FilterError('TSF_REPLY_INVALID', `${String(status)} is not a gRPC status (0 to 16)`);
+  }
+  return status;
+}
+
+function checkedLines(rules: HeaderRules, init: HeaderInit | undefined): [string, string][] {
+  return headerLines(init).map(([name, value]) => {
+    const lower = rules.name(HeaderType.Response, 'add', name);
+    checkValue(lower, value);
+    return [lower, value];
+  });
+}

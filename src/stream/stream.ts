@@ -1,0 +1,376 @@
+/**
+ * One stream: hears Envoy (StreamSource), holds the author's filter and the two flows, and keeps the rules that concern
+ * all of it: one filter instance, one failure, one reply, one end. Everything that many streams never need is made late.
+ */
+import { AsyncResource } from 'node:async_hooks';
+import { randomUUID } from 'node:crypto';
+import { Callbacks } from '../callbacks.js';
+import { type AbortedBy, describeError, FilterError, StreamAbortedError } from '../errors.js';
+import { checkInstance, checkPhases, phasesOf } from '../filter.js';
+import { HeaderMapImpl, HeaderViewImpl, type RequestHeadersImpl, RequestViewImpl } from '../headers.js';
+import type { HeaderRules } from '../header-rules.js';
+import type { LogEntry, Phase, StreamFilter } from '../types.js';
+import {
+  type BodyMode,
+  Direction,
+  EndReason,
+  type HeaderBlock,
+  HeaderType,
+  type OpList,
+  PhaseBit,
+  PHASES_UNCHANGED,
+  type StreamSink,
+  type StreamSource,
+  type StreamStart,
+} from '../wire.js';
+import type { StreamConfig } from './config.js';
+import type { FilledDeps } from './deps.js';
+import { Flow, type FlowStream } from './flow.js';
+import type { Linger, Lingering } from './linger.js';
+import type { FlowPort } from './output.js';
+import { Queries } from './queries.js';
+import { Replies } from './replies.js';
+
+const BY: readonly (AbortedBy | undefined)[] = [
+  undefined,
+  'downstream',
+  'upstream',
+  'timeout',
+  'local_reply',
+  'host_drain',
+];
+/** Bits of the hooks that run at the end. */
+const AT_END = PhaseBit.onLog | PhaseBit.onStreamComplete | PhaseBit.onDestroy;
+const EMPTY_BLOCK: HeaderBlock = { bytes: new Uint8Array(0), count: 0 };
+
+export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering {
+  readonly config: StreamConfig;
+  readonly start: StreamStart;
+  readonly sink: StreamSink;
+  readonly deps: FilledDeps;
+  request: Flow | undefined;
+  response: Flow | undefined;
+  /** Nothing is said to Envoy any more. */
+  over = false;
+  ended: EndReason | undefined;
+
+  private readonly linger: Linger;
+  private made: StreamFilter | undefined;
+  private bits = 0;
+  private subscribed = false;
+  private resource: AsyncResource | undefined;
+  /** The phase whose code is on the stack. */
+  private stack: Phase | undefined;
+  private depth = 0;
+  private after: (() => void) | undefined;
+  private controller: AbortController | undefined;
+  private abortError: StreamAbortedError | undefined;
+  private id: string | undefined;
+  private logMaps: (HeaderBlock | undefined)[] | undefined;
+  private maybeQueries: Queries | undefined;
+  private maybeReplies: Replies | undefined;
+
+  constructor(config: StreamConfig, start: StreamStart, sink: StreamSink, deps: FilledDeps, linger: Linger) {
+    this.config = config;
+    this.start = start;
+    this.sink = sink;
+    this.deps = deps;
+    this.linger = linger;
+  }
+
+  // ---- StreamSource ----
+
+  onHeaders(type: HeaderType, block: HeaderBlock, endStream: boolean, context: boolean): void {
+    if (this.over) return;
+    try {
+      if (type === HeaderType.RequestTrailers) this.request?.trailersCame(block);
+      else if (type === HeaderType.ResponseTrailers) this.response?.trailersCame(block);
+      else this.headersCame(type, block, endStream, context);
+    } catch (e) {
+      this.fail(type, undefined, e);
+    }
+  }
+
+  onData(direction: Direction, bytes: Uint8Array, last: boolean, trailers: boolean, fresh: boolean): void {
+    if (this.over) return;
+    try {
+      const flow = direction === Direction.Request ? this.request : this.response;
+      flow?.data(bytes, last, trailers, fresh);
+    } catch (e) {
+      this.fail(direction === Direction.Request ? HeaderType.Request : HeaderType.Response, undefined, e);
+    }
+  }
+
+  onLogHeaders(type: HeaderType, block: HeaderBlock): void {
+    (this.logMaps ??= [])[type] = block;
+  }
+
+  onEnd(reason: EndReason): void {
+    if (this.ended !== undefined) return;
+    this.ended = reason;
+    this.over = true;
+    const { request, response } = this;
+    const busy = request?.busy === true || response?.busy === true || this.maybeReplies?.busy === true;
+    // Our own reply is how this stream was meant to end.
+    const normal =
+      reason === EndReason.Complete || (reason === EndReason.LocalReply && this.maybeReplies?.replied === true);
+    // A hook that still works at a normal end, say on a request that the upstream did not read to its end, is told too.
+    if (!normal || busy) this.abort(normal ? 'upstream' : (BY[reason] ?? 'upstream'));
+    const error = (): StreamAbortedError => (this.abortError ??= new StreamAbortedError(BY[reason] ?? 'upstream'));
+    request?.end(error);
+    response?.end(error);
+    this.maybeReplies?.end();
+    this.maybeQueries?.end(error);
+    if ((this.bits & AT_END) !== 0)
+      this.lastHooks(normal ? 'complete' : reason === EndReason.HostDrain ? 'host_drain' : 'reset');
+    this.config.release();
+    if (busy) this.linger.watch(this);
+  }
+
+  onCredit(bytes: number): void {
+    this.maybeReplies?.credit(bytes);
+  }
+
+  onQueryAnswer(id: number, found: boolean, bytes: Uint8Array): void {
+    this.maybeQueries?.answer(id, found, bytes);
+  }
+
+  // ---- FlowPort: to Envoy ----
+
+  answer(type: HeaderType, mode: BodyMode, ops: OpList): void {
+    if (this.over) return;
+    const phases = this.subscribed ? PHASES_UNCHANGED : this.bits;
+    this.subscribed = true;
+    this.sink.answer(type, mode, phases, ops);
+  }
+
+  ops(type: HeaderType, ops: OpList): void {
+    if (!this.over) this.sink.ops(type, ops);
+  }
+
+  output(direction: Direction, flags: number, acknowledged: number, bytes: Uint8Array | undefined): void {
+    if (!this.over) this.sink.output(direction, flags, acknowledged, bytes);
+  }
+
+  backpressure(): Promise<void> | undefined {
+    return this.sink.backpressure();
+  }
+
+  // ---- FlowStream ----
+
+  get filter(): StreamFilter {
+    return this.made!;
+  }
+
+  get rules(): HeaderRules {
+    return this.config.rules;
+  }
+
+  get upgrade(): boolean {
+    return this.start.upgrade;
+  }
+
+  get ackAt(): number {
+    return this.config.streamWindow >>> 2;
+  }
+
+  get phase(): Phase | undefined {
+    return this.stack ?? this.response?.pendingPhase ?? this.request?.pendingPhase;
+  }
+
+  get method(): string | undefined {
+    return this.request?.headers?.get(':method');
+  }
+
+  get signal(): AbortSignal {
+    if (this.controller === undefined) {
+      this.controller = new AbortController();
+      if (this.abortError !== undefined) this.controller.abort(this.abortError);
+    }
+    return this.controller.signal;
+  }
+
+  sendsTrailers(direction: Direction): boolean {
+    const bit = direction === Direction.Request ? PhaseBit.decodeTrailers : PhaseBit.encodeTrailers;
+    return (this.config.declared & bit) !== 0;
+  }
+
+  run<R>(phase: Phase | undefined, fn: (...args: never[]) => R, self: unknown, a?: unknown, b?: unknown): R {
+    // One context per stream: what a filter enters with AsyncLocalStorage stays in its stream.
+    const resource = (this.resource ??= new AsyncResource('ts_filter.stream', { requireManualDestroy: true }));
+    const before = this.stack;
+    this.stack = phase;
+    this.depth++;
+    try {
+      return resource.runInAsyncScope(fn as (...args: unknown[]) => R, self, a, b);
+    } finally {
+      this.stack = before;
+      if (--this.depth === 0 && this.after !== undefined) {
+        const { after } = this;
+        this.after = undefined;
+        after();
+      }
+    }
+  }
+
+  authorError(flow: Flow, phase: Phase, error: unknown): void {
+    this.fail(flow.failType, phase, error);
+  }
+
+  lateError(phase: Phase, error: unknown): void {
+    // What the end of the stream itself threw into the author's code is no news.
+    if (error === this.abortError) return;
+    this.deps.count('late_error', this.filterName);
+    this.logError(phase, error, 'after its stream had ended');
+  }
+
+  // ---- for callbacks and replies ----
+
+  get filterName(): string {
+    return this.config.definition.name;
+  }
+
+  get requestId(): string {
+    return (this.id ??= this.request?.headers?.get('x-request-id') ?? randomUUID());
+  }
+
+  get pendingPhase(): Phase | undefined {
+    return this.response?.pendingPhase ?? this.request?.pendingPhase;
+  }
+
+  /** Runs once no code of the author's is on the stack. */
+  later(task: () => void): void {
+    if (this.depth > 0) this.after = task;
+    else queueMicrotask(task);
+  }
+
+  get replies(): Replies {
+    return (this.maybeReplies ??= new Replies(this));
+  }
+
+  get queries(): Queries {
+    return (this.maybeQueries ??= new Queries(this.sink));
+  }
+
+  /** The author's mistake, or ours: once, the rest is only logged. */
+  fail(type: HeaderType, phase: Phase | undefined, error: unknown): void {
+    if (this.over) {
+      this.lateError(phase ?? 'decodeHeaders', error);
+      return;
+    }
+    this.over = true;
+    this.request?.kill();
+    this.response?.kill();
+    this.deps.count('filter_error', this.filterName);
+    this.logError(phase, error, '');
+    this.sink.fail(type, `${this.filterName}: ${phase === undefined ? '' : `${phase}: `}${describeError(error)}`);
+  }
+
+  /** Throws once the stream has ended; `call` is how the author knows it. */
+  assertAlive(call: string): void {
+    if (!this.over) return;
+    const { phase } = this;
+    const why = this.ended === undefined ? 'has failed' : 'has ended';
+    throw new FilterError(
+      'TSF_STREAM_ENDED',
+      `${call}${phase === undefined ? '' : ` in ${phase}`}: the stream ${why}`,
+      phase,
+    );
+  }
+
+  // ---- inside ----
+
+  private headersCame(type: HeaderType, block: HeaderBlock, endStream: boolean, context: boolean): void {
+    const direction = type === HeaderType.Request ? Direction.Request : Direction.Response;
+    if (direction === Direction.Response && this.maybeReplies?.replied === true) return; // the reply has the word
+    const flow = new Flow(this, this, direction, type);
+    if (direction === Direction.Request) this.request = flow;
+    else this.response = flow;
+    flow.receive(block, !context);
+    if (context || (this.made === undefined && !this.make(type))) return;
+    flow.begin(endStream);
+  }
+
+  private make(type: HeaderType): boolean {
+    const { config } = this;
+    const { definition } = config;
+    try {
+      const filter: unknown = this.run(
+        undefined,
+        definition.create as () => unknown,
+        definition,
+        config.value,
+        new Callbacks(this),
+      );
+      if (!config.checked) {
+        checkInstance(filter);
+        config.checked = true;
+      }
+      const bits = phasesOf(filter as StreamFilter);
+      checkPhases(bits, config.declared);
+      this.bits = bits;
+      // A transform may ask for the trailers although it has no hook for them.
+      if ((bits & PhaseBit.transformRequest) !== 0) this.bits |= PhaseBit.decodeTrailers;
+      if ((bits & PhaseBit.transformResponse) !== 0) this.bits |= PhaseBit.encodeTrailers;
+      this.bits = (this.bits & (config.declared | PhaseBit.onDestroy)) >>> 0;
+      this.made = filter as StreamFilter;
+      return true;
+    } catch (e) {
+      this.fail(type, undefined, e);
+      return false;
+    }
+  }
+
+  private abort(by: AbortedBy): void {
+    this.abortError = new StreamAbortedError(by);
+    this.controller?.abort(this.abortError);
+  }
+
+  private lastHooks(reason: 'complete' | 'reset' | 'host_drain'): void {
+    const { made } = this;
+    if (made === undefined) return;
+    if (made.onStreamComplete !== undefined) this.lastHook('onStreamComplete', made.onStreamComplete, undefined);
+    if (made.onLog !== undefined) this.lastHook('onLog', made.onLog as () => unknown, this.logEntry());
+    if (made.onDestroy !== undefined) this.lastHook('onDestroy', made.onDestroy as () => unknown, reason);
+  }
+
+  private lastHook(phase: 'onStreamComplete' | 'onLog' | 'onDestroy', hook: () => unknown, argument: unknown): void {
+    const threw = (e: unknown): void => {
+      this.lateError(phase as Phase, e);
+    };
+    try {
+      const result = this.run(phase as Phase, hook, this.made, argument);
+      if (result instanceof Promise) result.catch(threw);
+    } catch (e) {
+      threw(e);
+    }
+  }
+
+  private logEntry(): LogEntry {
+    const map = (type: HeaderType, now: HeaderMapImpl | undefined): HeaderMapImpl | undefined => {
+      const block = this.logMaps?.[type];
+      return block === undefined ? now : new HeaderMapImpl(this, type, block, false);
+    };
+    const request =
+      map(HeaderType.Request, this.request?.headers) ?? new HeaderMapImpl(this, HeaderType.Request, EMPTY_BLOCK, false);
+    const entry: LogEntry = { request: new RequestViewImpl(request as RequestHeadersImpl) };
+    const requestTrailers = map(HeaderType.RequestTrailers, this.request?.trailers);
+    const response = map(HeaderType.Response, this.response?.headers);
+    const responseTrailers = map(HeaderType.ResponseTrailers, this.response?.trailers);
+    if (requestTrailers !== undefined) entry.requestTrailers = new HeaderViewImpl(requestTrailers);
+    if (response !== undefined) entry.response = new HeaderViewImpl(response);
+    if (responseTrailers !== undefined) entry.responseTrailers = new HeaderViewImpl(responseTrailers);
+    return entry;
+  }
+
+  private logError(phase: Phase | undefined, error: unknown, when: string): void {
+    const fields = {
+      err: error,
+      filter: this.filterName,
+      requestId: this.requestId,
+      phase,
+      worker: this.start.workerId,
+    };
+    this.deps.logger.error(fields, `${phase ?? 'create'}${when === '' ? '' : ` ${when}`}: ${describeError(error)}`);
+  }
+}

@@ -1,0 +1,88 @@
+/** The shapes of a transform: perChunk's value, and a TransformStream worn as an async generator. */
+import { FilterError } from './errors.js';
+import type { BodyStream, Chunk, ChunkTransform, HeaderMap, StreamTransform } from './types-data.js';
+
+export type ChunkFunction = (chunk: Uint8Array, last: boolean) => Chunk | Iterable<Chunk> | void;
+export interface PerChunkOptions {
+  /** The chunk is pooled memory, dead after the call: what is kept must be copied. */
+  borrow?: boolean;
+}
+
+// By Symbol.for, so that a filter bundled with its own copy of this package is understood.
+const PER_CHUNK: unique symbol = Symbol.for('envoy-ts-filter.perChunk') as never;
+
+/**
+ * The fast path of a transform: a plain function, called for each piece of the body as it comes. It returns what goes
+ * on in its place: bytes, a string, an iterable of these (so a sync generator is legal), or nothing. `last` is true
+ * exactly once, on the last call, whose chunk may be empty.
+ *
+ * @example
+ * transformResponse: perChunk((chunk) => chunk.map((byte) => byte ^ 0x20)),
+ *
+ * @example
+ * transformRequest: perChunk(function* (chunk, last) {
+ *   yield chunk;
+ *   if (last) yield '\n-- end --\n';
+ * }),
+ */
+export function perChunk(fn: ChunkFunction, options: PerChunkOptions = {}): ChunkTransform {
+  if (typeof fn !== 'function') throw new FilterError('TSF_TRANSFORM_INVALID', 'perChunk(fn): fn is not a function');
+  return Object.freeze({ [PER_CHUNK]: fn, borrow: options.borrow === true }) as unknown as ChunkTransform;
+}
+
+/** The function in perChunk's value, undefined for anything else. */
+export function chunkFunction(transform: object): ChunkFunction | undefined {
+  return (transform as { [PER_CHUNK]?: ChunkFunction })[PER_CHUNK];
+}
+
+/** Anything with the two ends of a TransformStream: also CompressionStream and the like. */
+function isThrough(value: object): value is TransformStream<Uint8Array, Uint8Array> {
+  return 'readable' in value && 'writable' in value;
+}
+
+export type TransformKind = 'chunk' | 'stream' | 'through' | undefined;
+
+/** Which of the three shapes a value is; undefined = none. */
+export function transformKind(value: unknown): TransformKind {
+  if (typeof value === 'function') return 'stream';
+  if (typeof value !== 'object' || value === null) return undefined;
+  if (chunkFunction(value) !== undefined) return 'chunk';
+  return isThrough(value) ? 'through' : undefined;
+}
+
+/** A function that runs the body through a TransformStream. */
+export function throughStream(through: TransformStream<Uint8Array, Uint8Array>): StreamTransform<HeaderMap> {
+  return async function* (body) {
+    if (through.writable.locked || through.readable.locked) {
+      throw new FilterError(
+        'TSF_TRANSFORM_INVALID',
+        'a TransformStream is good for one stream: make it inside create()',
+      );
+    }
+    const reader = through.readable.getReader();
+    const feeding = feed(through.writable.getWriter(), body);
+    try {
+      for (;;) {
+        const { value, done } = await reader.read();
+        if (done) break;
+        yield value;
+      }
+    } finally {
+      // Ended early or died: what still feeds it is told so. Its rejection was, or will be, the reader's.
+      await reader.cancel().catch(() => undefined);
+      feeding.catch(() => undefined);
+    }
+  };
+}
+
+async function feed(writer: WritableStreamDefaultWriter<Uint8Array>, body: BodyStream): Promise<void> {
+  try {
+    for await (const chunk of body) {
+      await writer.ready;
+      await writer.write(chunk);
+    }
+    await writer.close();
+  } catch (e) {
+    await writer.abort(e).catch(() => undefined);
+  }
+}

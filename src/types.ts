@@ -1,0 +1,135 @@
+/** Types of a filter and its definition. Part of the public API. */
+import type { Attribute } from './attributes.js';
+import type { FilterCallbacks, Logger } from './types-callbacks.js';
+import type {
+  BodyBuffer,
+  HeaderMap,
+  HeaderView,
+  Json,
+  MaybePromise,
+  RequestHeaders,
+  RequestView,
+  ResponseHeaders,
+  Transform,
+} from './types-data.js';
+
+/** What a hook answers; the words and numbers of Envoy's Golang filter. */
+export const StatusType = {
+  /** Goes on later, by `continue(status)`. A hook that returns a promise need not say so. */
+  Running: 0,
+  /** A reply was made (`sendLocalReply`, `reply`). */
+  LocalReply: 1,
+  /** Goes on now. Answering nothing means the same. */
+  Continue: 2,
+  /** Holds everything until the whole body is there; then the data hook is called once, or the transform gets one
+   *  chunk. Bounded by `max_body_bytes`: over it 413 (request) or 500 (response). */
+  StopAndBuffer: 3,
+  /** From a headers hook: holds the headers until the first byte of the body goes on. From a data hook: keeps this
+   *  chunk, hands over the next. */
+  StopAndBufferWatermark: 4,
+  /** Data hooks only: drops this chunk. */
+  StopNoBuffer: 5,
+} as const;
+type S = typeof StatusType;
+export type StatusType = S[keyof S];
+export type HeadersStatus = Exclude<StatusType, S['StopNoBuffer']>;
+export type TrailersStatus = S['Running' | 'LocalReply' | 'Continue'];
+/** No value = Continue. A promise = Running; its value is the continue status. */
+export type Answer<T extends StatusType> = MaybePromise<T | void>;
+
+/**
+ * One filter on one stream: what `create` returns. Every member is optional, and only the phases that it has are sent
+ * to the host. Per direction a filter has either the data hook or the transform, not both.
+ *
+ * A hook that throws or rejects fails the stream with 500 `error happened in filter`, or resets it when the response
+ * headers have gone; nothing else is harmed.
+ */
+export interface StreamFilter {
+  /** `endStream`: no body follows. Answering StopAndBuffer or StopAndBufferWatermark then is a mistake of the filter. */
+  decodeHeaders?(headers: RequestHeaders, endStream: boolean): Answer<HeadersStatus>;
+  /** One piece of the request's body. With trailers to come, the last piece has `endStream` false. */
+  decodeData?(data: BodyBuffer, endStream: boolean): Answer<StatusType>;
+  /** After the last byte of the body. */
+  decodeTrailers?(trailers: HeaderMap): Answer<TrailersStatus>;
+  encodeHeaders?(headers: ResponseHeaders, endStream: boolean): Answer<HeadersStatus>;
+  encodeData?(data: BodyBuffer, endStream: boolean): Answer<StatusType>;
+  encodeTrailers?(trailers: HeaderMap): Answer<TrailersStatus>;
+  transformRequest?: Transform<RequestHeaders>;
+  transformResponse?: Transform<ResponseHeaders>;
+  onLogDownstreamStart?(entry: LogEntry): void;
+  onLogDownstreamPeriodic?(entry: LogEntry): void;
+  /** When Envoy writes the access log. */
+  onLog?(entry: LogEntry): void;
+  onStreamComplete?(): void;
+  /** Once, last, never awaited. */
+  onDestroy?(reason: 'complete' | 'reset' | 'host_drain'): void;
+}
+
+/** The maps of a stream as they were in the end. */
+export interface LogEntry {
+  request: RequestView;
+  requestTrailers?: HeaderView;
+  response?: HeaderView;
+  responseTrailers?: HeaderView;
+}
+
+export type Phase = Exclude<keyof StreamFilter, 'onDestroy'>;
+
+/** Refuses both body styles in one direction. */
+export type OneBodyStyle = ({ decodeData?: never } | { transformRequest?: never }) &
+  ({ encodeData?: never } | { transformResponse?: never });
+/** Refuses hooks outside the declared phases. */
+export type Only<P> = { [K in Phase]?: K extends P ? StreamFilter[K] : never };
+type Wrong<F> = Exclude<Extract<keyof F, `${'decode' | 'encode' | 'transform' | 'on'}${string}`>, keyof StreamFilter>;
+/** Refuses names that look like hooks and are none. */
+export type Misspelt<F> = [Wrong<F>] extends [never] ? unknown : { [K in Wrong<F>]: never };
+
+/** The Standard Schema interface: zod, valibot, arktype … */
+export interface StandardSchema<Out> {
+  readonly '~standard': {
+    readonly version: 1;
+    readonly vendor: string;
+    // The one `any` of the public types: libraries declare this result in ways that no narrower type accepts.
+    // eslint-disable-next-line @typescript-eslint/no-explicit-any
+    readonly validate: (value: unknown) => any;
+    readonly types?: { readonly output: Out } | undefined;
+  };
+}
+
+/** What `defineFilter` takes. C is the config, R a route's config. */
+export interface FilterDefinition<C, R, A extends Attribute, P extends Phase, F> {
+  /** The name in Envoy's configuration (`filter_name`). */
+  readonly name: string;
+  /** schema or parseConfig, not both. Throwing or failing rejects the config. */
+  readonly schema?: StandardSchema<C>;
+  /** `raw`: `plugin_config`, undefined when not given. */
+  parseConfig?(raw: Json | undefined, cx: ConfigContext): MaybePromise<C>;
+  /** A route's config. Omitted: it is parsed as the filter's own. */
+  parseRouteConfig?(raw: Json | undefined, cx: ConfigContext): MaybePromise<R>;
+  /** Joins the filter's config with a route's, once per pair. Omitted: the route's replaces the filter's. */
+  mergeConfig?(parent: NoInfer<C>, child: NoInfer<R>): NoInfer<C>;
+  /** Once per parsed config, when Envoy has dropped it and no stream uses it. Not called for results of mergeConfig,
+   *  nor for what parseRouteConfig returned. */
+  destroyConfig?(config: NoInfer<C>): void;
+  /** Sent with the headers, synchronous in callbacks.attributes. */
+  readonly attributes?: readonly A[];
+  /** The only phases ever sent. Omitted: each stream's first answer tells which hooks its filter has. */
+  readonly phases?: readonly P[];
+  /** Makes the filter of one stream. On every stream's path: keep it light. */
+  create(config: NoInfer<C>, callbacks: FilterCallbacks<A>): F & Only<P> & OneBodyStyle & Misspelt<F>;
+}
+
+/** A defined filter; the default export of a filter's file. */
+export interface Filter<C = unknown> {
+  readonly name: string;
+  /** Only a type. */
+  readonly __config?: C;
+}
+
+/** Where a config is parsed. */
+export interface ConfigContext {
+  readonly scope: 'filter' | 'route';
+  /** Aborts when Envoy has dropped the config. */
+  readonly signal: AbortSignal;
+  readonly log: Logger;
+}
