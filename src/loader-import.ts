@@ -1,6 +1,7 @@
 /** Imports a bundle in the thread that runs it and picks the filters out of its modules. */
 import { relative } from 'node:path';
 import { HostError, messageOf } from './host-errors.js';
+import { definitionOf } from './filter.js';
 import type { Filter } from './types.js';
 
 interface BundleModule {
@@ -49,16 +50,7 @@ function filtersOf(module: Readonly<Record<string, unknown>>): Filter[] {
   return [...found];
 }
 
-/** What defineFilter returns is a named object; the registry judges it in detail. */
-function isFilter(value: unknown): value is Filter {
-  return (
-    typeof value === 'object' &&
-    value !== null &&
-    !Array.isArray(value) &&
-    typeof (value as { name?: unknown }).name === 'string' &&
-    typeof (value as { create?: unknown }).create === 'function'
-  );
-}
+const isFilter = (value: unknown): value is Filter => definitionOf(value) !== undefined;
 
 const shown = (file: string): string => relative(process.cwd(), file) || file;
 

@@ -116,7 +116,7 @@ void Connection::deliver(Message message) {
   if (!callback.IsFunction()) return;  // and the descriptors close
   const auto payload =
       Napi::Buffer<char>::Copy(env, reinterpret_cast<const char*>(message.payload.data()), message.payload.size());
-  const auto fds = Napi::Array::New(env, message.fds.size());
+  auto fds = Napi::Array::New(env, message.fds.size());
   for (std::uint32_t i = 0; i < message.fds.size(); i++) fds[i] = Napi::Number::New(env, message.fds[i].release());
   call_back(env, *context_, Value(), callback, {Napi::Number::New(env, message.kind), payload, fds});
 }

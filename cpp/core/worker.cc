@@ -169,7 +169,7 @@ void Worker::run() {
     const std::lock_guard lock(mutex_);
     run_requested_ = false;
   }
-  const auto known = channel();
+  (void)channel();  // a new one, if there is
   // By index: a run can adopt a channel.
   for (size_t i = 0; i < channels_.size(); ++i) {
     const auto channel = channels_[i];
