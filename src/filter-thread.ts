@@ -42,8 +42,12 @@ export class FilterThread {
     return this.#root.names();
   }
 
+  /** Filters are written by people who forget an await now and then; that is no reason to end other streams. */
   unhandledRejection(reason: unknown): void {
-    this.#root.unhandledRejection(reason);
+    this.#log.error(
+      { code: 'TSF_UNHANDLED_REJECTION', err: reason },
+      `a rejection that no filter awaits: ${reason instanceof Error ? reason.message : String(reason)}`,
+    );
   }
 
   handle(message: ToWorker): void {

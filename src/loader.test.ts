@@ -27,7 +27,9 @@ async function write(files: Record<string, string>): Promise<void> {
 }
 const path = (name: string) => join(folder, name);
 const load = async (...names: string[]) => collectFilters((await bundleFilters(names.map(path))).url);
-const filter = (name: string) => `{ name: '${name}', create() { return {}; } }`;
+// What defineFilter makes; the loader sees that and nothing else of a filter.
+const filter = (name: string) =>
+  `{ name: '${name}', [Symbol.for('envoy-ts-filter.definition')]: { name: '${name}', create() { return {}; } } }`;
 const failure = async (work: Promise<unknown>): Promise<string> => {
   try {
     await work;

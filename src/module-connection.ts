@@ -46,7 +46,7 @@ export class ModuleConnection {
 
   constructor(options: ModuleConnectionOptions) {
     this.#options = options;
-    this.#log = options.log.child({ module: options.id, pid: options.connection.peerPid });
+    this.#log = options.log.child({ connection: options.id, envoyPid: options.connection.peerPid });
     options.connection.onMessage = (kind, payload, fds) => this.#message(kind, payload, fds);
     options.connection.onClose = (reason) => {
       this.#log.info(reason === undefined ? {} : { reason }, 'module disconnected');
@@ -148,8 +148,8 @@ export class ModuleConnection {
     this.#greeted = true;
     this.#log.info(
       {
-        module: hello.moduleVersion,
-        envoy: hello.envoyVersion,
+        moduleVersion: hello.moduleVersion,
+        envoyVersion: hello.envoyVersion,
         concurrency: hello.concurrency,
         protocol: `${hello.major}.${hello.minor}`,
         own: `${PROTOCOL_MAJOR}.${PROTOCOL_MINOR}`,

@@ -15,7 +15,6 @@ export async function startThread(
   try {
     if (start.init !== undefined) await import(start.init);
     const thread = new FilterThread(await collectFilters(start.bundle), start.worker, log, emit);
-    // Filters are written by people who forget an await now and then; that is no reason to end the other streams.
     process.on('unhandledRejection', (reason) => thread.unhandledRejection(reason));
     emit({ type: 'ready', filters: thread.names() });
     return thread;
