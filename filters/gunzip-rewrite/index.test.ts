@@ -1,6 +1,16 @@
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { expect, it } from 'vitest';
-import { digest, get, http1, MiB, pattern, peakBytes, resetPeak, type Line } from '../../test/fixture/index.js';
+import {
+  digest,
+  get,
+  http1,
+  MiB,
+  pattern,
+  peakBytes,
+  resetPeak,
+  type Line,
+  type Response,
+} from '../../test/fixture/index.js';
 import { stage } from '../../test/e2e/support.js';
 
 const text = 'find the needle, nee needles in the haystack\n'.repeat(20_000);
@@ -36,6 +46,13 @@ const at = stage({
 });
 const GZIP: Line[] = [['accept-encoding', 'br, gzip']];
 
+/** 500 while the headers are still here, a reset when they have gone: never a clean end with bytes missing. */
+function expectFailed(answer: Response): void {
+  expect(answer.status === 500 ? answer.text : answer.complete).toBe(
+    answer.status === 500 ? 'error happened in filter\r\n' : false,
+  );
+}
+
 it.each([1, 100, 10_000, undefined])('replaces text across chunks, sent in pieces of %s bytes', async (piece) => {
   const path = `/gzip?body=text${piece === undefined ? '' : `&piece=${piece}`}`;
   const answer = await get(at.port, path, GZIP);
@@ -44,7 +61,7 @@ it.each([1, 100, 10_000, undefined])('replaces text across chunks, sent in piece
   expect(answer.header('content-encoding')).toBe('gzip');
   expect(answer.header('content-length')).toBeUndefined();
   expect(answer.header('etag')).toBe('W/"1"');
-  expect(answer.all('vary').join(', ')).toBe('origin, accept-encoding');
+  expect(answer.all('vary').join()).toBe('origin,accept-encoding');
 });
 
 it('sends a client without gzip the plain text', async () => {
@@ -66,18 +83,16 @@ it('is exact when 2 MB of gzip expand to 20 MB', async () => {
   expect([plain.complete, plain.digest]).toEqual([true, digest(large)]);
 });
 
-it('resets a response that expands from 200 KB to 200 MB, in little memory', async () => {
+it('fails a response that expands from 200 KB to 200 MB, in little memory', async () => {
   const before = resetPeak(at.fx.envoy.pid);
   for (const headers of [GZIP, []]) {
-    const answer = await get(at.port, '/gzip?body=bomb', headers);
-    expect(answer.complete).toBe(false);
+    expectFailed(await get(at.port, '/gzip?body=bomb', headers));
   }
   expect(peakBytes(at.fx.envoy.pid) - before).toBeLessThan(64 * MiB);
   expect(at.fx.host.output).toContain('EXPANDED_LIMIT');
 });
 
-it('resets a response whose gzip is broken', async () => {
-  const answer = await get(at.port, '/gzip?body=broken', GZIP);
-  expect(answer.complete).toBe(false);
+it('fails a response whose gzip is broken', async () => {
+  expectFailed(await get(at.port, '/gzip?body=broken', GZIP));
   expect(at.fx.host.output).toContain('BAD_GZIP');
 });

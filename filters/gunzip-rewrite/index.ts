@@ -7,17 +7,19 @@ import { replaceAll } from './replace.js';
 interface Config {
   from: Buffer;
   to: Buffer;
-  /** Beyond so many bytes, counted uncompressed before and after the replacement, the response is reset. */
+  /** Beyond so many bytes, counted uncompressed before and after the replacement, the response fails. */
   max_expanded_bytes: number;
 }
 
 /** Replaces text in gzip responses: expands, rewrites and compresses them piece by piece as they come. */
 export default defineFilter({
   name: 'gunzip-rewrite',
-  phases: ['encodeHeaders', 'transformResponse'],
+  phases: ['decodeHeaders', 'encodeHeaders', 'transformResponse'],
   parseConfig: parse,
   create: (config, callbacks) => {
-    const stream: Pick<StreamFilter, 'encodeHeaders' | 'transformResponse'> = {
+    const stream: Pick<StreamFilter, 'decodeHeaders' | 'encodeHeaders' | 'transformResponse'> = {
+      // Only a filter that subscribes to the request's headers finds them in `callbacks.request` later.
+      decodeHeaders() {},
       encodeHeaders(headers, endStream) {
         // The answer to HEAD has no body, but its headers must be those of GET.
         if (!isRewritable(headers) || (endStream && callbacks.request.method !== 'HEAD')) return;
@@ -31,7 +33,7 @@ export default defineFilter({
   },
 });
 
-/** The code goes to the log; the response is reset, because its headers have gone. */
+/** The code goes to the log; the client gets 500, or a reset when the headers have gone. */
 class RewriteError extends Error {
   constructor(
     readonly code: 'BAD_GZIP' | 'EXPANDED_LIMIT',
