@@ -3,19 +3,26 @@
 namespace tsf::core {
 
 namespace {
-// The generated vectors are 8-aligned in the schema; an empty one keeps the template's length a multiple of 8.
-flatbuffers::Offset<flatbuffers::Vector<uint8_t>> no_bytes(flatbuffers::FlatBufferBuilder& b) {
-  b.ForceVectorAlignment(0, sizeof(uint8_t), 8);
-  return b.CreateVector(static_cast<const uint8_t*>(nullptr), 0);
+// The Builder aligns a vector's first byte to 8, as the schema asks, but not that of an empty vector.
+constexpr uint8_t kSomeBytes[8] = {};
+flatbuffers::Offset<flatbuffers::Vector<uint8_t>> some_bytes(flatbuffers::FlatBufferBuilder& b) {
+  b.ForceVectorAlignment(sizeof kSomeBytes, sizeof(uint8_t), 8);
+  return b.CreateVector(kSomeBytes, sizeof kSomeBytes);
 }
 }  // namespace
 
 FrameTemplates::FrameTemplates()
-    : headers([](auto& b) { return wire::CreateHeaders(b, 0, 0, wire::HeaderType_Request, 0, 0, 0, 0, 0, 0, 0, no_bytes(b)); }),
-      data([](auto& b) { return wire::CreateData(b, 0, 0, wire::Direction_Request, 0, no_bytes(b)); }),
+    : headers(
+          [](auto& b) {
+            return wire::CreateHeaders(b, 0, 0, wire::HeaderType_Request, 0, 0, 0, 0, 0, 0, 0, some_bytes(b));
+          },
+          sizeof kSomeBytes),
+      data([](auto& b) { return wire::CreateData(b, 0, 0, wire::Direction_Request, 0, some_bytes(b)); },
+           sizeof kSomeBytes),
       end([](auto& b) { return wire::CreateEnd(b, 0, 0, wire::EndReason_Complete); }),
       credit([](auto& b) { return wire::CreateCredit(b, 0, 0, 0); }),
-      query_answer([](auto& b) { return wire::CreateQueryAnswer(b, 0, 0, 0, false, no_bytes(b)); }) {}
+      query_answer([](auto& b) { return wire::CreateQueryAnswer(b, 0, 0, 0, false, some_bytes(b)); },
+                   sizeof kSomeBytes) {}
 
 const FrameTemplates& frame_templates() {
   static const FrameTemplates& templates = *new FrameTemplates();  // leaked: used until the last worker ends

@@ -1,7 +1,8 @@
 // Frames as bytes: outbound by prebuilt templates, inbound verified before anything is read.
 //
-// A template is the FlatBuffer that the Builder makes of a table with all scalars present and an empty vector at its
-// end. A frame is the template's bytes, its numbers patched in place, the vector's length patched, the bytes after it.
+// A template is the FlatBuffer that the Builder makes of a table with all scalars present and a vector at its end, up
+// to the vector's bytes. A frame is the template, its numbers patched in place, the vector's length patched, the bytes
+// after it.
 #pragma once
 
 #include <cstdint>
@@ -19,13 +20,14 @@ namespace tsf::core {
 template <class T>
 class FrameTemplate {
  public:
-  // `build` finishes a T with forced defaults, its vector (if any) empty.
+  // `build` makes a T with forced defaults; the last `cut` bytes of it are the bytes of its vector and stay out.
   template <class Build>
-  explicit FrameTemplate(Build build) {
+  explicit FrameTemplate(Build build, size_t cut = 0) {
     flatbuffers::FlatBufferBuilder builder(256);
     builder.ForceDefaults(true);
     builder.Finish(build(builder));
-    bytes_.assign(builder.GetBufferPointer(), builder.GetBufferPointer() + builder.GetSize());
+    bytes_.assign(builder.GetBufferPointer(), builder.GetBufferPointer() + builder.GetSize() - cut);
+    if (cut > 0) tail(reinterpret_cast<std::byte*>(bytes_.data()), 0);
   }
 
   uint32_t size() const { return static_cast<uint32_t>(bytes_.size()); }
