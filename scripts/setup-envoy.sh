@@ -22,9 +22,13 @@ python3 -m venv --clear "$venv"
   exit 1
 }
 binary=$(echo "$PWD/$venv"/lib/python3*/site-packages/envoy/_bin/envoy)
-"$binary" --version | grep -q "/$release/" || {
-  echo "make setup: $binary does not run as Envoy $release on this machine" >&2
-  exit 1
-}
+version=$("$binary" --version) || true
+case $version in
+  */$release/*) ;;
+  *)
+    echo "make setup: $binary does not run as Envoy $release on this machine: $version" >&2
+    exit 1
+    ;;
+esac
 mkdir -p "build/envoy/$1"
 ln -sfn "$binary" "build/envoy/$1/envoy"
