@@ -23,7 +23,8 @@ const SIZES = [0, 1, 1023, 65536, 1048577, 104857600];
 
 interface Shape {
   name: string;
-  options?: Record<string, string | number>;
+  options?: Record<string, string>;
+  largest?: number;
   request: [string, string];
   response: [string, string];
 }
@@ -35,7 +36,9 @@ const SHAPES: Shape[] = [
   { name: 'body-go', request: ['', ''], response: ['', '>'] },
   {
     name: 'body-whole',
-    options: { max_body_bytes: 160 * 1024 * 1024, message_timeout: '30s' },
+    // what a host holds for one channel is bounded at 64 MiB
+    largest: 48 * 1024 * 1024,
+    options: { max_body_bytes: '64MiB', max_pending_output: '64MiB', message_timeout: '30s' },
     request: ['{', '}'],
     response: ['<', '>'],
   },
@@ -64,11 +67,14 @@ for (const protocol of ['http1', 'http2'] as const) {
     const post = (path: string, rest: Partial<Request>) =>
       exchange(at.port, { method: 'POST', path, timeoutMs: 50_000, ...rest });
 
-    it.each(SIZES)('echoes %i bytes without content-length exactly', async (size) => {
-      logsOnFailure(at);
-      const answer = await post('/echo', { body: pattern(size) });
-      expect([answer.status, answer.digest, answer.broken]).toEqual([200, echoed(shape, size), '']);
-    });
+    it.each(SIZES.map((size) => Math.min(size, shape.largest ?? size)))(
+      'echoes %i bytes without content-length exactly',
+      async (size) => {
+        logsOnFailure(at);
+        const answer = await post('/echo', { body: pattern(size) });
+        expect([answer.status, answer.digest, answer.broken]).toEqual([200, echoed(shape, size), '']);
+      },
+    );
 
     it.each(SIZES.filter((size) => size > 0 && size < 1e8))(
       'echoes %i bytes with content-length both ways exactly',
@@ -111,7 +117,10 @@ for (const protocol of ['http1', 'http2'] as const) {
         // with trailers the last data call of Go's style has endStream = false, so nothing is appended there
         const shaped =
           withTrailers && shape.name === 'body-go' ? { ...shape, response: ['', ''] as [string, string] } : shape;
-        expect([answer.status, answer.digest, answer.broken], what).toEqual([200, echoed(shaped, size), '']);
+        // as in Go, a whole body that is empty and followed by trailers makes no data call
+        const uncalled = withTrailers && shape.name === 'body-whole' && size === 0;
+        const expected = uncalled ? digest('') : echoed(shaped, size);
+        expect([answer.status, answer.digest, answer.broken], what).toEqual([200, expected, '']);
         if (withTrailers)
           expect(answer.trailers.sort(), what).toEqual([
             ['x-sum', String(size)],

@@ -8,8 +8,8 @@ export default defineFilter({
   create: () => {
     let chunks = 0;
     return {
-      decodeHeaders(headers) {
-        headers.delete('content-length');
+      decodeHeaders(headers, endStream) {
+        if (!endStream) headers.delete('content-length');
       },
       async decodeData(data, endStream) {
         await turn();
@@ -17,8 +17,8 @@ export default defineFilter({
         // every third chunk is kept until the next one goes
         return !endStream && ++chunks % 3 === 0 ? StatusType.StopAndBufferWatermark : StatusType.Continue;
       },
-      encodeHeaders(headers) {
-        headers.delete('content-length');
+      encodeHeaders(headers, endStream) {
+        if (!endStream) headers.delete('content-length');
       },
       async encodeData(data, endStream) {
         await Promise.resolve();
