@@ -1,0 +1,6 @@
+// Writes test/golden/ring.json: `build/test/tools/shm/ring_golden > test/golden/ring.json`.
+#include <iostream>
+
+#include "test/shm/golden.h"
+
+int main() { std::cout << tsf::shm::test::golden_ring_json(); }
