@@ -1,6 +1,6 @@
 /** Imports a bundle in the thread that runs it and picks the filters out of its modules. */
 import { relative } from 'node:path';
-import { HostError, messageOf } from './host-errors.js';
+import { HostError, messageOf, type HostErrorCode } from './host-errors.js';
 import { definitionOf } from './filter.js';
 import type { Filter } from './types.js';
 
@@ -55,10 +55,10 @@ const isFilter = (value: unknown): value is Filter => definitionOf(value) !== un
 const shown = (file: string): string => relative(process.cwd(), file) || file;
 
 /** One text for people: what failed, and where in the author's own source. */
-export function loadFailure(error: unknown): string {
+export function loadFailure(error: unknown, otherwise: HostErrorCode = 'TSF_LOAD_FAILED'): string {
   if (error instanceof HostError) return `${error.code}: ${error.message}`;
   const code = (error as { code?: unknown } | null)?.code;
-  const known = typeof code === 'string' && code.startsWith('TSF_') ? code : 'TSF_LOAD_FAILED';
+  const known = typeof code === 'string' && code.startsWith('TSF_') ? code : otherwise;
   const place = error instanceof Error ? firstPlace(error.stack ?? '') : undefined;
   const name = error instanceof Error ? `${error.name}: ` : '';
   return `${known}: ${place === undefined ? '' : `${place}: `}${name}${messageOf(error)}`;

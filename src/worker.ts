@@ -2,6 +2,7 @@
  *  worker threads. */
 import { isMainThread, parentPort, workerData } from 'node:worker_threads';
 import { FilterThread } from './filter-thread.js';
+import type { HostErrorCode } from './host-errors.js';
 import { collectFilters, loadFailure } from './loader-import.js';
 import { createLog, type Logger } from './log.js';
 import type { FromWorker, ToWorker, WorkerStart } from './messages.js';
@@ -12,14 +13,16 @@ export async function startThread(
   emit: (message: FromWorker) => void,
 ): Promise<FilterThread | undefined> {
   process.setSourceMapsEnabled(true);
+  let at: HostErrorCode = 'TSF_INIT_FAILED';
   try {
     if (start.init !== undefined) await import(start.init);
+    at = 'TSF_LOAD_FAILED';
     const thread = new FilterThread(await collectFilters(start.bundle), start.worker, log, emit);
     process.on('unhandledRejection', (reason) => thread.unhandledRejection(reason));
     emit({ type: 'ready', filters: thread.names() });
     return thread;
   } catch (error) {
-    emit({ type: 'failed', message: loadFailure(error) });
+    emit({ type: 'failed', message: loadFailure(error, at) });
     return undefined;
   }
 }

@@ -1,0 +1,87 @@
+import { spawnSync } from 'node:child_process';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { hostScript, nodeBinary } from '../../test/fixture/paths.js';
+
+const dir = mkdtempSync(join(tmpdir(), 'tsf-cli-'));
+afterAll(() => rmSync(dir, { recursive: true }));
+
+function run(args: readonly string[], env: Record<string, string> = {}) {
+  const { status, stdout, stderr } = spawnSync(nodeBinary, [hostScript, ...args], {
+    encoding: 'utf8',
+    env: { ...process.env, ...env },
+  });
+  return { status, stdout, stderr };
+}
+
+describe('a wrong command line is one line that names the flag and the mend, and exit code 2', () => {
+  test.each([
+    [[], /no filters given; name files or folders/],
+    [['--nonsense', 'f'], /'--nonsense'.*--help/],
+    [['f', '--socket'], /'--socket.*argument missing.*--help/],
+    [['f', '--socket', ''], /--socket is empty/],
+    [['f', '--workers', '-1'], /--workers.*/],
+    [['f', '--workers', 'two'], /--workers two: give a whole number from 0 to/],
+    [['f', '--log-level', 'loud'], /--log-level loud: give one of trace, debug/],
+    [['f', '--drain-timeout', 'soon'], /--drain-timeout soon: give a time such as/],
+    [['f', '--watch'], /TSF_NOT_YET: --watch/],
+    [['f', '--metrics-port', '9000'], /TSF_NOT_YET: --metrics-port/],
+    [['dev'], /TSF_NOT_YET: dev/],
+    [['print-config'], /print-config needs a filter's name/],
+  ])('%j', (args, message) => {
+    const { status, stdout, stderr } = run(args);
+    expect(stderr).toMatch(message);
+    expect(stderr.trimEnd().split('\n')).toHaveLength(1);
+    expect(stdout).toBe('');
+    expect(status).toBe(2);
+  });
+});
+
+test('filters that are not there end with exit code 1', () => {
+  const { status, stderr } = run([join(dir, 'nothing'), '--socket', join(dir, 's')]);
+  expect(stderr).toMatch(/TSF_FILTER_NOT_FOUND: .*nothing: no such file or folder/);
+  expect(status).toBe(1);
+});
+
+describe('the socket', () => {
+  test('a folder that is not there, or open to others, is refused with the mend', () => {
+    expect(run(['f', '--socket', join(dir, 'none', 's')]).stderr).toMatch(
+      /TSF_SOCKET_DIR: .*does not exist; create it/,
+    );
+    const open = mkdtempSync(join(dir, 'open-'));
+    chmodSync(open, 0o777);
+    expect(run(['f', '--socket', join(open, 's')]).stderr).toMatch(/TSF_SOCKET_DIR: .*chmod go-w/);
+  });
+
+  test('a path that no socket can have is refused', () => {
+    expect(run(['f', '--socket', join(dir, 'x'.repeat(120))]).stderr).toMatch(/TSF_SOCKET_PATH: .*longer than/);
+  });
+
+  test.each([
+    [['--socket', '/a/flag.sock'], {}, '/a/flag.sock'],
+    [[], { TS_FILTER_SOCKET: '/an/env.sock', XDG_RUNTIME_DIR: '/run/x' }, '/an/env.sock'],
+    [[], { TS_FILTER_SOCKET: '', XDG_RUNTIME_DIR: '/run/x' }, '/run/x/ts-filter.sock'],
+    [[], { TS_FILTER_SOCKET: '', XDG_RUNTIME_DIR: '' }, `/tmp/ts-filter-${process.getuid?.()}/ts-filter.sock`],
+  ])('flag %j and environment %j give %s', (args, env, path) => {
+    const { status, stdout } = run(['print-config', 'upper', ...args], env);
+    expect(status).toBe(0);
+    expect(stdout).toContain(`socket: "${path}"`);
+    expect(stdout).toContain('filter_name: "upper"');
+  });
+});
+
+test('--help and --version', () => {
+  expect(run(['--help']).stdout).toMatch(/--drain-timeout/);
+  expect(run(['--version']).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
+});
+
+test('doctor tells what is well and what is wrong', () => {
+  const well = run(['doctor', '--socket', join(dir, 's')]);
+  expect(well.stdout.match(/^ok /gm)).toHaveLength(3);
+  expect(well.status).toBe(0);
+  const wrong = run(['doctor', '--socket', join(dir, 'none', 's')]);
+  expect(wrong.stdout).toMatch(/^wrong socket: TSF_SOCKET_DIR: .*does not exist/m);
+  expect(wrong.status).toBe(1);
+});
