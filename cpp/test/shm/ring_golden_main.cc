@@ -1,4 +1,4 @@
-// Writes test/golden/ring.json: `build/test/tools/shm/ring_golden > test/golden/ring.json`.
+// Writes test/golden/ring.json: `build/test/release/shm/ring_golden_main > test/golden/ring.json`.
 #include <iostream>
 
 #include "test/shm/golden.h"

@@ -26,8 +26,9 @@ TEST(RingGolden, TheRingStillDoesWhatTheVectorsSay) {
   const std::string golden = committed();
   ASSERT_FALSE(golden.empty()) << "run from the repository: test/golden/ring.json is not found";
   // Not EXPECT_EQ: it would print all of both.
-  EXPECT_TRUE(golden == golden_ring_json()) << "the ring's bytes or steps differ from test/golden/ring.json; if that "
-                                               "is meant: build/test/tools/shm/ring_golden > test/golden/ring.json";
+  EXPECT_TRUE(golden == golden_ring_json())
+      << "the ring's bytes or steps differ from test/golden/ring.json; if that "
+         "is meant: build/test/release/shm/ring_golden_main > test/golden/ring.json";
 }
 
 }  // namespace
