@@ -291,7 +291,10 @@ bool Link::on_message(uint32_t kind, std::string_view payload) {
       const Received<wire::Welcome> welcome(payload);
       if (!welcome || phase != Phase::kGreeting) return false;
       if (welcome->major() != wire::Protocol_Major) {
+        said_down_ = false;
         lose("it speaks protocol " + std::to_string(welcome->major()) + ", this module speaks " + std::to_string(wire::Protocol_Major) + "; use the same release of both");
+        backoff_ = kLastBackoff;
+        connect_at_ = now_ns() + backoff_;
         return true;
       }
       process_.log(LogLevel::kInfo, "ts_filter: connected to ts-filter-host " + printable(welcome->host_version()) + " (pid " + std::to_string(welcome->pid()) + ") at " + socket_path_);

@@ -83,6 +83,12 @@ class StreamMount {
   virtual void drain_body(Dir dir, BodySource source, size_t length) = 0;
   virtual void append_body(Dir dir, BodySource source, std::string_view bytes) = 0;
 
+  // In a body hook: the received chunk is Envoy's buffer itself, because an earlier filter continued with it.
+  virtual bool received_is_buffered(Dir dir) const = 0;
+  // A number that all our filters in this HTTP stream share, 0 while none was set.
+  virtual uint64_t chain_id() const = 0;
+  virtual void set_chain_id(uint64_t id) = 0;
+
   virtual void continue_flow(Dir dir) = 0;
   virtual void send_local_reply(uint32_t status, std::span<const HeaderLine> headers, std::string_view body,
                                 std::string_view details) = 0;

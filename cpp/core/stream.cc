@@ -22,10 +22,15 @@ constexpr uint32_t trailer_phases(Dir dir) {
   return dir == Dir::kRequest ? wire::Phase_DecodeTrailers : wire::Phase_EncodeTrailers;
 }
 
+uint64_t next_birth() {
+  thread_local uint64_t births = 0;
+  return ++births;
+}
+
 }  // namespace
 
 Stream::Stream(Worker& worker, std::shared_ptr<const FilterConfig> config, StreamMount& mount)
-    : worker_(worker), config_(std::move(config)), mount_(mount), id_(worker.add(*this)) {}
+    : worker_(worker), config_(std::move(config)), mount_(mount), born_(next_birth()), id_(worker.add(*this)) {}
 
 FailureMode Stream::failure_mode() const {
   return route_ && route_->settings().failure_mode ? *route_->settings().failure_mode : config_->settings.failure_mode;
@@ -172,13 +177,23 @@ BodyStatus Stream::on_body(Dir dir, bool end) {
   auto status = BodyStatus::kStopIterationNoBuffer;
   const auto drain = [&] { mount_.drain_body(dir, BodySource::kReceived, mount_.body_size(dir, BodySource::kReceived)); };
   const auto leave = [&] {
-    if (f.stuck_output) {
+    if (!may_leave(f)) {
       hold_body(f, BodySource::kReceived);
       return;
     }
     f.unread = true;
     status = BodyStatus::kStopIterationAndWatermark;
   };
+  const size_t foreign = chain_ != nullptr && !f.unread ? chain_->pushed_over(dir) : 0;
+  if (foreign > 0 && f.state != State::kPass && f.state != State::kDone && f.state != State::kReplied) {
+    f.fresh = true;
+    take_pushed(f, foreign);
+    send_waiting();
+    worker_.defer(id_);
+    f.in_hook = false;
+    settle(f, true);
+    return status;
+  }
   switch (f.state) {
     case State::kPass:
       // Behind a release that is still to come, or on 1.38 behind a response that needs the shared flag.
@@ -205,14 +220,14 @@ BodyStatus Stream::on_body(Dir dir, bool end) {
     case State::kEnding: drain(); break;
     case State::kStream:
       f.fresh = true;
-      if (f.held.empty() && !f.unread && !f.stuck_output) send_envoy_body(f, BodySource::kReceived);
+      if (f.held.empty() && !f.unread && siblings_keep_up(f)) send_envoy_body(f, BodySource::kReceived);
       if (mount_.body_size(dir, BodySource::kReceived) > 0) leave();
       break;
   }
   if (status != BodyStatus::kContinue) {
     time_whole_body(f);
     send_waiting();
-    if (f.state == State::kEnding || f.state == State::kBypass || f.release_wanted || f.stuck_output) worker_.defer(id_);
+    if (f.state == State::kEnding || f.state == State::kBypass || f.release_wanted) worker_.defer(id_);
   }
   f.in_hook = false;
   settle(f, status != BodyStatus::kContinue);
@@ -288,6 +303,7 @@ void Stream::on_destroy() {
     }
   }
   end_flows();
+  if (chain_ != nullptr) Chain::leave(*chain_, *this);
   worker_.remove(*this, id_);
 }
 
@@ -339,6 +355,10 @@ void Stream::on_deadline(Nanos now) {
     if (f.deadline == 0 || now < f.deadline) continue;
     f.deadline = 0;
     if (dead_ || replied_) return;
+    if (f.state == State::kDone) {
+      check_end(f);
+      continue;
+    }
     end_reason_ = wire::EndReason_Timeout;
     fail_by_mode(f, kTimeout);
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "core/byte_queue.h"
+#include "core/chain.h"
 #include "core/channel.h"
 #include "core/filter_config.h"
 #include "core/mount.h"
@@ -46,6 +48,8 @@ class Stream {
   // The route's config, as seen at the first hook.
   void set_route_config(std::shared_ptr<const RouteConfig> route) { route_ = std::move(route); }
   bool begun() const { return begun_; }
+  // Grows with each stream made on this worker.
+  uint64_t born() const { return born_; }
   Worker& worker() { return worker_; }
 
   // ---- the worker's run; none of Envoy's hooks is on the stack of this stream ----
@@ -86,8 +90,7 @@ class Stream {
     bool trailers_answered = false;
     bool stopped = false;           // the latest hook returned Stop and nothing was continued since
     bool in_hook = false;
-    bool unread = false;            // Envoy's buffer holds input
-    bool stuck_output = false;      // Envoy's buffer holds output of ours: a continue did nothing
+    bool unread = false;            // Envoy's buffer holds input of ours, and of nobody else
     bool fresh = false;             // the next Data frame carries Fresh
     bool push_wanted = false;
     bool release_wanted = false;    // PASS was decided, the continue is still to come
@@ -142,11 +145,24 @@ class Stream {
   void release(Flow& f);
   void end_bypass(Flow& f);
   bool can_continue(Flow& f);
-  void do_continue(Flow& f, bool appended);
-  bool put_back(Flow& f, ByteQueue& bytes);
+  void continue_with(Flow& f, std::initializer_list<ByteQueue*> bytes);
+  void do_continue(Flow& f);
+  void put_back(Flow& f, ByteQueue& bytes);
   void discard_unread(Flow& f);
+  void check_end(Flow& f);
   void flush_reply();
   void settle(Flow& f, bool stop);
+
+  // stream_chain.cc: with our other filters in this HTTP stream
+  Chain& chain();
+  bool before(const Stream& sibling, Dir dir) const;
+  bool may_leave(Flow& f);
+  bool siblings_keep_up(const Flow& f);
+  void wake_siblings(const Flow& f);
+  Stream* owner_before(const Flow& f);
+  std::string take_buffered(Dir dir);
+  void put_unread_back(Dir dir, const std::string& bytes);
+  void take_pushed(Flow& f, size_t foreign);
 
   // stream_apply.cc: from the host
   bool answer_headers(Flow& f, uint8_t mode);
@@ -172,6 +188,8 @@ class Stream {
   std::shared_ptr<const JudgedConfig> judged_route_;
   StreamMount& mount_;
   std::shared_ptr<Channel> channel_;
+  Chain* chain_ = nullptr;      // once a body was seen
+  const uint64_t born_;
   StreamId id_;
   uint32_t phases_ = UINT32_MAX;
   Flow request_{Dir::kRequest};
@@ -194,6 +212,8 @@ class Stream {
   bool nested_ = false;         // inside continue_flow(kRequest)
   bool rearming_ = false;
   bool spent_ = false;          // Envoy 1.38's shared flag
+  bool others_hold_ = false;    // a later filter has left bytes in Envoy's buffer
+  size_t end_probe_ = 0;        // 1.38: bytes in Envoy's buffer right after the request's last continue
   bool dead_ = false;           // destroyed by Envoy
   bool waiting_for_room_ = false;
 };

@@ -12,7 +12,7 @@ void Stream::settle(Flow& f, bool stop) {
   spent_ = !stop;
   // The other direction may have waited for the flag.
   Flow& o = flow(other(f.dir));
-  if (stop && o.stopped && (o.push_wanted || o.release_wanted || o.stuck_output || o.state == State::kEnding))
+  if (stop && o.stopped && (o.push_wanted || o.release_wanted || o.state == State::kEnding))
     worker_.defer(id_);
 }
 
@@ -30,39 +30,52 @@ bool Stream::can_continue(Flow& f) {
   return !dead_ && !spent_;
 }
 
-void Stream::do_continue(Flow& f, bool appended) {
+// Appends the bytes to Envoy's buffer and lets it go on with them.
+void Stream::continue_with(Flow& f, std::initializer_list<ByteQueue*> queues) {
+  Stream* const owner = owner_before(f);
+  const std::string parked = owner != nullptr ? owner->take_buffered(f.dir) : std::string();
+  if (chain_ != nullptr) chain_->set_pushed_over(f.dir, mount_.body_size(f.dir, BodySource::kBuffered));
+  for (ByteQueue* queue : queues) put_back(f, *queue);
+  if (!dead_) do_continue(f);
+  if (dead_) return;
+  if (chain_ != nullptr) chain_->set_pushed_over(f.dir, 0);
+  if (owner != nullptr) owner->put_unread_back(f.dir, parked);
+}
+
+void Stream::do_continue(Flow& f) {
   f.stopped = false;
   f.fresh = false;
   f.headers_sent = true;
   f.release_wanted = false;
-  f.stuck_output = false;
   const bool request = f.dir == Dir::kRequest;
   if (request) nested_ = true;
   mount_.continue_flow(f.dir);
   if (request) nested_ = false;
   spent_ = true;  // Envoy sets its flag after the call, whatever happened in it
-  if (dead_ || !appended || mount_.body_size(f.dir, BodySource::kBuffered) == 0) return;
-  // Envoy ignored the continue (a 1xx or METADATA frame had spent the flag): our bytes are still there.
-  f.stuck_output = true;
-  if (!f.input_ended) return;  // the next hook gives another try
-  f.stopped = true;
-  if (!shared_flag() || !can_continue(f)) return fail(kContinueLost);
-  f.stuck_output = f.stopped = false;
-  mount_.continue_flow(f.dir);
-  spent_ = true;
-  if (!dead_ && mount_.body_size(f.dir, BodySource::kBuffered) > 0) fail(kContinueLost);
+  if (!shared_flag() || !request || dead_ || replied_) return;
+  const size_t left = mount_.body_size(f.dir, BodySource::kBuffered);
+  if (!f.input_ended) {
+    others_hold_ = others_hold_ || left > 0;
+  } else if (left > 0 && !others_hold_ && !response_.headers_seen) {
+    // No later filter has kept bytes so far. If nothing moves, the continue was lost to a 1xx or METADATA frame.
+    end_probe_ = left;
+    f.deadline = now_ns() + message_timeout();
+    worker_.arm(f.deadline);
+  }
 }
 
-// Appends to Envoy's buffer piece by piece, so that the bytes are never there twice. True: there were any.
-bool Stream::put_back(Flow& f, ByteQueue& bytes) {
-  const bool any = !bytes.empty();
-  while (!bytes.empty()) {
+void Stream::check_end(Flow& f) {
+  if (end_probe_ == 0 || response_.headers_seen) return;
+  if (mount_.body_size(f.dir, BodySource::kBuffered) == end_probe_) fail(kContinueLost);
+}
+
+// Piece by piece, so that the bytes are never there twice.
+void Stream::put_back(Flow& f, ByteQueue& bytes) {
+  while (!dead_ && !bytes.empty()) {
     const auto piece = bytes.front();
     mount_.append_body(f.dir, BodySource::kBuffered, piece);
-    if (dead_) return false;
-    shrink(bytes, piece.size());
+    if (!dead_) shrink(bytes, piece.size());
   }
-  return any;
 }
 
 void Stream::discard_unread(Flow& f) {
@@ -78,12 +91,11 @@ void Stream::release(Flow& f) {
     return;
   }
   if (f.unread && (!f.out.empty() || !f.held.empty())) hold_body(f, BodySource::kBuffered);
-  const bool untouched = f.unread;
-  f.unread = false;
-  const bool out = put_back(f, f.out);
-  const bool held = put_back(f, f.held);
-  if (dead_) return;
-  do_continue(f, out || held || untouched);
+  if (f.unread) {
+    f.unread = false;
+    return do_continue(f);  // the buffer is ours and goes as it is
+  }
+  continue_with(f, {&f.out, &f.held});
 }
 
 void Stream::advance(Flow& f) {
@@ -92,7 +104,7 @@ void Stream::advance(Flow& f) {
   if (f.state == State::kEnding && !f.in_hook) discard_unread(f);
   if (complete(f)) {
     finish(f);
-  } else if (f.push_wanted || f.stuck_output) {
+  } else if (f.push_wanted) {
     push(f);
   }
   send_waiting();
@@ -129,19 +141,15 @@ void Stream::finish(Flow& f) {
   if (!can_continue(f)) return;
   f.state = State::kDone;
   f.deadline = 0;
-  const bool any = put_back(f, f.out);
-  if (!dead_) do_continue(f, any);
+  continue_with(f, {&f.out});
 }
 
 void Stream::push(Flow& f) {
   if (f.in_hook) return worker_.defer(id_);
   if (f.input_ended && f.state != State::kPass) return;  // one continue is left, it is for the end
-  if (!f.stuck_output) {
-    const bool nothing = f.out.empty() && (f.headers_sent || f.hold);
-    if (nothing) {
-      f.push_wanted = false;
-      return;
-    }
+  if (f.out.empty() && (f.headers_sent || f.hold)) {
+    f.push_wanted = false;
+    return;
   }
   if (!can_continue(f)) return;
   if (f.unread) {
@@ -149,9 +157,7 @@ void Stream::push(Flow& f) {
     hold_body(f, BodySource::kBuffered);
   }
   f.push_wanted = false;
-  const bool stuck = f.stuck_output;
-  const bool any = put_back(f, f.out);
-  if (!dead_) do_continue(f, any || stuck);
+  continue_with(f, {&f.out});
 }
 
 void Stream::flush_reply() {

@@ -8,6 +8,8 @@
 namespace tsf::core {
 namespace {
 
+constexpr Failure kOutputLimit{0, 8, "TSF_OUTPUT_LIMIT"};
+
 // Envoy's answer types; the host's table is the same (src/attributes.ts).
 void append_number(std::string& out, uint32_t n) { out.append(reinterpret_cast<const char*>(&n), sizeof n); }
 
@@ -68,7 +70,10 @@ bool Stream::send_waiting(Flow& f) {
     f.headers_pending = false;
   }
   if (f.state == State::kStream) {
+    if (!siblings_keep_up(f)) return true;
+    const bool was_full = f.held.size() >= config_->settings.stream_window;
     if (!send_held(f, config_->settings.stream_window)) return false;
+    if (was_full && f.held.size() < config_->settings.stream_window) wake_siblings(f);
     while (f.unread && !f.in_hook && f.held.empty() && f.outstanding < config_->settings.stream_window) {
       if (!send_envoy_body(f, BodySource::kBuffered)) return false;
       f.unread = mount_.body_size(f.dir, BodySource::kBuffered) > 0;
@@ -228,7 +233,12 @@ bool Stream::hold_body(Flow& f, BodySource source) {
     }
   }
   if (total > 0) mount_.drain_body(f.dir, source, total);
-  if (!over) return true;
+  if (!over) {
+    if (f.held.size() <= config_->settings.max_pending_output + limit) return true;
+    // Only where another filter keeps Envoy's buffer from us, which would have paused the peer.
+    fail_later(kOutputLimit);
+    return false;
+  }
   if (f.dir == Dir::kRequest) {
     fail_later({413, 8, "ts_filter_body_too_large", "Payload Too Large"});
   } else {

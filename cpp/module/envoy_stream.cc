@@ -2,8 +2,13 @@
 
 #include <dlfcn.h>
 
+#include <cstring>
+
 namespace tsf::module {
 namespace {
+
+// Filter state by which our filters in one stream find each other.
+constexpr std::string_view kChainKey = "ts_filter.chain";
 
 int body_type(core::Dir dir, core::BodySource source) {
   if (dir == core::Dir::kRequest) return source == core::BodySource::kReceived ? kReceivedRequest : kBufferedRequest;
@@ -91,6 +96,24 @@ void EnvoyStream::drain_body(core::Dir dir, core::BodySource source, size_t leng
 }
 void EnvoyStream::append_body(core::Dir dir, core::BodySource source, std::string_view bytes) {
   envoy_dynamic_module_callback_http_append_body(envoy_, body_type(dir, source), buffer_of(bytes));
+}
+
+bool EnvoyStream::received_is_buffered(core::Dir dir) const {
+  return dir == core::Dir::kRequest ? envoy_dynamic_module_callback_http_received_buffered_request_body(envoy_)
+                                    : envoy_dynamic_module_callback_http_received_buffered_response_body(envoy_);
+}
+
+uint64_t EnvoyStream::chain_id() const {
+  Buffer bytes{nullptr, 0};
+  uint64_t id = 0;
+  if (envoy_dynamic_module_callback_http_get_filter_state_bytes(envoy_, buffer_of(kChainKey), &bytes) &&
+      bytes.length == sizeof id)
+    std::memcpy(&id, bytes.ptr, sizeof id);
+  return id;
+}
+void EnvoyStream::set_chain_id(uint64_t id) {
+  envoy_dynamic_module_callback_http_set_filter_state_bytes(envoy_, buffer_of(kChainKey),
+                                                            {reinterpret_cast<const char*>(&id), sizeof id});
 }
 
 void EnvoyStream::continue_flow(core::Dir dir) {

@@ -21,6 +21,10 @@ class EnvoyStream : public core::StreamMount {
   void drain_body(core::Dir dir, core::BodySource source, size_t length) override;
   void append_body(core::Dir dir, core::BodySource source, std::string_view bytes) override;
 
+  bool received_is_buffered(core::Dir dir) const override;
+  uint64_t chain_id() const override;
+  void set_chain_id(uint64_t id) override;
+
   void continue_flow(core::Dir dir) override;
   void send_local_reply(uint32_t status, std::span<const core::HeaderLine> headers, std::string_view body,
                         std::string_view details) override;

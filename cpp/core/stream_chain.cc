@@ -1,0 +1,100 @@
+// How one stream shares Envoy's buffer with its siblings:
+//  * the buffer has one owner per direction (`unread`); the sibling nearest to the peer goes first, for what it leaves
+//    there is what pauses the peer
+//  * who may not leave bytes there keeps them in `held`; a sibling with much of it stops those before it from asking
+//    their hosts for more
+//  * who pushes takes out what a sibling before it has there, and puts it back afterwards
+#include "core/chain.h"
+#include "core/stream.h"
+
+namespace tsf::core {
+
+Chain& Stream::chain() {
+  if (chain_ == nullptr) chain_ = &Chain::join(mount_, *this);
+  return *chain_;
+}
+
+// Whether the peer's bytes reach `this` before `sibling` in this direction.
+bool Stream::before(const Stream& sibling, Dir dir) const {
+  return dir == Dir::kRequest ? born_ < sibling.born_ : born_ > sibling.born_;
+}
+
+bool Stream::may_leave(Flow& f) {
+  if (f.unread) return true;
+  for (Stream* sibling : chain().streams()) {
+    Flow& theirs = sibling->flow(f.dir);
+    if (sibling == this || !theirs.unread) continue;
+    if (sibling->before(*this, f.dir)) return false;
+    // In a body hook of ours with their bytes in the same buffer object, they cannot be told apart any more.
+    if (mount_.received_is_buffered(f.dir)) return false;
+    sibling->hold_body(theirs, BodySource::kBuffered);
+  }
+  return mount_.received_is_buffered(f.dir) || mount_.body_size(f.dir, BodySource::kBuffered) == 0;
+}
+
+// False while a sibling behind us has more input than it can use.
+bool Stream::siblings_keep_up(const Flow& f) {
+  if (chain_ == nullptr) return true;
+  for (Stream* sibling : chain_->streams()) {
+    const Flow& theirs = sibling->flow(f.dir);
+    if (sibling == this || !before(*sibling, f.dir) || theirs.state == State::kWhole) continue;
+    if (theirs.held.size() >= config_->settings.stream_window) return false;
+  }
+  return true;
+}
+
+void Stream::wake_siblings(const Flow& f) {
+  if (chain_ == nullptr) return;
+  for (Stream* sibling : chain_->streams()) {
+    if (sibling == this || !sibling->before(*this, f.dir)) continue;
+    const Flow& theirs = sibling->flow(f.dir);
+    if (theirs.unread || !theirs.held.empty()) sibling->worker_.defer(sibling->id_);
+  }
+}
+
+// The sibling before us whose bytes lie in Envoy's buffer.
+Stream* Stream::owner_before(const Flow& f) {
+  if (chain_ == nullptr) return nullptr;
+  for (Stream* sibling : chain_->streams())
+    if (sibling != this && sibling->before(*this, f.dir) && sibling->flow(f.dir).unread) return sibling;
+  return nullptr;
+}
+
+std::string Stream::take_buffered(Dir dir) {
+  std::vector<Bytes> chunks;
+  std::string bytes;
+  const size_t total = mount_.body_size(dir, BodySource::kBuffered);
+  if (total == 0 || !mount_.body_chunks(dir, BodySource::kBuffered, chunks)) return bytes;
+  bytes.reserve(total);
+  for (const auto& chunk : chunks) bytes.append(chunk.ptr, chunk.length);
+  mount_.drain_body(dir, BodySource::kBuffered, total);
+  return bytes;
+}
+
+// After somebody's push: our bytes go back, or to module memory when the buffer has another owner now.
+void Stream::put_unread_back(Dir dir, const std::string& bytes) {
+  if (dead_) return;
+  Flow& f = flow(dir);
+  if (mount_.body_size(dir, BodySource::kBuffered) == 0) {
+    mount_.append_body(dir, BodySource::kBuffered, bytes);
+    return;
+  }
+  f.unread = false;
+  grow(f.held, bytes);
+  worker_.defer(id_);
+}
+
+// In a body hook inside a sibling's push: the chunk begins with `foreign` bytes that have passed us already.
+void Stream::take_pushed(Flow& f, size_t foreign) {
+  std::vector<Bytes> chunks;
+  const size_t total = mount_.body_size(f.dir, BodySource::kReceived);
+  if (total <= foreign || !mount_.body_chunks(f.dir, BodySource::kReceived, chunks)) return;
+  std::string bytes;
+  bytes.reserve(total);
+  for (const auto& chunk : chunks) bytes.append(chunk.ptr, chunk.length);
+  mount_.drain_body(f.dir, BodySource::kReceived, total);
+  mount_.append_body(f.dir, BodySource::kReceived, std::string_view(bytes).substr(0, foreign));
+  if (f.state != State::kEnding) grow(f.held, std::string_view(bytes).substr(foreign));
+}
+
+}  // namespace tsf::core
