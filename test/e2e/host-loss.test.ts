@@ -29,7 +29,7 @@ interface Position {
   request: Partial<Request>;
   parked: string;
   /** The answer: a status, or `cut` for an answer that ends without its end. */
-  closed: number | 'cut';
+  closed: number | 'cut' | 'cut or 502';
   details?: string;
 }
 
@@ -95,7 +95,8 @@ const POSITIONS: Position[] = [
     filter: 'park',
     parked: 'encodeTrailers',
     request: { path: '/bytes?n=1000&trailers=1' },
-    closed: 'cut',
+    // the headers may wait for the end of so short a body
+    closed: 'cut or 502',
   },
   {
     where: 'a response body partly sent',
@@ -132,7 +133,7 @@ describe.each(['http1', 'http2'] as const)('the host is killed, failure_mode clo
       const killedAt = performance.now();
       const answer = await parkAndKill(fx, position, protocol);
       expect(performance.now() - killedAt).toBeLessThan(5_000);
-      expect(ended(answer)).toBe(String(position.closed));
+      expect(String(position.closed).split(' or ')).toContain(ended(answer));
       if (position.closed === 'cut') expect(answer.status).toBe(200);
       const entry = await fx.logged(position.request.path!);
       if (position.details !== undefined) expect(entry.details).toContain(position.details);
