@@ -1,5 +1,5 @@
 // The Node addon: shared memory, doorbells and the handshake's socket. addon.d.ts lists the exports.
-#include <napi.h>
+#include "addon/napi.h"
 
 #include <memory>
 #include <optional>

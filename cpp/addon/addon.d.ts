@@ -51,7 +51,7 @@ export class Poller {
 /**
  * Listens on a unix stream socket, mode 0600. It binds under a temporary name beside `path` and renames it over
  * `path`, so a new host takes the path over without a moment in which nobody listens. close() removes `path` only when it
- * is still this socket.
+ * is still this socket; connections that wait to be accepted are still handed over, inside the call.
  */
 export class Listener {
   constructor(path: string, onConnection: (connection: Connection) => void);

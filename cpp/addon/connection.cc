@@ -100,10 +100,8 @@ void Connection::ready() {
         deliver(std::move(message));
         if (!poll_.is_open()) return;
         continue;
-      case MessageSocket::Receive::kNothingNow:
-        return watch();
-      case MessageSocket::Receive::kEnd:
-        return finish();
+      case MessageSocket::Receive::kNothingNow: return watch();
+      case MessageSocket::Receive::kEnd: return finish();
     }
   }
   watch();  // the rest is still readable: the loop comes back
@@ -117,8 +115,10 @@ void Connection::deliver(Message message) {
   const auto payload =
       Napi::Buffer<char>::Copy(env, reinterpret_cast<const char*>(message.payload.data()), message.payload.size());
   auto fds = Napi::Array::New(env, message.fds.size());
-  for (std::uint32_t i = 0; i < message.fds.size(); i++) fds[i] = Napi::Number::New(env, message.fds[i].release());
-  call_back(env, *context_, Value(), callback, {Napi::Number::New(env, message.kind), payload, fds});
+  for (std::uint32_t i = 0; i < message.fds.size(); i++) fds[i] = Napi::Number::New(env, message.fds[i].get());
+  if (call_back(env, *context_, Value(), callback, {Napi::Number::New(env, message.kind), payload, fds})) {
+    for (shm::UniqueFd& fd : message.fds) (void)fd.release();  // the receiver's now, which may have closed some
+  }
 }
 
 void Connection::finish() {

@@ -1,8 +1,8 @@
 // class Connection: one peer on the event loop. addon.d.ts says what it promises.
 #pragma once
 
-#include <napi.h>
 #include <uv.h>
+#include "addon/napi.h"
 
 #include <optional>
 

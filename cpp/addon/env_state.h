@@ -1,7 +1,7 @@
 // What the addon keeps for each environment (main thread or worker), and small helpers to talk with JavaScript.
 #pragma once
 
-#include <napi.h>
+#include "addon/napi.h"
 
 #include <cerrno>
 #include <cstring>
@@ -44,14 +44,17 @@ inline std::optional<int> fd_argument(Napi::Env env, const Napi::Value& value) {
 }
 
 /// Calls `function` from the event loop, as a callback of its own: microtasks and nextTicks that it queues run before
-/// this returns. What it throws becomes an uncaught exception, because nobody above could catch it.
-inline void call_back(Napi::Env env, napi_async_context context, const Napi::Value& receiver,
+/// this returns. What it throws becomes an uncaught exception, because nobody above could catch it. False: it was not
+/// called, since the thread is being terminated.
+inline bool call_back(Napi::Env env, napi_async_context context, const Napi::Value& receiver,
                       const Napi::Value& function, std::initializer_list<napi_value> arguments = {}) {
   const napi_status status =
       napi_make_callback(env, context, receiver, function, arguments.size(), arguments.begin(), nullptr);
-  if (status != napi_pending_exception) return;
+  if (status == napi_ok) return true;
+  if (status != napi_pending_exception || !env.IsExceptionPending()) return false;
   napi_value error = nullptr;
   if (napi_get_and_clear_last_exception(env, &error) == napi_ok) napi_fatal_exception(env, error);
+  return true;
 }
 
 }  // namespace tsf::addon

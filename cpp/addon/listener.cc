@@ -54,7 +54,7 @@ void Listener::start(const Napi::CallbackInfo& info) {
   }
   int error = poll_.open(
       env, [this](uv_loop_t* loop, uv_poll_t* handle) { return uv_poll_init(loop, handle, socket_.get()); },
-      [this](int, int) { ready(); });
+      [this](int, int) { accept(kAcceptsAtOnce); });
   if (error == 0) error = uv_poll_start(poll_.get(), UV_READABLE, LoopHandle<uv_poll_t>::emit);
   if (error != 0) return throw_error(env, std::string("watching ") + path_ + ": " + uv_strerror(error));
   context_.emplace(env, "ts_filter.Listener");
@@ -95,20 +95,18 @@ const char* Listener::bind_and_listen() {
   return nullptr;
 }
 
-void Listener::ready() {
+void Listener::accept(int limit) {
   const Napi::Env env = Env();
-  for (int i = 0; i < kAcceptsAtOnce; i++) {
+  for (int i = 0; i < limit; i++) {
     shm::UniqueFd peer(::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (!peer) {
-      if (errno == EMFILE || errno == ENFILE) refuse_one();
+      if ((errno == EMFILE || errno == ENFILE) && !closing_) refuse_one();
       return;  // EAGAIN, or a peer that gave up: the loop tells of the next
     }
     Napi::HandleScope scope(env);
     const Napi::Value connection = Connection::create(env, std::move(peer));
-    if (env.IsExceptionPending()) {
-      env.GetAndClearPendingException();  // the peer's socket is closed, it sees that
-      continue;
-    }
+    if (env.IsExceptionPending()) env.GetAndClearPendingException();
+    if (connection.IsEmpty() || !connection.IsObject()) continue;  // the peer's socket is closed, it sees that
     call_back(env, *context_, Value(), on_connection_.Value(), {connection});
     if (!poll_.is_open()) return;
   }
@@ -130,8 +128,10 @@ void Listener::remove_path() {
 }
 
 void Listener::close(const Napi::CallbackInfo&) {
-  if (!poll_.is_open()) return;
+  if (!poll_.is_open() || std::exchange(closing_, true)) return;
   remove_path();
+  // Whoever found us before another took the path over waits in our queue, and would be cut off with it.
+  accept(kBacklog);
   poll_.close();  // before its descriptor goes
   socket_.reset();
   Unref();

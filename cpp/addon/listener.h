@@ -1,9 +1,9 @@
 // class Listener: the host's unix socket. addon.d.ts says what it promises.
 #pragma once
 
-#include <napi.h>
 #include <sys/types.h>
 #include <uv.h>
+#include "addon/napi.h"
 
 #include <optional>
 #include <string>
@@ -27,12 +27,13 @@ class Listener : public Napi::ObjectWrap<Listener> {
 
   /// What failed, or nothing; errno tells why.
   const char* bind_and_listen();
-  void ready();
+  void accept(int limit);
   void refuse_one();
   void remove_path();
 
   std::string path_;
   bool bound_ = false;
+  bool closing_ = false;
   dev_t device_ = 0;
   ino_t inode_ = 0;
   shm::UniqueFd socket_;

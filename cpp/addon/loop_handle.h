@@ -5,8 +5,8 @@
 // the environment wait for it.
 #pragma once
 
-#include <napi.h>
 #include <uv.h>
+#include "addon/napi.h"
 
 #include <functional>
 #include <memory>

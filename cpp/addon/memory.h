@@ -1,7 +1,7 @@
 // mapOutbound, mapInbound, unmap, createOutbound, createInbound: shared files as ArrayBuffers.
 #pragma once
 
-#include <napi.h>
+#include "addon/napi.h"
 
 namespace tsf::addon {
 

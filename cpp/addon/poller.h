@@ -1,8 +1,8 @@
 // class Poller: a doorbell on the event loop. addon.d.ts says what it promises.
 #pragma once
 
-#include <napi.h>
 #include <uv.h>
+#include "addon/napi.h"
 
 #include <cstdint>
 #include <optional>

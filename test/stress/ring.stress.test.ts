@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DATA_OFFSET, Endpoint, OFFSET } from 'sharedarraybuffer-ring';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { addon, type Connection } from './addon.ts';
+import { addon, type Connection } from '../addon/addon.ts';
 import { FrameSource } from './frames.ts';
 
 const peerPath = new URL('../../build/test/release/shm/stress_peer_main', import.meta.url).pathname;
