@@ -119,10 +119,13 @@ async function parkAndKill(fx: Fixture, position: Position, protocol: 'http1' | 
   const headers: Line[] = [['x-park', parked === 'whole' ? 'request' : parked]];
   const upload = request.method === 'POST' && request.body === undefined ? { body: endless() } : {};
   const exchange = protocol === 'http1' ? http1 : http2;
-  const answer = exchange(fx.port, { path: '/', ...request, ...upload, headers, timeoutMs: 6_000 });
+  let begun = false;
+  const onHead = () => void (begun = true);
+  const answer = exchange(fx.port, { path: '/', ...request, ...upload, headers, onHead, timeoutMs: 6_000 });
   answer.catch(() => undefined);
   const place = position.filter === 'park-whole' ? 'park-whole.parked' : `park.at.${parked}`;
   await eventually(`parked in ${parked}`, async () => (await fx.counters())[place] === 1, 4_000);
+  if (position.closed === 'cut') await eventually('the answer has begun', () => begun, 3_000);
   await fx.host.kill();
   return answer;
 }
@@ -169,12 +172,17 @@ describe('the host is killed with many streams in every position', () => {
   it('each ends once and Envoy serves on', () =>
     scene([{ name: 'park', options: { host_wait: '0s' } }], async (fx) => {
       const places = ['decodeHeaders', 'encodeHeaders', 'responseBody', 'reply'];
+      let begun = 0;
       const answers = Array.from({ length: 200 }, (_, i) =>
-        get(fx.port, `/bytes?n=100000&i=${i}`, [['x-park', places[i % places.length]!]]).catch((error: Error) => error),
+        http1(fx.port, {
+          path: `/bytes?n=100000&i=${i}`,
+          headers: [['x-park', places[i % places.length]!]],
+          onHead: () => void begun++,
+        }).catch((error: Error) => error),
       );
-      await eventually('200 parked', async () => {
+      await eventually('200 parked, 100 of them with a begun answer', async () => {
         const counts = await fx.counters();
-        return places.every((place) => counts[`park.at.${place}`] === 50);
+        return begun === 100 && places.every((place) => counts[`park.at.${place}`] === 50);
       });
       await fx.host.kill();
       const kinds = new Map<string, number>();
@@ -239,8 +247,13 @@ describe('the host is killed, failure_mode open', () => {
 
   it('a response body partly sent is cut, also in open mode', () =>
     scene([{ name: 'park', options }], async (fx) => {
-      const answer = get(fx.port, '/bytes?n=300000', [['x-park', 'responseBody']]);
-      await eventually('parked', async () => (await fx.counters())['park.at.responseBody'] === 1);
+      let begun = false;
+      const answer = http1(fx.port, {
+        path: '/bytes?n=300000',
+        headers: [['x-park', 'responseBody']],
+        onHead: () => void (begun = true),
+      });
+      await eventually('parked', async () => begun && (await fx.counters())['park.at.responseBody'] === 1);
       await fx.host.kill();
       expect(ended(await answer)).toBe('cut');
     }));
