@@ -63,7 +63,7 @@ export class FilterError extends Error {
   /** What went wrong; see docs/errors.md. */
   readonly code: ErrorCode;
   /** The hook or transform that was running, where that says something. */
-  readonly phase?: Phase;
+  declare readonly phase?: Phase; // declared: an error without one has no such member
 
   constructor(code: KnownErrorCode, message: string, phase?: Phase, options?: ErrorOptions) {
     super(message, options);

@@ -98,9 +98,8 @@ export function checkValue(name: string, value: string): void {
 
 /** A status that a response may have: 200 to 599. */
 export function statusOf(value: number | string): number {
-  const status = Number(value);
-  if (!Number.isInteger(status) || status < 200 || status > 599 || String(value).length !== 3) {
+  if (!/^[2-5]\d\d$/.test(String(value))) {
     throw new FilterError('TSF_HEADER_INVALID', `${String(value)} is not a response status (200 to 599)`);
   }
-  return status;
+  return Number(value);
 }

@@ -60,6 +60,7 @@ export async function* lines(body: Body, options: LineOptions = {}): AsyncGenera
     }
   }
   const rest = pieces.join('') + decoder.decode();
+  if (rest.length > max) throw tooLong();
   if (rest !== '') yield rest;
 }
 

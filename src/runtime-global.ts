@@ -26,6 +26,16 @@ interface Request {
   readonly name: string;
   readonly url: string;
 }
+interface Connected {
+  readonly id: number;
+  readonly port: MessagePort | undefined;
+  readonly why?: string;
+}
+/** A port for the thread to serve; it answers with the id. */
+export interface Visit {
+  readonly id: number;
+  readonly port: MessagePort;
+}
 
 /** One thread's side of one global. */
 export class GlobalClient {
@@ -87,9 +97,41 @@ export class GlobalClient {
   }
 }
 
+/** One running global. */
+class GlobalThread {
+  readonly url: string;
+  readonly worker: Worker;
+  private readonly opening = new Map<number, (open: boolean) => void>();
+  private nextId = 1;
+
+  constructor(file: URL, url: string, onError: (error: unknown) => void, onExit: () => void) {
+    this.url = url;
+    this.worker = new Worker(file, { workerData: url });
+    this.worker.unref();
+    this.worker.on('error', onError);
+    this.worker.on('message', (id: number) => {
+      this.opening.get(id)?.(true);
+      this.opening.delete(id);
+    });
+    this.worker.on('exit', () => {
+      onExit();
+      for (const done of this.opening.values()) done(false);
+    });
+  }
+
+  /** A port that the thread has taken; undefined when it died before. */
+  async open(): Promise<MessagePort | undefined> {
+    const { port1, port2 } = new MessageChannel();
+    const id = this.nextId++;
+    this.worker.postMessage({ id, port: port2 } satisfies Visit, [port2]);
+    const open = await new Promise<boolean>((resolve) => this.opening.set(id, resolve));
+    return open ? port1 : undefined;
+  }
+}
+
 /** The main thread's side: the threads themselves. */
 export class GlobalHost implements GlobalLink {
-  private readonly threads = new Map<string, { readonly worker: Worker; readonly url: string }>();
+  private readonly threads = new Map<string, GlobalThread>();
   private readonly onError: (name: string, error: unknown) => void;
   private readonly file: URL;
 
@@ -102,35 +144,25 @@ export class GlobalHost implements GlobalLink {
     this.file = file;
   }
 
-  connect(name: string, url: string): Promise<MessagePort> {
-    let thread = this.threads.get(name);
-    if (thread === undefined) {
-      const worker = new Worker(this.file, { workerData: url });
-      worker.unref();
-      worker.on('error', (error) => {
-        this.onError(name, error);
-      });
-      worker.on('exit', () => this.threads.delete(name)); // its ports close, and the next call starts a new one
-      this.threads.set(name, (thread = { worker, url }));
+  async connect(name: string, url: string): Promise<MessagePort> {
+    for (let tries = 0; tries < 3; tries++) {
+      const port = await this.thread(name, url).open();
+      if (port !== undefined) return port;
     }
-    if (thread.url !== url) {
-      // A reload may have moved the bundle: the first one goes on, that is what survives a reload.
-      this.onError(
-        name,
-        new FilterError('TSF_GLOBAL_FAILED', `runtime.global("${name}") runs ${thread.url}, asked for ${url}`),
-      );
-    }
-    const { port1, port2 } = new MessageChannel();
-    thread.worker.postMessage(port2, [port2]);
-    return Promise.resolve(port1);
+    throw new FilterError('TSF_GLOBAL_FAILED', `runtime.global("${name}"): its thread does not stay alive`);
   }
 
   /** Serves one worker thread over `port`, whose other end is given to LinkedThread there. */
   serve(port: MessagePort): void {
-    port.on('message', (request: Request) => {
-      void this.connect(request.name, request.url).then((given) => {
-        port.postMessage({ id: request.id, port: given }, [given]);
-      });
+    port.on('message', ({ id, name, url }: Request) => {
+      this.connect(name, url).then(
+        (given) => {
+          port.postMessage({ id, port: given } satisfies Connected, [given]);
+        },
+        (e: unknown) => {
+          port.postMessage({ id, port: undefined, why: (e as Error).message } satisfies Connected);
+        },
+      );
     });
     port.unref();
   }
@@ -138,31 +170,56 @@ export class GlobalHost implements GlobalLink {
   async dispose(): Promise<void> {
     await Promise.all([...this.threads.values()].map(({ worker }) => worker.terminate()));
   }
+
+  private thread(name: string, url: string): GlobalThread {
+    let thread = this.threads.get(name);
+    if (thread === undefined) {
+      const made: GlobalThread = new GlobalThread(
+        this.file,
+        url,
+        (error) => {
+          this.onError(name, error);
+        },
+        () => {
+          if (this.threads.get(name) === made) this.threads.delete(name);
+        },
+      );
+      this.threads.set(name, (thread = made));
+    } else if (thread.url !== url) {
+      // A reload may have moved the bundle: the first one goes on, that is what survives a reload.
+      this.onError(
+        name,
+        new FilterError('TSF_GLOBAL_FAILED', `runtime.global("${name}") runs ${thread.url}, not ${url}`),
+      );
+    }
+    return thread;
+  }
 }
 
 /** A worker thread's link to the main thread. */
 export class LinkedThread implements GlobalLink {
   private readonly port: MessagePort;
-  private readonly waiting = new Map<number, (port: MessagePort) => void>();
+  private readonly waiting = new Map<number, { resolve(port: MessagePort): void; reject(error: Error): void }>();
   private nextId = 1;
 
   constructor(port: MessagePort) {
     this.port = port;
-    port.on('message', ({ id, port: given }: { id: number; port: MessagePort }) => {
-      this.waiting.get(id)?.(given);
+    port.on('message', ({ id, port: given, why }: Connected) => {
+      const waiting = this.waiting.get(id);
       this.waiting.delete(id);
       if (this.waiting.size === 0) port.unref();
+      if (given !== undefined) waiting?.resolve(given);
+      else waiting?.reject(new FilterError('TSF_GLOBAL_FAILED', why ?? 'runtime.global: no connection'));
     });
     port.unref();
   }
 
   connect(name: string, url: string): Promise<MessagePort> {
     const id = this.nextId++;
-    return new Promise((resolve) => {
-      this.waiting.set(id, resolve);
+    return new Promise((resolve, reject) => {
+      this.waiting.set(id, { resolve, reject });
       this.port.ref();
-      const request: Request = { id, name, url };
-      this.port.postMessage(request);
+      this.port.postMessage({ id, name, url } satisfies Request);
     });
   }
 }

@@ -1,7 +1,7 @@
 /** The thread of one runtime.global: serves the exported functions of the author's module to every port that comes. */
-import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { parentPort, workerData } from 'node:worker_threads';
 import { FilterError } from './errors.js';
-import type { Call, Result } from './runtime-global.js';
+import type { Call, Result, Visit } from './runtime-global.js';
 
 const url = workerData as string;
 const module = import(url) as Promise<{ readonly [name: string]: unknown }>;
@@ -17,14 +17,16 @@ async function answer({ id, method, args }: Call): Promise<Result> {
   }
 }
 
-parentPort?.on('message', (port: MessagePort) => {
+parentPort?.on('message', ({ id, port }: Visit) => {
   port.on('message', (call: Call) => {
     void answer(call).then((result) => {
       try {
         port.postMessage(result);
       } catch (e) {
-        port.postMessage({ id: call.id, ok: false, value: new Error(`cannot be sent: ${(e as Error).message}`) });
+        const value = new Error(`cannot be sent: ${(e as Error).message}`);
+        port.postMessage({ id: call.id, ok: false, value } satisfies Result);
       }
     });
   });
+  parentPort?.postMessage(id);
 });

@@ -29,8 +29,6 @@ export interface FlowStream {
   readonly signal: AbortSignal;
   /** The request's method where it is known. */
   readonly method: string | undefined;
-  /** False when trailers are not among the declared phases. */
-  sendsTrailers(direction: Direction): boolean;
   /** Runs the author's code in the stream's async context. */
   run<R>(phase: Phase | undefined, fn: (...args: never[]) => R, self: unknown, a?: unknown, b?: unknown): R;
   /** The author made a mistake: the stream fails. */
@@ -127,7 +125,7 @@ export class Flow {
     if (last) {
       this.inputEnded = out.inputEnded = true;
       this.trailersComing = trailers;
-      if (!trailers || !this.stream.sendsTrailers(this.direction)) this.settleTrailers?.resolve(undefined);
+      if (!trailers) this.settleTrailers?.resolve(undefined);
     }
     if (this.bodyDone) {
       this.past(bytes, last);
@@ -240,9 +238,10 @@ export class Flow {
     if (this.dead || this.bodyDone) return;
     this.bodyDone = true;
     const { out } = this;
-    if (this.trailersComing && this.hasTrailersHook && this.stream.sendsTrailers(this.direction)) {
+    if (this.trailersComing && this.hasTrailersHook) {
       this.lastWithheld = true;
       if (tail !== undefined) out!.write(tail, false);
+      out!.flush(OutputFlag.Trailing);
     } else out!.finish(tail);
     if (this.trailers !== undefined) this.runTrailers();
   }
@@ -306,7 +305,7 @@ export class Flow {
   /** ctx.trailers */
   trailersSoon(): Promise<HeaderMap | undefined> {
     if (this.trailersPromise !== undefined) return this.trailersPromise;
-    const none = this.inputEnded && !(this.trailersComing && this.stream.sendsTrailers(this.direction));
+    const none = this.inputEnded && !this.trailersComing;
     if (this.trailers !== undefined || none) this.trailersPromise = Promise.resolve(this.trailers);
     else {
       this.trailersPromise = new Promise((resolve, reject) => (this.settleTrailers = { resolve, reject }));

@@ -48,8 +48,9 @@ export class FlowOutput {
   private keptBytes = 0;
   /** Bytes written since the last push that Envoy could act on. */
   private unpushed = 0;
-  /** A frame came with a hook of its own and no push has used it. At first that hook is the headers'. */
-  private possible = true;
+  /** A frame came with a hook of its own and no push has used it. Not so before the first frame: a push that cannot
+   *  happen yet would be remembered there, and would use up the next hook before its input was worked on. */
+  private possible = false;
   /** A first push is owed even when there is nothing to say: it lets the headers go. */
   private owesPush: boolean;
   private timer: unknown;
@@ -89,8 +90,8 @@ export class FlowOutput {
   /** The output of one input chunk that is done with, and the wish for the next: one frame. */
   step(bytes: Uint8Array | undefined): void {
     if (bytes !== undefined) this.unpushed += bytes.length;
-    const push = this.unpushed > 0 || this.owesPush ? OutputFlag.Push : 0;
-    if (push !== 0 || this.acknowledged >= this.owner.ackAt) this.send(push, bytes);
+    const push = this.possible && (this.unpushed > 0 || this.owesPush) ? OutputFlag.Push : 0;
+    if (push !== 0 || bytes !== undefined || this.acknowledged >= this.owner.ackAt) this.send(push, bytes);
   }
 
   /** The filter asks for its next input and none is there. */
@@ -127,7 +128,7 @@ export class FlowOutput {
   /** Everything goes now, with `flags`; used where the flow changes its mode. */
   flush(flags: number): void {
     this.letGo();
-    this.send(flags | (this.unpushed > 0 ? OutputFlag.Push : 0), undefined);
+    this.send(flags | (this.unpushed > 0 && this.possible ? OutputFlag.Push : 0), undefined);
   }
 
   /** The output is complete. */
@@ -199,9 +200,8 @@ export class FlowOutput {
     if ((flags & OutputFlag.Push) !== 0) {
       this.owesPush = false;
       this.stopTimer();
-      // Where Envoy cannot push now, the bytes wait there: the next fresh frame must push them.
-      if (this.possible) this.unpushed = 0;
       this.possible = false;
+      this.unpushed = 0;
     }
     this.port.output(this.direction, flags, acknowledged, bytes);
   }

@@ -53,6 +53,7 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
   /** Nothing is said to Envoy any more. */
   over = false;
   ended: EndReason | undefined;
+  private failed = false;
 
   private readonly linger: Linger;
   private made: StreamFilter | undefined;
@@ -112,11 +113,12 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
     const { request, response } = this;
     const busy = request?.busy === true || response?.busy === true || this.maybeReplies?.busy === true;
     // Our own reply is how this stream was meant to end.
-    const normal =
-      reason === EndReason.Complete || (reason === EndReason.LocalReply && this.maybeReplies?.replied === true);
+    const replied = reason === EndReason.LocalReply && this.maybeReplies?.replied === true;
+    const normal = !this.failed && (reason === EndReason.Complete || replied);
     // A hook that still works at a normal end, say on a request that the upstream did not read to its end, is told too.
-    if (!normal || busy) this.abort(normal ? 'upstream' : (BY[reason] ?? 'upstream'));
-    const error = (): StreamAbortedError => (this.abortError ??= new StreamAbortedError(BY[reason] ?? 'upstream'));
+    const by = this.failed ? 'local_reply' : (BY[reason] ?? 'upstream');
+    if (!normal || busy) this.abort(by);
+    const error = (): StreamAbortedError => (this.abortError ??= new StreamAbortedError(by));
     request?.end(error);
     response?.end(error);
     this.maybeReplies?.end();
@@ -190,11 +192,6 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
     return this.controller.signal;
   }
 
-  sendsTrailers(direction: Direction): boolean {
-    const bit = direction === Direction.Request ? PhaseBit.decodeTrailers : PhaseBit.encodeTrailers;
-    return (this.config.declared & bit) !== 0;
-  }
-
   run<R>(phase: Phase | undefined, fn: (...args: never[]) => R, self: unknown, a?: unknown, b?: unknown): R {
     // One context per stream: what a filter enters with AsyncLocalStorage stays in its stream.
     const resource = (this.resource ??= new AsyncResource('ts_filter.stream', { requireManualDestroy: true }));
@@ -258,7 +255,7 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
       this.lateError(phase ?? 'decodeHeaders', error);
       return;
     }
-    this.over = true;
+    this.over = this.failed = true;
     this.request?.kill();
     this.response?.kill();
     this.deps.count('filter_error', this.filterName);
@@ -309,10 +306,6 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
       const bits = phasesOf(filter as StreamFilter);
       checkPhases(bits, config.declared);
       this.bits = bits;
-      // A transform may ask for the trailers although it has no hook for them.
-      if ((bits & PhaseBit.transformRequest) !== 0) this.bits |= PhaseBit.decodeTrailers;
-      if ((bits & PhaseBit.transformResponse) !== 0) this.bits |= PhaseBit.encodeTrailers;
-      this.bits = (this.bits & (config.declared | PhaseBit.onDestroy)) >>> 0;
       this.made = filter as StreamFilter;
       return true;
     } catch (e) {
