@@ -33,8 +33,7 @@ ENVOY := build/envoy/$(ENVOY_VERSION)/envoy
 ifeq ($(filter $(ENVOY_VERSION),$(ENVOY_VERSIONS)),)
   $(error ENVOY_VERSION=$(ENVOY_VERSION): choose one of $(ENVOY_VERSIONS))
 endif
-# One compiling make at a time in a tree: two would write the same objects.
-BUILD := flock build/.lock $(MAKE) -j$(JOBS) COMPILING=1
+BUILD := scripts/one-at-a-time.sh $(MAKE) -j$(JOBS) COMPILING=1
 
 .PHONY: help
 help: ## This list
