@@ -116,12 +116,10 @@ async function exchange({ capacity, bytes, seed, start, late = false }: Run) {
         if (count > 0) dog.moved();
       }),
       guarded(() => {
-        if (received >= bytes && sent >= bytes) {
-          endpoint.publish();
-          return done.resolve();
-        }
         produce();
         endpoint.publish();
+        // Checked last: when our own last frame ends it, nobody has a reason to wake us again.
+        if (received >= bytes && sent >= bytes) return done.resolve();
         if (!endpoint.sleep()) addon.ring(ownBell);
       }),
     );

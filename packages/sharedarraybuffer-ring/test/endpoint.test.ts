@@ -45,6 +45,13 @@ function put(endpoint: Endpoint, kind: number, length: number, fill = 0xab): boo
   return true;
 }
 
+/** As many frames as fit. */
+function putAll(endpoint: Endpoint, length: number): number {
+  let frames = 0;
+  while (put(endpoint, 1 + frames, length)) frames++;
+  return frames;
+}
+
 function take(endpoint: Endpoint, limit?: number) {
   const frames: { kind: number; offset: number; bytes: Uint8Array }[] = [];
   endpoint.drain((kind, offset, length) => {
@@ -171,8 +178,7 @@ describe('the wrap', () => {
 
   test('of a full ring across 2^32 loses nothing', () => {
     const { a, b } = pair(startingAt(2 ** 32 - CAPACITY / 2));
-    let sent = 0;
-    while (put(a, 1 + sent, 1000)) sent++;
+    const sent = putAll(a, 1000);
     a.publish();
     expect(a.unread).toBeGreaterThan(CAPACITY - 2100);
     expect(take(b).map(({ kind }) => kind)).toEqual(Array.from({ length: sent }, (_, i) => i + 1));
@@ -182,7 +188,7 @@ describe('the wrap', () => {
 describe('a full ring', () => {
   test('answers -1 until the peer has drained', () => {
     const { a, b } = pair();
-    while (put(a, 1, 1000)) {}
+    putAll(a, 1000);
     expect(a.starved).toBe(true);
     expect(a.hasRoom(1000)).toBe(false);
     a.publish();
@@ -203,7 +209,7 @@ describe('a full ring', () => {
 
   test('has room again while a long drain goes on', () => {
     const { a, b } = pair();
-    while (put(a, 1, 100)) {}
+    putAll(a, 100);
     a.publish();
     let seen = 0;
     b.drain(() => {
@@ -311,7 +317,7 @@ describe('the doorbell', () => {
 
   test('is rung for a sleeping producer that waits for room', () => {
     const { a, b, rings } = pair();
-    while (put(a, 1, 1000)) {}
+    putAll(a, 1000);
     a.publish();
     expect(a.sleep()).toBe(true);
     take(b, 1);
@@ -325,7 +331,7 @@ describe('the doorbell', () => {
     a.sleep();
     take(b);
     a.wake();
-    while (put(a, 1, 1000)) {}
+    putAll(a, 1000);
     a.publish();
     take(b);
     expect(rings.a).toBe(0);
@@ -334,7 +340,7 @@ describe('the doorbell', () => {
 
   test('sees room that came between a failed claim and a look at unread', () => {
     const { a, b } = pair();
-    while (put(a, 1, 1000)) {}
+    putAll(a, 1000);
     a.publish();
     take(b);
     expect(a.unread).toBe(0);
