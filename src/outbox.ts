@@ -17,6 +17,8 @@ export interface RingWriter {
 /** Frames written between two looks at the doorbell: fewer and the peer wakes for nothing, more and the first frame of a
  *  batch waits for the last. */
 const PUBLISH_EVERY = 32;
+/** The same for bodies, so that Envoy takes the first chunks while the next ones are made. */
+const PUBLISH_BYTES = 64 * 1024;
 
 interface Waiting {
   readonly kind: FrameKind;
@@ -37,6 +39,8 @@ export class Outbox implements FrameRoom {
   #queue: Waiting[] = [];
   #first = 0;
   #unpublished = 0;
+  #unpublishedBytes = 0;
+  #claimed = 0;
   #inRing = true;
   #drained: Promise<void> | undefined;
   #settle: (() => void) | undefined;
@@ -55,6 +59,7 @@ export class Outbox implements FrameRoom {
       const at = this.#claimRing(kind, size);
       if (at >= 0) {
         this.room = this.#ringRoom;
+        this.#claimed = size;
         this.#inRing = true;
         return at;
       }
@@ -73,13 +78,15 @@ export class Outbox implements FrameRoom {
     if (!this.#inRing) return;
     this.#ring.commit();
     this.dirty = true;
-    if (++this.#unpublished >= PUBLISH_EVERY) this.publish();
+    this.#unpublishedBytes += this.#claimed;
+    if (++this.#unpublished >= PUBLISH_EVERY || this.#unpublishedBytes >= PUBLISH_BYTES) this.publish();
   }
 
   publish(): void {
     if (this.#broken) return;
     this.dirty = false;
     this.#unpublished = 0;
+    this.#unpublishedBytes = 0;
     this.#ring.publish();
   }
 
