@@ -241,7 +241,6 @@ export class Flow {
     if (this.trailersComing && this.hasTrailersHook) {
       this.lastWithheld = true;
       if (tail !== undefined) out!.write(tail, false);
-      out!.flush(OutputFlag.Trailing);
     } else out!.finish(tail);
     if (this.trailers !== undefined) this.runTrailers();
   }
@@ -467,7 +466,11 @@ export class Flow {
     const hook = this.direction === Direction.Request ? filter.decodeTrailers : filter.encodeTrailers;
     this.kind = 'trailers';
     if (hook === undefined) this.trailersSettled(StatusType.Continue);
-    else this.call('trailers', hook as Hook, this.trailers);
+    else {
+      this.call('trailers', hook as Hook, this.trailers);
+      // Still withheld: the hook takes its time, which is counted from here.
+      if (this.lastWithheld && !this.dead) this.out!.mark(OutputFlag.Trailing);
+    }
   }
 
   private trailersSettled(status: StatusType): void {

@@ -131,6 +131,11 @@ export class FlowOutput {
     this.send(flags | (this.unpushed > 0 && this.possible ? OutputFlag.Push : 0), undefined);
   }
 
+  /** Flags with what was joined; what is kept back stays. */
+  mark(flags: number): void {
+    this.send(flags, undefined);
+  }
+
   /** The output is complete. */
   finish(tail: Uint8Array | undefined): void {
     if (this.ended) return;
