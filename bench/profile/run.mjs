@@ -1,5 +1,6 @@
 // CPU profiles under load, into build/profile/: one `.cpuprofile` for each thread of ts-filter-host (`--cpu-prof`),
-// Envoy's functions when `perf` is there, and with CLINIC=1 clinic's flame graph and doctor of the host's main thread.
+// Envoy's functions when `perf` is there, and clinic's flame graph and doctor of the host's
+// main thread (CLINIC=0 leaves them out).
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -96,16 +97,15 @@ async function profileWithClinic(tool) {
   const wrap = (args) => [clinic, tool, '--open=false', '--dest', out, '--', process.execPath, ...onMainThread(args)];
   await withCase(ours, { wrap }, async ({ url, sidecar }) => {
     await wrk(url, 32, SECONDS);
-    // The host ends, clinic writes: its last child in line is the host.
-    process.kill(lastChild(sidecar.pid), 'SIGTERM');
+    // The host ends, clinic writes.
+    process.kill(childOf(sidecar.pid), 'SIGTERM');
     await Promise.race([sidecar.ended, new Promise((resolve) => setTimeout(resolve, 60_000).unref())]);
     console.log(sidecar.output.trim());
   });
 }
 
-function lastChild(pid) {
-  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
-  return children === '' ? pid : lastChild(Number(children.split(' ')[0]));
+function childOf(pid) {
+  return Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ')[0]);
 }
 
 const missing = missingParts(envoy, [ours]);
@@ -114,4 +114,4 @@ if (missing.length > 0) process.exit(1);
 rmSync(out, { recursive: true, force: true });
 mkdirSync(out, { recursive: true });
 await profileThreads();
-if (process.env.CLINIC === '1') for (const tool of ['flame', 'doctor']) await profileWithClinic(tool);
+if (process.env.CLINIC !== '0') for (const tool of ['flame', 'doctor']) await profileWithClinic(tool);
