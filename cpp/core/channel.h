@@ -82,7 +82,12 @@ class Channel {
   }
 
   // True when the host will ring for whatever comes next.
-  bool sleep() { return parts_.endpoint.sleep(); }
+  bool sleep() {
+    if (parts_.endpoint.sleep()) return true;
+    // There is room, and who waited for it may be gone: without a claim the endpoint would never sleep again.
+    if (parts_.endpoint.starved() && parts_.endpoint.claim(wire::FrameKind_End, 0).data() != nullptr) parts_.endpoint.abort();
+    return false;
+  }
   void wake() { parts_.endpoint.wake(); }
 
   std::vector<StreamId>& waiters() { return waiters_; }
