@@ -15,7 +15,7 @@ const HEALTHY_MS = 30_000;
 /** A busy thread is not waited for longer. */
 const STOP_MS = 1000;
 /** Young generation: fresh body chunks fill a larger one before anything is freed (facts: resident memory). */
-const YOUNG_GENERATION_MB = 16;
+const YOUNG_GENERATION_MB = 8;
 
 export interface PoolOptions {
   /** 0: in this thread. */
