@@ -15,6 +15,11 @@ namespace tsf::core {
 class Link;
 
 struct FilterConfig {
+  FilterConfig();
+  ~FilterConfig();
+  FilterConfig(const FilterConfig&) = delete;
+  FilterConfig& operator=(const FilterConfig&) = delete;
+
   std::string name;
   Settings settings;
   std::shared_ptr<Link> link;

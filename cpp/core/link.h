@@ -34,6 +34,11 @@ class Link final : public LinkSignals, public std::enable_shared_from_this<Link>
   // came, or no host is there. Main thread.
   const Verdict* wait_for_verdict(const JudgedConfig& config, std::chrono::milliseconds limit);
 
+  // More than one filter config of ours lives in this process, so that a stream may pass several of our filters.
+  static bool has_siblings() { return live_filters_.load(std::memory_order_relaxed) > 1; }  // relaxed: see count_filter
+  // Counts filter configs; a config is made before its streams, on the thread that publishes it to the workers.
+  static void count_filter(int delta) { live_filters_.fetch_add(delta, std::memory_order_relaxed); }
+
   Worker& worker(uint32_t index) { return *workers_[std::min<size_t>(index, workers_.size() - 1)]; }
 
   void deadline_moved(Nanos deadline) override;
@@ -64,6 +69,8 @@ class Link final : public LinkSignals, public std::enable_shared_from_this<Link>
   void wake_workers();
   Nanos next_wake(Nanos now);
   void sleep();
+
+  inline static std::atomic<int> live_filters_{0};
 
   const std::string socket_path_;
   const std::vector<uid_t> allowed_uids_;

@@ -135,11 +135,19 @@ void Stream::time_whole_body(Flow& f) {
   worker_.arm(f.deadline);
 }
 
+// The answer to trailers is timed once only the trailers hook is left.
+void Stream::time_trailers(Flow& f) {
+  if (!f.trailers_told || f.trailers_answered || (f.hosted && !f.output_done)) return;
+  f.deadline = now_ns() + message_timeout();
+  worker_.arm(f.deadline);
+}
+
 // ---- Envoy's hooks ----
 
 HeadersStatus Stream::on_headers(Dir dir, bool end) {
   const Worker::Scope scope(worker_);
   Flow& f = flow(dir);
+  if (chain_ == nullptr && config_->link->has_siblings()) chain_ = &Chain::join(mount_, *this);
   f.headers_seen = true;
   f.headers_only = f.input_ended = end;
   bool stop;
@@ -184,6 +192,7 @@ BodyStatus Stream::on_body(Dir dir, bool end) {
     f.unread = true;
     status = BodyStatus::kStopIterationAndWatermark;
   };
+  // Bytes that a push of a sibling only passes by us again.
   const size_t foreign = chain_ != nullptr && !f.unread ? chain_->pushed_over(dir) : 0;
   if (foreign > 0 && f.state != State::kPass && f.state != State::kDone && f.state != State::kReplied) {
     f.fresh = true;
@@ -220,11 +229,13 @@ BodyStatus Stream::on_body(Dir dir, bool end) {
     case State::kEnding: drain(); break;
     case State::kStream:
       f.fresh = true;
-      if (f.held.empty() && !f.unread && siblings_keep_up(f)) send_envoy_body(f, BodySource::kReceived);
+      if (f.held.empty() && !f.unread && siblings_keep_up(f) && !send_envoy_body(f, BodySource::kReceived))
+        wait_for_room();
       if (mount_.body_size(dir, BodySource::kReceived) > 0) leave();
       break;
   }
   if (status != BodyStatus::kContinue) {
+    if (f.state != State::kStream) f.fresh = true;
     time_whole_body(f);
     send_waiting();
     if (f.state == State::kEnding || f.state == State::kBypass || f.release_wanted) worker_.defer(id_);
@@ -250,8 +261,6 @@ TrailersStatus Stream::on_trailers(Dir dir) {
           break;
         }
         f.state = State::kEnding;
-        f.deadline = now_ns() + message_timeout();
-        worker_.arm(f.deadline);
       } else {
         stop = false;
       }
@@ -378,7 +387,7 @@ bool Stream::waits_for_host(const Flow& f) const {
 void Stream::on_channel_lost() {
   channel_.reset();
   if (dead_ || replied_) {
-    if (!dead_ && streaming_reply_ && !reply_ended_) mount_.reset("ts_filter_host_lost");
+    if (!dead_ && streaming_reply_ && !reply_ended_) reset("ts_filter_host_lost");
     return;
   }
   for (const Dir dir : {Dir::kRequest, Dir::kResponse}) {
@@ -437,11 +446,24 @@ void Stream::fail(const Failure& failure) {
   replied_ = true;
   if (end_reason_ == 0) end_reason_ = wire::EndReason_LocalReply;
   end_flows();
-  if (!reply) return mount_.reset(failure.code);
+  if (!reply) return reset(failure.code);
   const std::string status = std::to_string(failure.grpc);
   const HeaderLine line = HeaderLine::of("grpc-status", status);
   mount_.send_local_reply(failure.http, {&line, grpc ? 1u : 0u},
                          failure.body != nullptr ? failure.body : failure.code, failure.code);
+}
+
+// Envoy shows a reset's details nowhere, so the log has them.
+void Stream::reset(const char* code) {
+  thread_local Nanos second = 0;
+  thread_local int said = 0;
+  const Nanos now = now_ns() / 1'000'000'000;
+  if (now != second) said = 0;
+  second = now;
+  constexpr int kLinesASecond = 10;
+  if (++said <= kLinesASecond)
+    worker_.process().log(LogLevel::kWarn, "ts_filter: filter " + config_->name + ": stream reset: " + code);
+  mount_.reset(code);
 }
 
 void Stream::end_flows() {

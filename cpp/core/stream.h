@@ -93,6 +93,7 @@ class Stream {
     bool unread = false;            // Envoy's buffer holds input of ours, and of nobody else
     bool fresh = false;             // the next Data frame carries Fresh
     bool push_wanted = false;
+    bool output_done = false;       // but for what the trailers hook adds
     bool release_wanted = false;    // PASS was decided, the continue is still to come
     uint32_t header_cursor = 0;     // lines of the pending map already written
     uint64_t outstanding = 0;       // input bytes at the host, not acknowledged
@@ -111,10 +112,12 @@ class Stream {
   bool begin_flow(Flow& f);
   void ask(Flow& f);
   void time_whole_body(Flow& f);
+  void time_trailers(Flow& f);
   bool wants_headers(Dir dir) const;
   bool wants_trailers(const Flow& f) const;
   bool waits_for_host(const Flow& f) const;
   void fail(const Failure& failure);
+  void reset(const char* code);
   void fail_later(const Failure& failure);
   void fail_by_mode(Flow& f, const Failure& failure);
   void let_pass(Flow& f);
@@ -154,10 +157,11 @@ class Stream {
   void settle(Flow& f, bool stop);
 
   // stream_chain.cc: with our other filters in this HTTP stream
-  Chain& chain();
   bool before(const Stream& sibling, Dir dir) const;
   bool may_leave(Flow& f);
+  bool others_hold(const Flow& f) const;
   bool siblings_keep_up(const Flow& f);
+  bool siblings_are_through(const Flow& f) const;
   void wake_siblings(const Flow& f);
   Stream* owner_before(const Flow& f);
   std::string take_buffered(Dir dir);
@@ -188,7 +192,7 @@ class Stream {
   std::shared_ptr<const JudgedConfig> judged_route_;
   StreamMount& mount_;
   std::shared_ptr<Channel> channel_;
-  Chain* chain_ = nullptr;      // once a body was seen
+  Chain* chain_ = nullptr;      // where there may be siblings
   const uint64_t born_;
   StreamId id_;
   uint32_t phases_ = UINT32_MAX;

@@ -155,6 +155,10 @@ bool Stream::on_output(const wire::Output& frame) {
     f.state = State::kBypass;
   }
   if ((flags & wire::OutputFlag_Push) != 0) f.push_wanted = true;
+  if ((flags & (wire::OutputFlag_Last | wire::OutputFlag_Trailing)) != 0) {
+    f.output_done = true;
+    time_trailers(f);
+  }
   advance(f);
   return true;
 }
@@ -218,7 +222,7 @@ bool Stream::on_reply(const wire::Reply& frame) {
   grow(reply_, block);
   if (reply_.size() > config_->settings.max_pending_output) {
     clear(reply_);
-    mount_.reset(kOutputLimit.code);
+    reset(kOutputLimit.code);
     return true;
   }
   reply_ended_ = frame.end();
@@ -236,7 +240,7 @@ bool Stream::on_fail(const wire::Fail& frame) {
     end_reason_ = wire::EndReason_LocalReply;
     clear(reply_);
     reply_ended_ = reply_end_sent_ = true;
-    mount_.reset(kFilterErrorLate.code);
+    reset(kFilterErrorLate.code);
     return true;
   }
   fail(response_.headers_sent ? kFilterErrorLate : kFilterError);

@@ -4,15 +4,12 @@
 //  * who may not leave bytes there keeps them in `held`; a sibling with much of it stops those before it from asking
 //    their hosts for more
 //  * who pushes takes out what a sibling before it has there, and puts it back afterwards
+//  * once the end has come in, any filter's continue ends the stream for all that follow it: nobody goes on before the
+//    siblings before it are through
 #include "core/chain.h"
 #include "core/stream.h"
 
 namespace tsf::core {
-
-Chain& Stream::chain() {
-  if (chain_ == nullptr) chain_ = &Chain::join(mount_, *this);
-  return *chain_;
-}
 
 // Whether the peer's bytes reach `this` before `sibling` in this direction.
 bool Stream::before(const Stream& sibling, Dir dir) const {
@@ -21,7 +18,8 @@ bool Stream::before(const Stream& sibling, Dir dir) const {
 
 bool Stream::may_leave(Flow& f) {
   if (f.unread) return true;
-  for (Stream* sibling : chain().streams()) {
+  if (chain_ == nullptr) return !others_hold(f);
+  for (Stream* sibling : chain_->streams()) {
     Flow& theirs = sibling->flow(f.dir);
     if (sibling == this || !theirs.unread) continue;
     if (sibling->before(*this, f.dir)) return false;
@@ -29,7 +27,12 @@ bool Stream::may_leave(Flow& f) {
     if (mount_.received_is_buffered(f.dir)) return false;
     sibling->hold_body(theirs, BodySource::kBuffered);
   }
-  return mount_.received_is_buffered(f.dir) || mount_.body_size(f.dir, BodySource::kBuffered) == 0;
+  return !others_hold(f);
+}
+
+// In a body hook: a later filter, not ours, has left bytes in Envoy's buffer.
+bool Stream::others_hold(const Flow& f) const {
+  return !mount_.received_is_buffered(f.dir) && mount_.body_size(f.dir, BodySource::kBuffered) > 0;
 }
 
 // False while a sibling behind us has more input than it can use.
@@ -37,8 +40,21 @@ bool Stream::siblings_keep_up(const Flow& f) {
   if (chain_ == nullptr) return true;
   for (Stream* sibling : chain_->streams()) {
     const Flow& theirs = sibling->flow(f.dir);
-    if (sibling == this || !before(*sibling, f.dir) || theirs.state == State::kWhole) continue;
+    if (sibling == this || !before(*sibling, f.dir)) continue;
+    // Others do not shrink what they hold: they need all of it, or wait for us.
+    if (theirs.state != State::kStream && theirs.state != State::kAsked) continue;
     if (theirs.held.size() >= config_->settings.stream_window) return false;
+  }
+  return true;
+}
+
+// False while a sibling before us holds the end back.
+bool Stream::siblings_are_through(const Flow& f) const {
+  if (chain_ == nullptr) return true;
+  for (Stream* sibling : chain_->streams()) {
+    const Flow& theirs = sibling->flow(f.dir);
+    if (sibling == this || !sibling->before(*this, f.dir) || !theirs.input_ended) continue;
+    if (theirs.release_wanted || sibling->waits_for_host(theirs) || theirs.state == State::kEnding) return false;
   }
   return true;
 }

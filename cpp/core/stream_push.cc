@@ -17,7 +17,7 @@ void Stream::settle(Flow& f, bool stop) {
 }
 
 bool Stream::can_continue(Flow& f) {
-  if (dead_ || !f.stopped) return false;
+  if (dead_ || !f.stopped || !siblings_are_through(f)) return false;
   if (!shared_flag()) return true;
   // The response's last continue must not be lost to an upload that the router has given up.
   if (f.dir == Dir::kRequest && response_.input_ended && waits_for_host(response_)) return false;
@@ -88,6 +88,7 @@ void Stream::discard_unread(Flow& f) {
 void Stream::release(Flow& f) {
   if (!can_continue(f)) {
     f.release_wanted = !dead_;
+    if (!dead_) wake_siblings(f);
     return;
   }
   if (f.unread && (!f.out.empty() || !f.held.empty())) hold_body(f, BodySource::kBuffered);

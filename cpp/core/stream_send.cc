@@ -91,6 +91,7 @@ bool Stream::send_waiting(Flow& f) {
       (f.state == State::kEnding || (body_hosted && f.end_told))) {
     if (!send_headers(f.header_cursor, trailers_of(f.dir), 0)) return false;
     f.trailers_told = true;
+    time_trailers(f);
   }
   return true;
 }
