@@ -199,8 +199,7 @@ it(
     expect(total).toBeGreaterThan(CONNECTIONS * SECONDS);
     await eventually('no stream is left', async () => (await at.fx.activeStreams()) === 0);
 
-    const workers = await at.fx.stats(/^listener\..*\.worker_\d\.downstream_cx_total$/);
-    const main = [...workers].filter(([name]) => name.includes(String(at.port)));
+    const main = [...(await at.fx.stats(/^listener\.main\.worker_\d\.downstream_cx_total$/))];
     expect(main.length).toBe(2);
     for (const [name, connections] of main) expect(connections, name).toBeGreaterThan(50);
     const threads = new Set<number>();
