@@ -15,6 +15,8 @@ bool Channel::write(uint32_t kind, std::span<const std::byte> payload) {
 void Channel::write_or_owe(uint32_t kind, std::span<const std::byte> payload) {
   if ((!owes() || pay()) && write(kind, payload)) return;
   owed_.push_back({kind, {payload.begin(), payload.end()}});
+  constexpr size_t kMostOwed = 4096;
+  if (owed_.size() > kMostOwed) condemn("the host asks and does not read the answers");
 }
 
 bool Channel::pay() {

@@ -53,8 +53,8 @@ class Channel {
     parts_.endpoint.commit(length);
     unpublished_ = true;
   }
-  // For frames that no stream can keep (Credit, answers): queued here when the ring is full. Bounded by what streams
-  // may have outstanding.
+  // For frames that no stream can keep (Credit, answers): queued here when the ring is full. A host that makes too many
+  // of them and reads none is condemned.
   void write_or_owe(uint32_t kind, std::span<const std::byte> payload);
   // An End frame. Nobody waits for it when the filter has no last hooks: then it goes with the next frame, or with
   // the next run, instead of waking the host for it.
@@ -100,6 +100,11 @@ class Channel {
   // release: publishes reason_ to the link thread.
   void mark_lost() { lost_.store(true, std::memory_order_release); }
 
+  // The host has this long from now to read something.
+  void watch_reader(int64_t now) {
+    stall_since_ = now;
+    stall_head_ = parts_.endpoint.peer_head();
+  }
   // True when frames have waited for `limit` nanoseconds and the host has read none of them. `again` is when to ask
   // next, 0 when nothing waits.
   bool stalled(int64_t now, int64_t limit, int64_t& again);

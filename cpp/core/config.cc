@@ -33,7 +33,7 @@ class Reader {
 
   void run() {
     for (const auto& [name, value] : object_.items()) {
-      auto found = std::find_if(handlers_.begin(), handlers_.end(), [&](const auto& h) { return name == h.first; });
+      auto found = std::find_if(handlers_.begin(), handlers_.end(), [&key = name](const auto& h) { return key == h.first; });
       if (found == handlers_.end()) {
         fail(name, "is not a known key; known are: " + known());
       } else {

@@ -65,7 +65,6 @@ constexpr int grpc_status_of(uint32_t http) {
     case 502:
     case 503:
     case 504: return 14;
-    case 500: return 13;
     default: return 2;
   }
 }

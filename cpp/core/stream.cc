@@ -152,7 +152,8 @@ HeadersStatus Stream::on_headers(Dir dir, bool end) {
   f.headers_only = f.input_ended = end;
   bool stop;
   if (replied_) {
-    stop = dir == Dir::kRequest;
+    // Only frames of our own streamed reply may pass; an upstream that answers nevertheless is heard out and dropped.
+    stop = !sending_reply_;
   } else if (dir == Dir::kResponse && nested_ && shared_flag()) {
     // A Stop in here would be overwritten when our continue returns, and the response would hang (docs/lifecycle.md).
     static std::atomic<bool> said{false};
@@ -208,8 +209,8 @@ BodyStatus Stream::on_body(Dir dir, bool end) {
       // Behind a release that is still to come, or on 1.38 behind a response that needs the shared flag.
       if (f.release_wanted) {
         leave();
-      } else if (shared_flag() && dir == Dir::kRequest && response_.input_ended && waits_for_host(response_)) {
-        drain();  // the router has given the upload up
+      } else if (upload_is_void(dir)) {
+        drain();
       } else {
         status = BodyStatus::kContinue;
       }
@@ -217,10 +218,10 @@ BodyStatus Stream::on_body(Dir dir, bool end) {
     case State::kIdle:
     case State::kDone: status = BodyStatus::kContinue; break;
     case State::kReplied:
-      if (dir == Dir::kRequest) {
-        drain();
-      } else {
+      if (sending_reply_) {
         status = BodyStatus::kContinue;
+      } else {
+        drain();
       }
       break;
     case State::kAsked:
@@ -262,12 +263,12 @@ TrailersStatus Stream::on_trailers(Dir dir) {
         }
         f.state = State::kEnding;
       } else {
-        stop = false;
+        stop = upload_is_void(dir);
       }
       break;
     case State::kIdle:
     case State::kDone: stop = false; break;
-    case State::kReplied: stop = dir == Dir::kRequest; break;
+    case State::kReplied: stop = !sending_reply_; break;
     case State::kEnding:
     case State::kBypass: worker_.defer(id_); break;
     default: break;
@@ -279,6 +280,11 @@ TrailersStatus Stream::on_trailers(Dir dir) {
   f.in_hook = false;
   settle(f, stop);
   return stop ? TrailersStatus::kStopIteration : TrailersStatus::kContinue;
+}
+
+// 1.38: the router has given this upload up, and a Continue of it would disarm the response's last continue.
+bool Stream::upload_is_void(Dir dir) const {
+  return shared_flag() && dir == Dir::kRequest && response_.input_ended && waits_for_host(response_);
 }
 
 void Stream::on_below_watermark() {
@@ -352,7 +358,7 @@ void Stream::take_turn() {
 
 Nanos Stream::deadline() const {
   Nanos first = 0;
-  for (const Nanos d : {request_.deadline, response_.deadline, begun_ ? 0 : wait_until_})
+  for (const Nanos d : {request_.deadline, response_.deadline, request_.push_by, response_.push_by, begun_ ? 0 : wait_until_})
     if (d != 0 && (first == 0 || d < first)) first = d;
   return first;
 }
@@ -361,6 +367,11 @@ void Stream::on_deadline(Nanos now) {
   if (!begun_ && wait_until_ != 0 && now >= wait_until_) return take_turn();
   for (const Dir dir : {Dir::kRequest, Dir::kResponse}) {
     Flow& f = flow(dir);
+    if (f.push_by != 0 && now >= f.push_by) {
+      f.push_by = 1;  // overdue
+      advance(f);
+      f.push_by = 0;
+    }
     if (f.deadline == 0 || now < f.deadline) continue;
     f.deadline = 0;
     if (dead_ || replied_) return;
@@ -412,9 +423,8 @@ void Stream::fail_later(const Failure& failure) {
 
 void Stream::fail_by_mode(Flow& f, const Failure& failure) {
   if (failure_mode() != FailureMode::kOpen || failure.code == nullptr) return fail(failure);
-  const bool untouched = f.state == State::kAsked || (f.state == State::kEnding && f.out.empty() && !f.hosted);
-  const bool whole = f.state == State::kWhole && f.out.empty();
-  if (!untouched && !whole) return fail(failure);
+  Flow& o = flow(other(f.dir));
+  if (!is_untouched(f) || (waits_for_host(o) && !is_untouched(o))) return fail(failure);
   if (start_told_ && channel_ && !channel_->lost()) {
     channel_->end(id_, wire::EndReason_Timeout);
     channel_->pay();
@@ -424,12 +434,22 @@ void Stream::fail_by_mode(Flow& f, const Failure& failure) {
   start_told_ = false;
   channel_.reset();
   phases_ = 0;
-  clear(f.out);
-  if (whole && f.original.size() > 0) {
-    clear(f.held);
-    std::swap(f.held, f.original);
+  for (Flow* touched : {&o, &f}) {
+    if (dead_ || !(touched == &f || waits_for_host(*touched))) continue;
+    clear(touched->out);
+    if (touched->original.size() > 0) {
+      clear(touched->held);
+      std::swap(touched->held, touched->original);
+    }
+    let_pass(*touched);
   }
-  let_pass(f);
+}
+
+// Nothing of this flow has been changed: it can go on as it came.
+bool Stream::is_untouched(const Flow& f) const {
+  if (f.state == State::kAsked) return true;
+  if (f.state == State::kWhole) return f.whole;
+  return f.state == State::kEnding && !f.hosted && f.out.empty();
 }
 
 void Stream::let_pass(Flow& f) {
@@ -472,7 +492,7 @@ void Stream::end_flows() {
     clear(f.held);
     clear(f.out);
     clear(f.original);
-    f.deadline = 0;
+    f.deadline = f.push_by = 0;
     f.headers_pending = f.push_wanted = f.release_wanted = false;
     if (replied_) f.state = State::kReplied;
   }

@@ -93,6 +93,7 @@ class Stream {
     bool unread = false;            // Envoy's buffer holds input of ours, and of nobody else
     bool fresh = false;             // the next Data frame carries Fresh
     bool push_wanted = false;
+    bool whole = false;             // WHOLE from the first byte on, and no output yet
     bool output_done = false;       // but for what the trailers hook adds
     bool release_wanted = false;    // PASS was decided, the continue is still to come
     uint32_t header_cursor = 0;     // lines of the pending map already written
@@ -101,6 +102,7 @@ class Stream {
     ByteQueue out;                  // output in module memory
     ByteQueue original;             // the whole body as it came, for failure_mode open
     Nanos deadline = 0;
+    Nanos push_by = 0;              // headers wait for output that may come soon
   };
 
   Flow& flow(Dir dir) { return dir == Dir::kRequest ? request_ : response_; }
@@ -116,6 +118,8 @@ class Stream {
   bool wants_headers(Dir dir) const;
   bool wants_trailers(const Flow& f) const;
   bool waits_for_host(const Flow& f) const;
+  bool is_untouched(const Flow& f) const;
+  bool upload_is_void(Dir dir) const;
   void fail(const Failure& failure);
   void reset(const char* code);
   void fail_later(const Failure& failure);
@@ -147,6 +151,7 @@ class Stream {
   void push(Flow& f);
   void release(Flow& f);
   void end_bypass(Flow& f);
+  void absorb_input(Flow& f);
   bool can_continue(Flow& f);
   void continue_with(Flow& f, std::initializer_list<ByteQueue*> bytes);
   void do_continue(Flow& f);
@@ -213,6 +218,7 @@ class Stream {
   bool streaming_reply_ = false;
   bool reply_ended_ = false;    // the host has given all of it
   bool reply_end_sent_ = false;
+  bool sending_reply_ = false;  // inside send_reply_*
   bool nested_ = false;         // inside continue_flow(kRequest)
   bool rearming_ = false;
   bool spent_ = false;          // Envoy 1.38's shared flag

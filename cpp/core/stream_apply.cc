@@ -52,6 +52,12 @@ bool Stream::on_answer(const wire::Answer& frame) {
 bool Stream::answer_headers(Flow& f, uint8_t mode) {
   f.deadline = 0;
   if (mode == wire::BodyMode_Pass || f.headers_only || upgrade_) {
+    if (f.trailers_seen && wants_trailers(f) && !upgrade_) {
+      // The trailers came before this answer and are still to be asked for.
+      absorb_input(f);
+      send_waiting();
+      return true;
+    }
     let_pass(f);
     return true;
   }
@@ -59,7 +65,7 @@ bool Stream::answer_headers(Flow& f, uint8_t mode) {
   f.hold = mode == wire::BodyMode_StreamHold;
   if (mode == wire::BodyMode_Whole) {
     f.state = State::kWhole;
-    f.hold = true;
+    f.hold = f.whole = true;
     time_whole_body(f);
     send_waiting();
     return true;
@@ -144,6 +150,7 @@ bool Stream::on_output(const wire::Output& frame) {
     default: return true;
   }
   f.deadline = 0;
+  f.whole = false;
   if (!grow_out(f, bytes)) return true;
   if ((flags & wire::OutputFlag_Gather) != 0 && f.state == State::kStream) f.state = State::kWhole;
   if ((flags & wire::OutputFlag_Last) != 0) {
@@ -202,7 +209,9 @@ bool Stream::on_reply(const wire::Reply& frame) {
     replied_ = streaming_reply_ = true;
     end_flows();
     if (frame.end()) reply_ended_ = reply_end_sent_ = true;
+    sending_reply_ = true;
     mount_.send_reply_headers(headers, frame.end());
+    sending_reply_ = false;
     return true;
   }
   if (!streaming_reply_ || reply_ended_) return true;
@@ -216,7 +225,9 @@ bool Stream::on_reply(const wire::Reply& frame) {
       if (dead_) return true;
       reply_ended_ = reply_end_sent_ = true;
     }
+    sending_reply_ = true;
     mount_.send_reply_trailers(headers);
+    sending_reply_ = false;
     return true;
   }
   grow(reply_, block);
@@ -275,7 +286,8 @@ bool Stream::on_query(const wire::Query& frame) {
 bool Stream::on_extend(const wire::Extend& frame) {
   for (const Dir dir : {Dir::kRequest, Dir::kResponse}) {
     Flow& f = flow(dir);
-    if (f.deadline != 0) f.deadline += Nanos{frame.milliseconds()} * 1'000'000;
+    const Nanos most = now_ns() + nanos(std::chrono::hours(24));
+    if (f.deadline != 0) f.deadline = std::max(f.deadline, std::min(most, f.deadline + Nanos{frame.milliseconds()} * 1'000'000));
   }
   return true;
 }

@@ -3,6 +3,7 @@
 
 namespace tsf::core {
 namespace {
+constexpr std::chrono::milliseconds kHeadersWait{20};
 constexpr Failure kContinueLost{502, 13, "ts_filter_continue_lost"};
 }  // namespace
 
@@ -114,14 +115,7 @@ void Stream::advance(Flow& f) {
 void Stream::end_bypass(Flow& f) {
   if (f.in_hook) return worker_.defer(id_);
   if (f.input_ended) {
-    // What the host never saw is the rest of the output.
-    if (f.unread) hold_body(f, BodySource::kBuffered);
-    while (!f.held.empty()) {
-      const auto piece = f.held.front();
-      grow(f.out, piece);
-      shrink(f.held, piece.size());
-    }
-    f.state = State::kEnding;
+    absorb_input(f);
     return;
   }
   if (!f.stopped && f.out.empty() && f.held.empty() && !f.unread) {
@@ -131,6 +125,17 @@ void Stream::end_bypass(Flow& f) {
   if (!f.stopped) return;  // the next hook
   f.state = State::kPass;
   release(f);
+}
+
+// What the host never saw is the rest of the output.
+void Stream::absorb_input(Flow& f) {
+  if (f.unread) hold_body(f, BodySource::kBuffered);
+  while (!f.held.empty()) {
+    const auto piece = f.held.front();
+    grow(f.out, piece);
+    shrink(f.held, piece.size());
+  }
+  f.state = State::kEnding;
 }
 
 bool Stream::complete(const Flow& f) const {
@@ -152,7 +157,16 @@ void Stream::push(Flow& f) {
     f.push_wanted = false;
     return;
   }
+  if (f.out.empty() && f.outstanding > 0 && f.push_by != 1) {
+    // The host has input and no output yet: a push now would spend the one continue on the bare headers, and the
+    // output would wait for the next hook. A filter that takes its time does not hold the headers for long, though.
+    if (f.push_by != 0) return;
+    f.push_by = now_ns() + nanos(kHeadersWait);
+    worker_.arm(f.push_by);
+    return;
+  }
   if (!can_continue(f)) return;
+  f.push_by = 0;
   if (f.unread) {
     if (f.held.size() >= config_->settings.stream_window) return;
     hold_body(f, BodySource::kBuffered);
@@ -171,12 +185,16 @@ void Stream::flush_reply() {
     const std::string bytes(piece);  // the call below can end the stream and with it the queue
     shrink(reply_, piece.size());
     if (end) reply_end_sent_ = true;
+    sending_reply_ = true;
     mount_.send_reply_data(bytes, end);
+    sending_reply_ = false;
     if (dead_) return;
   }
   if (reply_ended_ && reply_.empty() && !reply_end_sent_) {
     reply_end_sent_ = true;
+    sending_reply_ = true;
     mount_.send_reply_data({}, true);
+    sending_reply_ = false;
     return;
   }
   if (taken == 0 || !channel_ || channel_->lost()) return;

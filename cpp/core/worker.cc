@@ -125,7 +125,9 @@ void Worker::publish(Channel& channel) {
   channel.publish();
   if (stall_armed_) return;
   stall_armed_ = true;
-  arm(now_ns() + link_.stall_limit());
+  const Nanos now = now_ns();
+  channel.watch_reader(now);
+  arm(now + link_.stall_limit());
 }
 
 void Worker::check_stall(Channel& channel, Nanos now) {
@@ -200,7 +202,7 @@ void Worker::drain(const std::shared_ptr<Channel>& channel) {
   for (int frames = 0;;) {
     Channel::Inbound frame{};
     const auto read = channel->read(frame);
-    if (read == Channel::Read::kMalformed || (read == Channel::Read::kFrame && !dispatch(frame))) {
+    if (read == Channel::Read::kMalformed || (read == Channel::Read::kFrame && !dispatch(*channel, frame))) {
       channel->condemn("malformed frame from the host (kind " + std::to_string(frame.kind) + ")");
       link_.channel_condemned();
       return;
@@ -221,12 +223,13 @@ void Worker::drain(const std::shared_ptr<Channel>& channel) {
   }
 }
 
-bool Worker::dispatch(const Channel::Inbound& frame) {
+bool Worker::dispatch(const Channel& channel, const Channel::Inbound& frame) {
   const auto to_stream = [&]<class T>(bool (Stream::*handler)(const T&)) {
     const T* table = verified<T>(frame.payload);
     if (table == nullptr) return false;
     Stream* stream = find(table->stream(), table->generation());
-    return stream == nullptr || (stream->*handler)(*table);  // a late answer is dropped
+    // A late answer is dropped, and so is what another host, or one that was let go, says of this stream.
+    return stream == nullptr || stream->channel() != &channel || (stream->*handler)(*table);
   };
   switch (frame.kind) {
     case wire::FrameKind_Answer: return to_stream(&Stream::on_answer);

@@ -109,7 +109,7 @@ class Worker {
   Stream* find(StreamId id) const { return find(id.slot, id.generation); }
   void adopt_channel();
   void drain(const std::shared_ptr<Channel>& channel);
-  bool dispatch(const Channel::Inbound& frame);
+  bool dispatch(const Channel& channel, const Channel::Inbound& frame);
   void drain_without_streams(Channel& channel);
   bool log_from_host(const Channel::Inbound& frame);
   void check_deadlines();
