@@ -14,7 +14,15 @@
 namespace tsf::shm::test {
 namespace {
 
+// gcc tells of a sanitizer by a macro, clang by a feature.
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define TSF_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
+#define TSF_SANITIZED 1
+#endif
+#endif
+#ifdef TSF_SANITIZED
 constexpr std::uint64_t kBytes = 16u << 20;
 #else
 constexpr std::uint64_t kBytes = 256u << 20;
