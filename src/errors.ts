@@ -22,7 +22,7 @@ export const ERROR_CODES = {
   TSF_NOT_RUNNING: 'continue() without a hook that answered Running',
   TSF_ALREADY_REPLIED: 'a reply was already made on this stream',
   TSF_REPLY_LATE: 'the response headers have gone, a reply is no longer possible',
-  TSF_REPLY_INVALID: 'the reply has a bad status, header, body or gRPC status',
+  TSF_REPLY_INVALID: 'the reply has a bad status, header, body, gRPC status or details',
   // bodies
   TSF_BUFFER_GONE: 'a BodyBuffer was used after its hook had settled',
   TSF_WRONG_PHASE: 'that call is not possible in this phase',

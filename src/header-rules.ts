@@ -19,7 +19,6 @@ const SETTABLE: readonly (readonly string[])[] = [
   [':status'],
   NO_PSEUDO,
 ];
-const DELETABLE: readonly (readonly string[])[] = [[':scheme', ':authority'], NO_PSEUDO, NO_PSEUDO, NO_PSEUDO];
 
 export type HeaderWrite = 'set' | 'add' | 'delete';
 
@@ -53,8 +52,7 @@ export class HeaderRules {
     }
     this.permit(lower, name);
     if (pseudo) {
-      const list = write === 'delete' ? DELETABLE : SETTABLE;
-      if (write === 'add' || list[type]?.includes(lower) !== true) {
+      if (write !== 'set' || SETTABLE[type]?.includes(lower) !== true) {
         throw new FilterError('TSF_HEADER_PSEUDO', `cannot ${write} ${lower} in ${TYPE_NAMES[type] ?? ''}`);
       }
       return lower; // what is allowed depends on the map: not remembered
@@ -80,6 +78,11 @@ export const TYPE_NAMES: readonly string[] = [
   'response headers',
   'response trailers',
 ];
+
+/** Free of what ends a line: for text that goes where header values go. */
+export function isLine(text: string): boolean {
+  return !BAD_VALUE.test(text);
+}
 
 /** Throws when the value cannot be written. */
 export function checkValue(name: string, value: string): void {

@@ -144,7 +144,8 @@ describe('a header map', () => {
       expect(code(() => map.set(name, 'x'))).toBe('nothing thrown');
     for (const name of [':status', ':protocol', ':x'])
       expect(code(() => map.set(name, '200'))).toBe('TSF_HEADER_PSEUDO');
-    for (const name of [':path', ':method', ':status']) expect(code(() => map.delete(name))).toBe('TSF_HEADER_PSEUDO');
+    for (const name of [':path', ':method', ':status', ':scheme', ':authority', 'host'])
+      expect(code(() => map.delete(name))).toBe('TSF_HEADER_PSEUDO');
     expect(code(() => map.add(':path', '/'))).toBe('TSF_HEADER_PSEUDO');
     const response = new ResponseHeadersImpl(owner(), HeaderType.Response, packHeaders([[':status', '200']]), true);
     expect(response.status).toBe(200);

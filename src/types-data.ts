@@ -38,8 +38,8 @@ export interface HeaderView extends Iterable<[name: string, value: string]> {
  * - `TSF_HEADERS_SENT`: they went on;
  * - `TSF_HEADER_EMPTY`: the value is '', which Envoy cannot write;
  * - `TSF_HEADER_INVALID`: the name is no HTTP token, or the value has CR, LF, NUL or a code unit above 0xff;
- * - `TSF_HEADER_PSEUDO`: requests may `set` `:path :method :scheme :authority`, responses `:status` (200–599); of these
- *   `:path`, `:method` and `:status` cannot be deleted, and none can be added twice;
+ * - `TSF_HEADER_PSEUDO`: requests may `set` `:path :method :scheme :authority`, responses `:status` (200–599); no
+ *   pseudo-header can be deleted or added a second time;
  * - `TSF_HEADER_REFUSED`: the operator's `headers.allow` / `headers.deny` forbid it.
  */
 export interface HeaderMap extends HeaderView {

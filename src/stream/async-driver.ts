@@ -91,13 +91,19 @@ export class AsyncDriver implements BodyDriver {
         const step = iterator.next();
         out.turn();
         const { value, done } = await step;
-        if (flow.dead) return;
+        if (flow.dead) {
+          this.stopIterator();
+          return;
+        }
         if (done === true) break;
         out.write(toBytes(value), false);
         const room = flow.port.backpressure();
         if (room !== undefined) {
           await room;
-          if (flow.dead) return;
+          if (flow.dead) {
+            this.stopIterator();
+            return;
+          }
         }
       }
     } catch (e) {
@@ -108,6 +114,7 @@ export class AsyncDriver implements BodyDriver {
       return;
     } finally {
       this.finished = true;
+      if (flow.dead) flow.stream.settledLate();
     }
     const rest = BodyInput.drain(this.input);
     if (this.bypass) flow.letPass(rest);
@@ -117,11 +124,13 @@ export class AsyncDriver implements BodyDriver {
     }
   }
 
-  /** A bad chunk ends the transform from outside: its finally should still run. */
+  /** Ended from outside, by a bad chunk or a reply: its finally should still run. */
   private stopIterator(): void {
     const { iterator } = this;
     if (iterator?.return === undefined || this.aborted !== undefined) return;
-    Promise.resolve(iterator.return()).catch(() => undefined);
+    Promise.resolve(iterator.return()).catch((e: unknown) => {
+      this.late(e);
+    });
   }
 
   private late(e: unknown): void {

@@ -35,6 +35,8 @@ export interface FlowStream {
   authorError(flow: Flow, phase: Phase, error: unknown): void;
   /** The same where the answer no longer matters. */
   lateError(phase: Phase, error: unknown): void;
+  /** Work of the author's has settled although nobody waits for it. */
+  settledLate(): void;
 }
 
 /** Runs a body through the author's code. */
@@ -330,13 +332,16 @@ export class Flow {
   private threw(e: unknown): void {
     this.waiting = 'nothing';
     const phase = this.names[this.kind];
-    if (this.dead) this.stream.lateError(phase, e);
-    else this.stream.authorError(this, phase, e);
+    if (this.dead) {
+      this.stream.lateError(phase, e);
+      this.stream.settledLate();
+    } else this.stream.authorError(this, phase, e);
   }
 
   private settle(answer: unknown): void {
     if (this.dead) {
       this.waiting = 'nothing';
+      this.stream.settledLate();
       return;
     }
     if (answer === StatusType.Running) {

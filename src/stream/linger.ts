@@ -4,7 +4,7 @@ import type { FilledDeps } from './deps.js';
 export const LINGER_MS = 30_000;
 
 export interface Lingering {
-  /** The hook or transform that has not settled; undefined = all have. */
+  /** The hook or transform that has not settled. */
   readonly pendingPhase: string | undefined;
   readonly filterName: string;
   readonly requestId: string;
@@ -12,7 +12,8 @@ export interface Lingering {
 
 export class Linger {
   private readonly deps: FilledDeps;
-  private readonly waiting: { stream: Lingering; until: number }[] = [];
+  /** With the time of the warning. In the order of their ends, so the first is due first. */
+  private readonly waiting = new Map<Lingering, number>();
   private timer: unknown;
 
   constructor(deps: FilledDeps) {
@@ -20,39 +21,46 @@ export class Linger {
   }
 
   watch(stream: Lingering): void {
-    this.waiting.push({ stream, until: this.deps.now() + LINGER_MS });
+    this.waiting.set(stream, this.deps.now() + LINGER_MS);
     this.arm();
   }
 
+  /** Its work has settled: nothing keeps the stream any more. */
+  settled(stream: Lingering): void {
+    this.waiting.delete(stream);
+  }
+
   dispose(): void {
-    this.waiting.length = 0;
+    this.waiting.clear();
     if (this.timer !== undefined) this.deps.clearTimeout(this.timer);
     this.timer = undefined;
   }
 
   private arm(): void {
-    const first = this.waiting[0];
-    if (this.timer !== undefined || first === undefined) return;
-    const timer = this.deps.setTimeout(
-      () => {
-        this.timer = undefined;
-        this.look();
-        this.arm();
-      },
-      Math.max(1, first.until - this.deps.now()),
-    );
-    this.timer = timer;
-    // It must not keep a process alive that has nothing else to do.
-    if (typeof (timer as { unref?: unknown } | undefined)?.unref === 'function') (timer as NodeJS.Timeout).unref();
+    if (this.timer !== undefined) return;
+    for (const until of this.waiting.values()) {
+      const timer = this.deps.setTimeout(
+        () => {
+          this.timer = undefined;
+          this.look();
+          this.arm();
+        },
+        Math.max(1, until - this.deps.now()),
+      );
+      this.timer = timer;
+      // It must not keep a process alive that has nothing else to do.
+      if (typeof (timer as { unref?: unknown } | undefined)?.unref === 'function') (timer as NodeJS.Timeout).unref();
+      return;
+    }
   }
 
   private look(): void {
     const now = this.deps.now();
-    while (this.waiting.length > 0 && this.waiting[0]!.until <= now) {
-      const { stream } = this.waiting.shift()!;
-      const phase = stream.pendingPhase;
-      if (phase === undefined) continue;
+    for (const [stream, until] of this.waiting) {
+      if (until > now) return;
+      this.waiting.delete(stream);
       this.deps.count('unsettled', stream.filterName);
+      const phase = stream.pendingPhase ?? 'a streamed reply';
       this.deps.logger.warn(
         { filter: stream.filterName, requestId: stream.requestId, phase },
         `${phase} has not settled ${String(LINGER_MS / 1000)} s after its stream ended; does it wait for something without callbacks.signal?`,

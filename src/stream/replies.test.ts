@@ -165,17 +165,23 @@ describe('sendLocalReply', () => {
   });
 
   it('from inside a transform ends the stream there', async () => {
+    let cleaned = false;
     const stream = await open((callbacks) => ({
       async *transformRequest(body) {
         for await (const chunk of body) {
           callbacks.sendLocalReply(413, { body: 'too much' });
-          yield chunk;
+          try {
+            yield chunk;
+          } finally {
+            cleaned = true;
+          }
         }
       },
     }));
     stream.request().req('a').req('b', 'last');
     await settled();
     expect(stream.take().slice(1)).toEqual(['localReply 413 grpc -1 "" [] "too much"']);
+    expect(cleaned).toBe(true);
   });
 
   it('stands when the hook then throws: that is only logged', async () => {
@@ -205,6 +211,7 @@ describe('sendLocalReply', () => {
       decodeHeaders() {
         for (const status of [99, 199, 600, 200.5, NaN]) codes.push(code(() => callbacks.sendLocalReply(status)));
         codes.push(code(() => callbacks.sendLocalReply(200, { grpcStatus: 17 })));
+        codes.push(code(() => callbacks.sendLocalReply(200, { details: 'a\nb' })));
         codes.push(code(() => callbacks.sendLocalReply(200, { headers: { 'x a': '1' } })));
         codes.push(code(() => callbacks.sendLocalReply(200, { headers: { 'x-a': 'a\nb' } })));
         codes.push(code(() => callbacks.sendLocalReply(200, { headers: { ':status': '201' } })));
@@ -217,7 +224,7 @@ describe('sendLocalReply', () => {
     const reply = 'TSF_REPLY_INVALID';
     stream.request().response().res('', 'trailers').trailers(Direction.Response, { a: '1' });
     expect(codes).toEqual([
-      ...Array<string>(6).fill(reply),
+      ...Array<string>(7).fill(reply),
       'TSF_HEADER_INVALID',
       'TSF_HEADER_INVALID',
       'TSF_HEADER_PSEUDO',

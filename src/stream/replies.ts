@@ -6,7 +6,7 @@
 import { joinBytes, ownBytes, toBytes } from '../buffer.js';
 import { FilterError } from '../errors.js';
 import { headerLines, packHeaders } from '../headers.js';
-import { checkValue, type HeaderRules } from '../header-rules.js';
+import { checkValue, type HeaderRules, isLine } from '../header-rules.js';
 import type { Phase } from '../types.js';
 import type { LocalReply } from '../types-callbacks.js';
 import type { Chunk, HeaderInit } from '../types-data.js';
@@ -49,7 +49,7 @@ export class Replies {
       lines: checkedLines(stream.rules, reply.headers),
       body: reply.body === undefined ? EMPTY : ownBytes(reply.body),
       grpcStatus: grpcStatusOf(reply.grpcStatus),
-      details: reply.details ?? '',
+      details: detailsOf(reply.details),
     };
     const failType = this.openType();
     this.taken();
@@ -258,6 +258,7 @@ class StreamedReply {
       stream.fail(this.failType, this.phase, e);
     } finally {
       this.busy = false;
+      stream.settledLate();
     }
   }
 
@@ -295,6 +296,14 @@ function replyStatus(status: number): number {
     throw new FilterError('TSF_REPLY_INVALID', `${String(status)} is not a status that a reply can have (200 to 599)`);
   }
   return status;
+}
+
+function detailsOf(details: string | undefined): string {
+  if (details === undefined) return '';
+  if (typeof details !== 'string' || !isLine(details)) {
+    throw new FilterError('TSF_REPLY_INVALID', 'details are one line of latin1 text');
+  }
+  return details;
 }
 
 function grpcStatusOf(status: number | undefined): number {

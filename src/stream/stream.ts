@@ -111,7 +111,7 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
     this.ended = reason;
     this.over = true;
     const { request, response } = this;
-    const busy = request?.busy === true || response?.busy === true || this.maybeReplies?.busy === true;
+    const { busy } = this;
     // Our own reply is how this stream was meant to end.
     const replied = reason === EndReason.LocalReply && this.maybeReplies?.replied === true;
     const normal = !this.failed && (reason === EndReason.Complete || replied);
@@ -126,7 +126,7 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
     if ((this.bits & AT_END) !== 0)
       this.lastHooks(normal ? 'complete' : reason === EndReason.HostDrain ? 'host_drain' : 'reset');
     this.config.release();
-    if (busy) this.linger.watch(this);
+    if (this.busy) this.linger.watch(this);
   }
 
   onCredit(bytes: number): void {
@@ -218,7 +218,15 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
     // What the end of the stream itself threw into the author's code is no news.
     if (error === this.abortError) return;
     this.deps.count('late_error', this.filterName);
-    this.logError(phase, error, 'after its stream had ended');
+    this.logError(
+      phase,
+      error,
+      this.ended === undefined ? 'after it had replied or failed' : 'after its stream had ended',
+    );
+  }
+
+  settledLate(): void {
+    if (this.ended !== undefined && !this.busy) this.linger.settled(this);
   }
 
   // ---- for callbacks and replies ----
@@ -276,6 +284,11 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
   }
 
   // ---- inside ----
+
+  /** A hook, a transform or a streamed reply has not finished. */
+  private get busy(): boolean {
+    return this.request?.busy === true || this.response?.busy === true || this.maybeReplies?.busy === true;
+  }
 
   private headersCame(type: HeaderType, block: HeaderBlock, endStream: boolean, context: boolean): void {
     const direction = type === HeaderType.Request ? Direction.Request : Direction.Response;
