@@ -19,6 +19,7 @@ SOAK_SECONDS ?= 900
 ifeq ($(origin CXX),default)
   CXX := g++
 endif
+SANITIZER_CXX ?= $(CXX)
 FUZZ_CXX ?= clang++
 
 # Only compiling runs in parallel: tests measure time, and two Envoy suites at once would disturb each other.
@@ -103,13 +104,13 @@ CXXFLAGS_ALL := -std=c++20 -g -fPIC -pthread -fvisibility=hidden -fno-omit-frame
 # A flavour is one way to compile everything: build/obj/<flavour>/.
 release_CXX := $(CXX)
 release_FLAGS := -O2
-asan_CXX := $(CXX)
+asan_CXX := $(SANITIZER_CXX)
 asan_LIBS := -lgtest_main -lgtest
 asan_FLAGS := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all
-tsan_CXX := $(CXX)
+tsan_CXX := $(SANITIZER_CXX)
 tsan_LIBS := -lgtest_main -lgtest
 # The ring's full fences are beside its data's release and acquire, which TSan sees; gcc warns that it skips fences.
-tsan_FLAGS := -O1 -fsanitize=thread $(if $(findstring clang,$(CXX)),,-Wno-tsan)
+tsan_FLAGS := -O1 -fsanitize=thread $(if $(findstring clang,$(SANITIZER_CXX)),,-Wno-tsan)
 fuzz_CXX := $(FUZZ_CXX)
 fuzz_LIBS := -fsanitize=fuzzer
 fuzz_FLAGS := -O1 -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all
