@@ -149,10 +149,15 @@ std::string walk(std::uint32_t seed) {
   };
   bool dirty[2] = {false, false};  // committed, not published: then a side may not fall asleep
   for (int i = 0; i < 600; i++) {
+    // One draw to a statement: compilers differ in the order in which they evaluate arguments.
     const char side = random(2) == 0 ? 'a' : 'b';
     bool& unpublished = dirty[side == 'a' ? 0 : 1];
     switch (random(10)) {
-      case 0: s.abort(side, 1 + random(9), random(kMax + 1)); break;
+      case 0: {
+        const std::uint32_t kind = 1 + random(9);
+        s.abort(side, kind, random(kMax + 1));
+        break;
+      }
       case 1:
       case 2:
         s.publish(side);
@@ -166,7 +171,9 @@ std::string walk(std::uint32_t seed) {
       case 6: s.unread(side); break;
       default: {
         const std::uint32_t claimed = random(4) == 0 ? random(kMax + 1) : random(64);
-        unpublished = s.put(side, 1 + random(200), claimed, claimed - random(claimed + 1) / 4) || unpublished;
+        const std::uint32_t committed = claimed - random(claimed + 1) / 4;
+        const std::uint32_t kind = 1 + random(200);
+        unpublished = s.put(side, kind, claimed, committed) || unpublished;
         break;
       }
     }
