@@ -86,13 +86,11 @@ describe.each(['http1', 'http2'] as const)('answers of Envoy itself under async 
       const answer = await exchange(at.port, { ...request, timeoutMs: SOON_MS });
       expect(performance.now() - started).toBeLessThan(SOON_MS);
       expect([answer.status, answer.broken]).toEqual([status, '']);
-      // inside our continue, 1.38 lets response hooks only pass
-      const passed = envoyVersion === '1.38' && nested && answer.header('x-touch-response') === undefined;
-      if (!passed) {
-        expect(answer.header('x-touch-response')).toBe('on');
-        expect(answer.header('x-touch-body')).toBe('response');
-      }
-      if (body !== undefined) expect(passed ? [body, body.toUpperCase()] : [body.toUpperCase()]).toContain(answer.text);
+      // Made inside the continue of the last of ours, it passes that one's response hooks by on 1.38.
+      const passes = envoyVersion === '1.38' && nested;
+      expect(answer.header('x-touch-response')).toBe('on');
+      expect([...(passes ? [undefined] : []), 'response']).toContain(answer.header('x-touch-body'));
+      if (body !== undefined) expect([...(passes ? [body] : []), body.toUpperCase()]).toContain(answer.text);
       expect((await at.fx.logged(unique)).code).toBe(status);
     });
   });

@@ -96,7 +96,7 @@ export default defineFilter({
       for await (const chunk of body) {
         yield chunk;
         if (callbacks.request.path.includes('late-throw')) {
-          await sleep(20);
+          await sleep(250);
           throw new Error('a fault after the headers went');
         }
       }
@@ -122,6 +122,6 @@ function* big(n: number): Generator<Uint8Array> {
 
 async function* failing(): AsyncGenerator<string> {
   yield 'something';
-  await sleep(20);
+  await sleep(100);
   throw new Error('a fault in a streamed reply');
 }
