@@ -176,15 +176,19 @@ void Worker::run() {
   for (size_t i = 0; i < channels_.size(); ++i) {
     const auto channel = channels_[i];
     if (!channel->lost()) drain(channel);
-    if (channel->lost()) lose(channel);
   }
   give_turns(deferred_);
   give_turns(waiting_);
   check_deadlines();
-  for (const auto& channel : channels_) {
-    if (channel->lost()) continue;
-    channel->pay();
-    channel->publish();
+  // Last: any of the above can find that a host is lost.
+  for (size_t i = 0; i < channels_.size(); ++i) {
+    const auto channel = channels_[i];
+    if (channel->lost()) {
+      lose(channel);
+    } else {
+      channel->pay();
+      channel->publish();
+    }
   }
   std::erase_if(channels_, [this](const auto& channel) { return channel->lost() || (channel != current_ && channel.use_count() == 1); });
   if (current_ && current_->lost()) current_.reset();
