@@ -98,22 +98,23 @@ build/stamps/ts: $(TS_SOURCES) build/stamps/ring build/gen/exchange_generated.h 
 # ---- C++ ----------------------------------------------------------------------------------------------------------
 
 WARNINGS := -Wall -Wextra -Werror
-CXXFLAGS_ALL := -std=c++20 -g -fPIC -pthread -fvisibility=hidden -fno-omit-frame-pointer -MMD -MP $(WARNINGS) \
+CXXFLAGS_ALL := -std=c++20 -fPIC -pthread -fvisibility=hidden -fno-omit-frame-pointer -MMD -MP $(WARNINGS) \
   -Icpp -isystem build/gen
 
-# A flavour is one way to compile everything: build/obj/<flavour>/.
+# A flavour is one way to compile everything: build/obj/<flavour>/. Sanitizers' reports need lines only, and -g1 spares
+# a third of the compile time.
 release_CXX := $(CXX)
-release_FLAGS := -O2
+release_FLAGS := -O2 -g
 asan_CXX := $(SANITIZER_CXX)
 asan_LIBS := -lgtest_main -lgtest
-asan_FLAGS := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all
+asan_FLAGS := -O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=all
 tsan_CXX := $(SANITIZER_CXX)
 tsan_LIBS := -lgtest_main -lgtest
 # The ring's full fences are beside its data's release and acquire, which TSan sees; gcc warns that it skips fences.
-tsan_FLAGS := -O1 -fsanitize=thread $(if $(findstring clang,$(SANITIZER_CXX)),,-Wno-tsan)
+tsan_FLAGS := -O1 -g1 -fsanitize=thread $(if $(findstring clang,$(SANITIZER_CXX)),,-Wno-tsan)
 fuzz_CXX := $(FUZZ_CXX)
 fuzz_LIBS := -fsanitize=fuzzer
-fuzz_FLAGS := -O1 -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all
+fuzz_FLAGS := -O1 -g1 -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all
 FLAVOURS := release asan tsan fuzz
 
 LAYERS := shm core module
