@@ -1,0 +1,609 @@
+// An Envoy for tests: one HTTP stream with our filter in its chain, behaving as Envoy's filter object and filter
+// manager do, and a worker's event loop. It records what went on and notes every use that Envoy forbids.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "core/filter_config.h"
+#include "core/mount.h"
+#include "core/stream.h"
+#include "core/worker.h"
+
+namespace tsf::core::test {
+
+using HeaderMap = std::vector<std::pair<std::string, std::string>>;
+
+// Posts of wakers; the stand-in for the worker's dispatcher.
+class Loop {
+ public:
+  struct Target {
+    bool alive = true;
+  };
+  void post(const std::shared_ptr<Target>& target) { posts_.push_back(target); }
+  bool idle() const { return posts_.empty(); }
+  void turn(Worker& worker) {
+    std::deque<std::shared_ptr<Target>> posts;
+    posts.swap(posts_);
+    for (const auto& target : posts)
+      if (target->alive) worker.run();
+  }
+
+ private:
+  std::deque<std::shared_ptr<Target>> posts_;
+};
+
+class FakeWaker final : public Waker {
+ public:
+  FakeWaker(Loop& loop, std::shared_ptr<Loop::Target> target) : loop_(loop), target_(std::move(target)) {}
+  void wake() override {
+    if (target_->alive) loop_.post(target_);
+  }
+
+ private:
+  Loop& loop_;
+  std::shared_ptr<Loop::Target> target_;
+};
+
+class FakeProcess final : public ProcessMount {
+ public:
+  explicit FakeProcess(bool shared_flag) : shared_flag_(shared_flag) {}
+  void log(LogLevel level, std::string_view text) override { lines.emplace_back(level, text); }
+  bool log_enabled(LogLevel) const override { return true; }
+  std::string_view envoy_version() const override { return shared_flag_ ? "1.38" : "1.40"; }
+  bool shared_continue_flag() const override { return shared_flag_; }
+  bool logged(std::string_view part) const {
+    for (const auto& [level, text] : lines)
+      if (text.find(part) != std::string::npos) return true;
+    return false;
+  }
+
+  std::vector<std::pair<LogLevel, std::string>> lines;
+
+ private:
+  const bool shared_flag_;
+};
+
+// What left our filter in one direction, as the next hop saw it.
+struct Seen {
+  std::optional<HeaderMap> headers;
+  bool headers_ended = false;
+  std::string body;
+  size_t frames = 0;
+  std::optional<HeaderMap> trailers;
+  int ends = 0;
+
+  std::string header(std::string_view name) const {
+    for (const auto& [key, value] : headers.value_or(HeaderMap{}))
+      if (key == name) return value;
+    return {};
+  }
+};
+
+struct EnvoyOptions {
+  bool shared_flag = false;    // 1.38: one continue flag, replies re-enter our encode hooks
+  bool destroy_inside = true;  // 1.38 and 1.39; 1.40 destroys later and makes callbacks no-ops
+  size_t buffer_limit = 32 << 10;
+  size_t slice = 3000;            // length of the slices that a body is made of
+  bool end_with_response = true;  // Envoy ends the stream when the response has gone
+};
+
+class FakeEnvoy {
+ public:
+  FakeEnvoy(Worker& worker, Loop& loop, std::shared_ptr<const FilterConfig> config, EnvoyOptions options = {})
+      : worker_(worker), loop_(loop), options_(options), target_(std::make_shared<Loop::Target>()) {
+    filter_ = std::make_unique<Filter>(*this, worker, std::move(config));
+  }
+  ~FakeEnvoy() {
+    teardown();
+    flush();
+  }
+  FakeEnvoy(const FakeEnvoy&) = delete;
+  FakeEnvoy& operator=(const FakeEnvoy&) = delete;
+
+  // ---- what arrives ----
+
+  void headers(Dir dir, HeaderMap map, bool end) {
+    if (!takes(dir)) return;
+    Half& h = half(dir);
+    require(!h.arrived, "headers twice");
+    h.arrived = true;
+    h.end_observed = end;
+    this->map(headers_of(dir)) = std::move(map);
+    enter(h);
+    const auto status = stream().on_headers(dir, end);
+    leave(h);
+    flag(dir) = status == HeadersStatus::kContinue;
+    if (gone_) return;
+    if (status == HeadersStatus::kStopIteration) {
+      h.stopped = true;
+    } else {
+      h.headers_continued = true;
+      next_headers(dir, end);
+    }
+  }
+
+  void data(Dir dir, std::string bytes, bool end) {
+    if (!takes(dir)) return;
+    Half& h = half(dir);
+    require(h.arrived && !h.end_observed, "data out of turn");
+    h.end_observed = end;
+    body_hook(dir, std::move(bytes), end);
+  }
+
+  void trailers(Dir dir, HeaderMap map) {
+    if (!takes(dir)) return;
+    Half& h = half(dir);
+    require(h.arrived && !h.end_observed, "trailers out of turn");
+    h.end_observed = true;
+    h.trailers = true;
+    this->map(trailers_of(dir)) = std::move(map);
+    enter(h);
+    const auto status = stream().on_trailers(dir);
+    leave(h);
+    flag(dir) = status == TrailersStatus::kContinue;
+    if (gone_) return;
+    if (status == TrailersStatus::kStopIteration) {
+      h.stopped = true;
+    } else if (h.stopped) {
+      common_continue(dir);
+    } else {
+      next_trailers(dir);
+    }
+  }
+
+  // A 1xx from the upstream passes our filter by, and sets the continue flag.
+  void informational() {
+    if (!gone_) flag(Dir::kResponse) = true;
+  }
+  void above_watermark() {
+    if (!gone_) stream().on_above_watermark();
+  }
+  void below_watermark() {
+    if (!gone_) stream().on_below_watermark();
+  }
+  // The client goes away.
+  void disconnect() { teardown(); }
+  // What 1.40 does after the event that ended the stream.
+  void flush() {
+    if (!destroy_later_) return;
+    destroy_later_ = false;
+    destroy();
+  }
+
+  // ---- what can be seen ----
+
+  // Envoy has stopped reading this direction's peer.
+  bool paused(Dir dir) const {
+    const Half& h = halves_[index(dir)];
+    return h.buffered && size_of(*h.buffered) > options_.buffer_limit;
+  }
+  // Its peer may send body now.
+  bool takes_data(Dir dir) const {
+    const Half& h = halves_[index(dir)];
+    return !gone_ && h.arrived && !h.end_observed && !paused(dir);
+  }
+  size_t buffered(Dir dir) const {
+    const Half& h = halves_[index(dir)];
+    return h.buffered ? size_of(*h.buffered) : 0;
+  }
+  const Seen& upstream() const { return seen_[0]; }
+  const Seen& downstream() const { return seen_[1]; }
+  const Seen& seen(Dir dir) const { return seen_[index(dir)]; }
+  bool gone() const { return gone_; }
+  bool replied() const { return replied_; }
+  const std::string& reset_details() const { return reset_details_; }
+  const std::string& reply_details() const { return reply_details_; }
+  const std::vector<std::string>& violations() const { return violations_; }
+  int ignored_continues() const { return ignored_continues_; }
+  int route_clears() const { return route_clears_; }
+  int route_refreshes() const { return route_refreshes_; }
+  Stream& stream() { return filter_->stream; }
+
+  // The filter behind us answers by itself: called when the request's headers reach it.
+  std::function<void()> on_upstream_headers;
+  // Called for every use of ours that moves the stream, before it takes effect.
+  std::function<void(std::string_view what)> on_move;
+  std::vector<std::pair<uint32_t, Attribute>> attributes;
+
+ private:
+  struct Segment {
+    std::string bytes;
+    bool output;  // ours, not the peer's
+  };
+  using Buffer = std::deque<Segment>;
+
+  struct Half {
+    bool arrived = false;
+    bool stopped = false;  // the iteration state
+    bool headers_continued = false;
+    bool end_observed = false;
+    bool trailers = false;
+    int in_hook = 0;
+    Buffer* received = nullptr;
+    std::optional<Buffer> buffered;
+  };
+
+  // The filter object of one stream; outlives the stream's death as long as our code is on the stack.
+  class Filter final : public StreamMount {
+   public:
+    Filter(FakeEnvoy& envoy, Worker& worker, std::shared_ptr<const FilterConfig> config)
+        : envoy_(envoy), stream(worker, std::move(config), *this) {}
+
+    bool headers(HeaderType type, std::vector<HeaderLine>& out) const override { return envoy_.get_headers(type, out); }
+    std::optional<std::string_view> header(HeaderType type, std::string_view name) const override {
+      return envoy_.get_header(type, name);
+    }
+    void set_header(HeaderType type, std::string_view name, std::string_view value) override {
+      envoy_.write_header(type, name, value, true);
+    }
+    void add_header(HeaderType type, std::string_view name, std::string_view value) override {
+      envoy_.write_header(type, name, value, false);
+    }
+    void remove_header(HeaderType type, std::string_view name) override { envoy_.write_header(type, name, {}, true); }
+    size_t body_size(Dir dir, BodySource source) const override {
+      const Buffer* buffer = envoy_.body(dir, source);
+      return buffer == nullptr ? 0 : size_of(*buffer);
+    }
+    bool body_chunks(Dir dir, BodySource source, std::vector<Bytes>& out) const override {
+      return envoy_.get_chunks(dir, source, out);
+    }
+    void drain_body(Dir dir, BodySource source, size_t length) override { envoy_.drain(dir, source, length); }
+    void append_body(Dir dir, BodySource source, std::string_view bytes) override { envoy_.append(dir, source, bytes); }
+    // One filter only in this chain: nobody continues into us with Envoy's buffer.
+    bool received_is_buffered(Dir) const override { return false; }
+    uint64_t chain_id() const override { return envoy_.chain_id_; }
+    void set_chain_id(uint64_t id) override { envoy_.chain_id_ = id; }
+    void continue_flow(Dir dir) override { envoy_.continue_flow(dir); }
+    void send_local_reply(uint32_t status, std::span<const HeaderLine> headers, std::string_view body,
+                          std::string_view details) override {
+      envoy_.send_local_reply(status, headers, body, details);
+    }
+    void send_reply_headers(std::span<const HeaderLine> headers, bool end) override {
+      envoy_.send_reply_headers(headers, end);
+    }
+    void send_reply_data(std::string_view bytes, bool end) override { envoy_.send_reply_data(bytes, end); }
+    void send_reply_trailers(std::span<const HeaderLine> headers) override { envoy_.send_reply_trailers(headers); }
+    void reset(std::string_view details) override { envoy_.reset(details); }
+    void clear_route_cache() override { ++envoy_.route_clears_; }
+    void refresh_route_cache() override { ++envoy_.route_refreshes_; }
+    std::optional<Attribute> attribute(uint32_t id) const override {
+      for (const auto& [key, value] : envoy_.attributes)
+        if (key == id) return value;
+      return std::nullopt;
+    }
+    std::unique_ptr<Waker> make_waker() override { return std::make_unique<FakeWaker>(envoy_.loop_, envoy_.target_); }
+
+   private:
+    FakeEnvoy& envoy_;
+
+   public:
+    Stream stream;
+  };
+
+  static size_t index(Dir dir) { return static_cast<size_t>(dir); }
+  static size_t size_of(const Buffer& buffer) {
+    size_t n = 0;
+    for (const auto& segment : buffer) n += segment.bytes.size();
+    return n;
+  }
+  static std::string text_of(const Buffer& buffer) {
+    std::string out;
+    for (const auto& segment : buffer) out += segment.bytes;
+    return out;
+  }
+  static HeaderMap map_of(std::span<const HeaderLine> lines) {
+    HeaderMap out;
+    for (const auto& line : lines) out.emplace_back(line.name(), line.value());
+    return out;
+  }
+
+  Half& half(Dir dir) { return halves_[index(dir)]; }
+  bool& flag(Dir dir) { return flags_[options_.shared_flag ? 0 : index(dir)]; }
+  std::optional<HeaderMap>& map(HeaderType type) { return maps_[static_cast<size_t>(type)]; }
+  // The upstream is cut off once somebody has replied in its place; the client when the stream is gone.
+  bool takes(Dir dir) const { return !gone_ && !(dir == Dir::kResponse && (local_reply_ || seen_[1].ends > 0)); }
+
+  void violation(std::string what) { violations_.push_back(std::move(what)); }
+  void require(bool yes, const char* what) {
+    if (!yes) violation(what);
+  }
+  void enter(Half& h) { ++h.in_hook; }
+  void leave(Half& h) {
+    --h.in_hook;
+    if (gone_ && options_.destroy_inside) violation("the stream was ended inside its own hook");
+  }
+  bool in_any_hook() const { return halves_[0].in_hook + halves_[1].in_hook > 0; }
+  // Whether a callback takes effect.
+  bool live(const char* what) const {
+    if (gone_ && options_.destroy_inside)
+      const_cast<FakeEnvoy*>(this)->violation(std::string(what) + " after the stream's teardown");
+    return !gone_;
+  }
+  bool moves(const char* what) {
+    if (!live(what)) return false;
+    if (in_any_hook()) violation(std::string(what) + " inside a hook");
+    if (on_move) on_move(what);
+    return !gone_;
+  }
+
+  // ---- the chain ----
+
+  void body_hook(Dir dir, std::string bytes, bool end) {
+    Half& h = half(dir);
+    Buffer received;
+    for (size_t at = 0; at < bytes.size(); at += options_.slice)
+      received.push_back({bytes.substr(at, options_.slice), false});
+    h.received = &received;
+    enter(h);
+    const auto status = stream().on_body(dir, end);
+    leave(h);
+    h.received = nullptr;
+    flag(dir) = status == BodyStatus::kContinue;
+    if (gone_) return;
+    switch (status) {
+      case BodyStatus::kContinue:
+        if (h.stopped) {
+          keep(h, received);
+          common_continue(dir);
+        } else {
+          require(h.headers_continued, "body went on before its headers");
+          next_data(dir, text_of(received), end);
+        }
+        break;
+      case BodyStatus::kStopIterationAndWatermark:
+        h.stopped = true;
+        keep(h, received);
+        break;
+      case BodyStatus::kStopIterationNoBuffer:
+        h.stopped = true;
+        if (size_of(received) > 0) violation("bytes were left to NoBuffer, which loses them");
+        if (end && !h.buffered) h.buffered.emplace();
+        break;
+    }
+  }
+
+  static void keep(Half& h, Buffer& bytes) {
+    if (!h.buffered) h.buffered.emplace();
+    for (auto& segment : bytes) h.buffered->push_back(std::move(segment));
+    bytes.clear();
+  }
+
+  void common_continue(Dir dir) {
+    Half& h = half(dir);
+    h.stopped = false;
+    if (!h.headers_continued) {
+      h.headers_continued = true;
+      next_headers(dir, h.end_observed && !h.buffered && !h.trailers);
+      if (gone_ || (dir == Dir::kResponse && local_reply_)) return;
+    }
+    const bool had_trailers = h.trailers;
+    if (h.buffered) {
+      const std::string bytes = text_of(*h.buffered);
+      h.buffered->clear();
+      next_data(dir, bytes, h.end_observed && !had_trailers);
+      if (gone_) return;
+    }
+    if (had_trailers) next_trailers(dir);
+  }
+
+  void next_headers(Dir dir, bool end) {
+    Seen& s = seen_[index(dir)];
+    require(!s.headers, "headers went on twice");
+    s.headers = map(headers_of(dir)).value_or(HeaderMap{});
+    s.headers_ended = end;
+    if (dir == Dir::kRequest && on_upstream_headers) on_upstream_headers();
+    if (end && !gone_) ended(dir);
+  }
+  void next_data(Dir dir, const std::string& bytes, bool end) {
+    Seen& s = seen_[index(dir)];
+    require(s.headers.has_value(), "body went on before its headers");
+    require(s.ends == 0, "body went on after its end");
+    s.body += bytes;
+    if (!bytes.empty()) ++s.frames;
+    if (end) ended(dir);
+  }
+  void next_trailers(Dir dir) {
+    Seen& s = seen_[index(dir)];
+    require(s.headers.has_value(), "trailers went on before the headers");
+    require(!s.trailers, "trailers went on twice");
+    s.trailers = map(trailers_of(dir)).value_or(HeaderMap{});
+    ended(dir);
+  }
+  void ended(Dir dir) {
+    Seen& s = seen_[index(dir)];
+    if (++s.ends > 1) violation("a direction ended twice");
+    if (dir == Dir::kResponse && options_.end_with_response) teardown();
+  }
+
+  void teardown() {
+    if (gone_) return;
+    gone_ = true;
+    target_->alive = false;
+    if (options_.destroy_inside) {
+      destroy();
+    } else {
+      destroy_later_ = true;
+    }
+  }
+  void destroy() {
+    filter_->stream.on_complete();
+    filter_->stream.on_destroy();
+    worker_.retire(std::move(filter_));
+  }
+
+  // ---- callbacks ----
+
+  bool get_headers(HeaderType type, std::vector<HeaderLine>& out) {
+    out.clear();
+    const auto& m = map(type);
+    if (!m || m->empty()) return false;
+    for (const auto& [name, value] : *m) out.push_back(HeaderLine::of(name, value));
+    return true;
+  }
+  std::optional<std::string_view> get_header(HeaderType type, std::string_view name) {
+    if (const auto& m = map(type))
+      for (const auto& [key, value] : *m)
+        if (key == name) return value;
+    return std::nullopt;
+  }
+  void write_header(HeaderType type, std::string_view name, std::string_view value, bool replace) {
+    if (!live("a header write")) return;
+    auto& m = map(type);
+    if (!m) return violation("a header write to a map that is not there");
+    if (replace) std::erase_if(*m, [&](const auto& line) { return line.first == name; });
+    if (!value.empty()) m->emplace_back(name, value);
+  }
+
+  Buffer* body(Dir dir, BodySource source) {
+    if (!live("a body callback")) return nullptr;
+    Half& h = half(dir);
+    if (source == BodySource::kReceived) {
+      require(h.received != nullptr, "the received body outside its hook");
+      return h.received;
+    }
+    require(half(other(dir)).in_hook == 0, "the other direction's buffered body inside a hook");
+    return h.buffered ? &*h.buffered : nullptr;
+  }
+  bool get_chunks(Dir dir, BodySource source, std::vector<Bytes>& out) {
+    out.clear();
+    const Buffer* buffer = body(dir, source);
+    if (buffer == nullptr) return false;
+    for (const auto& segment : *buffer) out.push_back({segment.bytes.data(), segment.bytes.size()});
+    return !out.empty();
+  }
+  void drain(Dir dir, BodySource source, size_t length) {
+    Buffer* buffer = body(dir, source);
+    if (buffer == nullptr) return;
+    if (length > size_of(*buffer)) violation("more was drained than is there");
+    while (length > 0 && !buffer->empty()) {
+      auto& front = buffer->front();
+      const size_t n = std::min(length, front.bytes.size());
+      front.bytes.erase(0, n);
+      length -= n;
+      if (front.bytes.empty()) buffer->pop_front();
+    }
+  }
+  void append(Dir dir, BodySource source, std::string_view bytes) {
+    if (!live("append_body")) return;
+    require(source == BodySource::kBuffered, "append to the received body");
+    Half& h = half(dir);
+    require(h.arrived, "append before the headers");
+    require(!in_any_hook(), "append inside a hook");
+    if (!h.buffered) h.buffered.emplace();
+    for (const auto& segment : *h.buffered)
+      if (!segment.output) return violation("output was appended behind input that nobody has read");
+    // Envoy takes a copy; exactly sized, so that the sanitizer sees a read past it.
+    h.buffered->push_back({std::string(bytes), true});
+  }
+
+  void continue_flow(Dir dir) {
+    if (!moves("continue")) return;
+    Half& h = half(dir);
+    require(h.arrived, "continue before the headers hook returned");
+    if (flag(dir)) {
+      ++ignored_continues_;
+      return;
+    }
+    if (!h.stopped) violation("continue of a direction that is not stopped");
+    common_continue(dir);
+    flag(dir) = true;
+  }
+
+  void send_local_reply(uint32_t status, std::span<const HeaderLine> headers, std::string_view body,
+                        std::string_view details) {
+    if (!moves("send_local_reply")) return;
+    Seen& s = seen_[1];
+    require(!s.headers, "a local reply after response headers");
+    replied_ = local_reply_ = true;
+    reply_details_ = details;
+    s.headers = HeaderMap{{":status", std::to_string(status)}};
+    for (auto& line : map_of(headers)) s.headers->push_back(std::move(line));
+    s.headers_ended = body.empty();
+    s.body = body;
+    ended(Dir::kResponse);
+  }
+  void send_reply_headers(std::span<const HeaderLine> headers, bool end) {
+    if (!moves("send_response_headers")) return;
+    Seen& s = seen_[1];
+    require(!s.headers, "a reply after response headers");
+    replied_ = true;
+    const HeaderMap lines = map_of(headers);
+    if (options_.shared_flag) {
+      Half& h = half(Dir::kResponse);
+      enter(h);
+      const auto status = stream().on_headers(Dir::kResponse, end);
+      leave(h);
+      flag(Dir::kResponse) = status == HeadersStatus::kContinue;
+      require(status == HeadersStatus::kContinue, "our own reply was stopped by us");
+    }
+    s.headers = lines;
+    s.headers_ended = end;
+    if (end) ended(Dir::kResponse);
+  }
+  void send_reply_data(std::string_view bytes, bool end) {
+    if (!moves("send_response_data")) return;
+    if (!replied_) {  // an empty frame that re-enters our hook
+      require(options_.shared_flag && bytes.empty() && !end && half(Dir::kResponse).arrived, "stray response data");
+      require(!half(Dir::kResponse).end_observed, "response data after the response's end");
+      body_hook(Dir::kResponse, {}, false);
+      return;
+    }
+    const std::string copy(bytes);
+    if (options_.shared_flag) {
+      Half& h = half(Dir::kResponse);
+      Buffer received{{copy, true}};
+      h.received = &received;
+      enter(h);
+      const auto status = stream().on_body(Dir::kResponse, end);
+      leave(h);
+      h.received = nullptr;
+      flag(Dir::kResponse) = status == BodyStatus::kContinue;
+      require(status == BodyStatus::kContinue, "our own reply's data was stopped by us");
+      require(text_of(received) == copy, "our own reply's data was changed by us");
+    }
+    next_data(Dir::kResponse, copy, end);
+  }
+  void send_reply_trailers(std::span<const HeaderLine> headers) {
+    if (!moves("send_response_trailers")) return;
+    require(replied_, "reply trailers without a reply");
+    seen_[1].trailers = map_of(headers);
+    ended(Dir::kResponse);
+  }
+  void reset(std::string_view details) {
+    if (!moves("reset")) return;
+    reset_details_ = details;
+    teardown();
+  }
+
+  Worker& worker_;
+  Loop& loop_;
+  const EnvoyOptions options_;
+  std::shared_ptr<Loop::Target> target_;
+  std::array<Half, 2> halves_;
+  std::array<std::optional<HeaderMap>, 4> maps_;
+  std::array<Seen, 2> seen_;
+  std::array<bool, 2> flags_{};
+  std::vector<std::string> violations_;
+  std::string reset_details_;
+  std::string reply_details_;
+  uint64_t chain_id_ = 0;
+  int ignored_continues_ = 0;
+  int route_clears_ = 0;
+  int route_refreshes_ = 0;
+  bool replied_ = false;
+  bool local_reply_ = false;
+  bool gone_ = false;
+  bool destroy_later_ = false;
+  std::unique_ptr<Filter> filter_;
+};
+
+}  // namespace tsf::core::test

@@ -1,0 +1,343 @@
+// The other end of a real channel, in this process: reads what the module wrote, writes whatever a test wants it to.
+#pragma once
+
+#include <cstring>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "core/channel.h"
+#include "core/frame.h"
+#include "exchange_generated.h"
+#include "fake_envoy.h"
+#include "shm/ring.h"
+#include "shm/segment.h"
+
+namespace tsf::core::test {
+
+// A frame as the host reads it.
+struct Heard {
+  uint32_t kind = 0;
+  uint32_t slot = 0;
+  uint32_t generation = 0;
+  uint8_t type = 0;  // Headers: type; Data: direction; End: reason
+  uint8_t flags = 0;
+  uint32_t number = 0;  // Headers: config; Credit: bytes; QueryAnswer: query
+  uint32_t route = 0;
+  bool found = false;
+  std::string attributes;
+  HeaderMap headers;
+  std::string bytes;
+
+  StreamId id() const { return {slot, generation}; }
+  bool has(uint8_t flag) const { return (flags & flag) != 0; }
+};
+
+inline std::string packed(const HeaderMap& map) {
+  std::string out;
+  for (const auto& [name, value] : map) {
+    const uint32_t lengths[2] = {static_cast<uint32_t>(name.size()), static_cast<uint32_t>(value.size())};
+    out.append(reinterpret_cast<const char*>(lengths), sizeof lengths);
+    out += name;
+    out += value;
+  }
+  return out;
+}
+
+struct Op {
+  uint32_t op;
+  std::string name;
+  std::string value;
+};
+inline std::string packed(const std::vector<Op>& ops) {
+  std::string out;
+  for (const auto& op : ops) {
+    out.append(reinterpret_cast<const char*>(&op.op), sizeof op.op);
+    out += packed(HeaderMap{{op.name, op.value}});
+  }
+  return out;
+}
+
+class ScriptedHost {
+ public:
+  static std::pair<std::shared_ptr<Channel>, std::unique_ptr<ScriptedHost>> connect(uint32_t ring_bytes,
+                                                                                    uint64_t epoch) {
+    auto outbound = shm::Segment::create_outbound(ring_bytes);
+    auto inbound = shm::Segment::create_inbound(ring_bytes);
+    auto host_bell = shm::Doorbell::create();
+    auto worker_bell = shm::Doorbell::create();
+    auto worker_end = shm::Endpoint::attach(outbound->writable(), inbound->bytes());
+    auto seen = shm::Segment::open_outbound(outbound->fd());
+    auto own = shm::Segment::open_inbound(inbound->fd());
+    auto host_end = shm::Endpoint::attach(own->writable(), seen->bytes());
+    auto channel = std::make_shared<Channel>(1, epoch,
+                                             Channel::Parts{std::move(*outbound), std::move(*inbound), *worker_end,
+                                                            std::move(*host_bell), std::move(*worker_bell)});
+    std::unique_ptr<ScriptedHost> host(new ScriptedHost(std::move(*seen), std::move(*own), *host_end));
+    return {std::move(channel), std::move(host)};
+  }
+
+  // ---- reading ----
+
+  // All that is there, or at most `most` frames.
+  std::vector<Heard> read(size_t most = SIZE_MAX) {
+    std::vector<Heard> out;
+    shm::Frame frame;
+    while (out.size() < most && end_.peek(frame) == shm::Read::kFrame) {
+      out.push_back(decode(frame));
+      end_.pop();
+    }
+    (void)end_.release();
+    return out;
+  }
+
+  // ---- writing; false: the ring is full ----
+
+  bool raw(uint32_t kind, std::string_view bytes) {
+    const auto room = end_.claim(kind, static_cast<uint32_t>(bytes.size()));
+    if (room.data() == nullptr) return false;
+    if (!bytes.empty()) std::memcpy(room.data(), bytes.data(), bytes.size());
+    end_.commit(static_cast<uint32_t>(bytes.size()));
+    (void)end_.publish();
+    return true;
+  }
+  bool answer(StreamId id, HeaderType type, uint8_t mode, const std::vector<Op>& ops = {},
+              uint32_t phases = UINT32_MAX) {
+    flatbuffers::FlatBufferBuilder b;
+    const auto block = bytes(b, packed(ops));
+    b.Finish(wire::CreateAnswer(b, id.slot, id.generation, static_cast<wire::HeaderType>(type),
+                                static_cast<wire::BodyMode>(mode), phases, block));
+    return send(wire::FrameKind_Answer, b);
+  }
+  bool ops(StreamId id, HeaderType type, const std::vector<Op>& ops) {
+    flatbuffers::FlatBufferBuilder b;
+    const auto block = bytes(b, packed(ops));
+    b.Finish(wire::CreateOps(b, id.slot, id.generation, static_cast<wire::HeaderType>(type), block));
+    return send(wire::FrameKind_Ops, b);
+  }
+  bool output(StreamId id, Dir dir, uint32_t acknowledged, std::string_view text, uint8_t flags) {
+    flatbuffers::FlatBufferBuilder b;
+    const auto block = bytes(b, text);
+    b.Finish(
+        wire::CreateOutput(b, id.slot, id.generation, static_cast<wire::Direction>(dir), flags, acknowledged, block));
+    return send(wire::FrameKind_Output, b);
+  }
+  bool local_reply(StreamId id, uint32_t status, const HeaderMap& headers, std::string_view body,
+                   std::string_view details = "reply_of_a_test", int grpc = -1) {
+    flatbuffers::FlatBufferBuilder b;
+    const std::string lines = packed(headers);
+    const auto block = bytes(b, std::string(details) + lines + std::string(body));
+    b.Finish(wire::CreateLocalReply(b, id.slot, id.generation, status, grpc, static_cast<uint32_t>(details.size()),
+                                    static_cast<uint32_t>(lines.size()), block));
+    return send(wire::FrameKind_LocalReply, b);
+  }
+  bool reply(StreamId id, uint8_t part, std::string_view block_bytes, bool end) {
+    flatbuffers::FlatBufferBuilder b;
+    const auto block = bytes(b, block_bytes);
+    b.Finish(wire::CreateReply(b, id.slot, id.generation, static_cast<wire::ReplyPart>(part), end, block));
+    return send(wire::FrameKind_Reply, b);
+  }
+  bool fail(StreamId id, HeaderType type, std::string_view text) {
+    flatbuffers::FlatBufferBuilder b;
+    const auto block = bytes(b, text);
+    b.Finish(wire::CreateFail(b, id.slot, id.generation, static_cast<wire::HeaderType>(type), block));
+    return send(wire::FrameKind_Fail, b);
+  }
+  bool query(StreamId id, uint32_t query, uint32_t key) {
+    flatbuffers::FlatBufferBuilder b;
+    const auto block = bytes(b, {});
+    b.Finish(wire::CreateQuery(b, id.slot, id.generation, query, wire::QueryKind_Attribute, key, block));
+    return send(wire::FrameKind_Query, b);
+  }
+  bool extend(StreamId id, uint32_t milliseconds) {
+    flatbuffers::FlatBufferBuilder b;
+    b.Finish(wire::CreateExtend(b, id.slot, id.generation, milliseconds));
+    return send(wire::FrameKind_Extend, b);
+  }
+  bool log(uint8_t level, std::string_view text) {
+    flatbuffers::FlatBufferBuilder b;
+    const auto block = bytes(b, text);
+    b.Finish(wire::CreateLog(b, UINT32_MAX, 0, level, block));
+    return send(wire::FrameKind_Log, b);
+  }
+
+  // Frames that no FlatBuffers verifier accepts, or that break a rule of the schema.
+  const std::vector<std::string>& violations() const { return violations_; }
+  shm::Endpoint& endpoint() { return end_; }
+
+ private:
+  ScriptedHost(shm::Segment seen, shm::Segment own, shm::Endpoint end)
+      : seen_(std::move(seen)), own_(std::move(own)), end_(end) {}
+
+  static flatbuffers::Offset<flatbuffers::Vector<uint8_t>> bytes(flatbuffers::FlatBufferBuilder& b,
+                                                                 std::string_view text) {
+    b.ForceVectorAlignment(text.size(), 1, 8);
+    return b.CreateVector(reinterpret_cast<const uint8_t*>(text.data()), text.size());
+  }
+  bool send(uint32_t kind, const flatbuffers::FlatBufferBuilder& b) {
+    return raw(kind, {reinterpret_cast<const char*>(b.GetBufferPointer()), b.GetSize()});
+  }
+
+  template <class T>
+  const T* table(const shm::Frame& frame) {
+    const T* t = verified<T>(frame.payload);
+    if (t == nullptr) violations_.push_back("a frame of kind " + std::to_string(frame.kind) + " is no FlatBuffer");
+    return t;
+  }
+
+  Heard decode(const shm::Frame& frame) {
+    Heard out;
+    out.kind = frame.kind;
+    const auto common = [&](const auto* t) {
+      out.slot = t->stream();
+      out.generation = t->generation();
+    };
+    if (frame.kind == wire::FrameKind_Headers) {
+      if (const auto* t = table<wire::Headers>(frame)) {
+        common(t);
+        out.type = t->type();
+        out.flags = t->flags();
+        out.number = t->config();
+        out.route = t->route_config();
+        auto block = view_of(t->block());
+        if (t->attributes_length() > block.size()) violations_.push_back("attributes beyond their block");
+        out.attributes = block.substr(0, t->attributes_length());
+        BlockReader reader(block.substr(out.attributes.size()));
+        uint32_t count = 0;
+        for (; !reader.done(); ++count) {
+          std::string_view name;
+          std::string_view value;
+          if (!reader.pair(name, value)) {
+            violations_.push_back("a broken header block");
+            break;
+          }
+          out.headers.emplace_back(name, value);
+        }
+        if (count != t->count()) violations_.push_back("a header count that is wrong");
+      }
+    } else if (frame.kind == wire::FrameKind_Data) {
+      if (const auto* t = table<wire::Data>(frame)) {
+        common(t);
+        out.type = t->direction();
+        out.flags = t->flags();
+        out.bytes = view_of(t->bytes());
+        if (out.bytes.size() > Channel::kMaxBody) violations_.push_back("a data frame over 64 KiB");
+      }
+    } else if (frame.kind == wire::FrameKind_End) {
+      if (const auto* t = table<wire::End>(frame)) {
+        common(t);
+        out.type = t->reason();
+      }
+    } else if (frame.kind == wire::FrameKind_Credit) {
+      if (const auto* t = table<wire::Credit>(frame)) {
+        common(t);
+        out.number = t->bytes();
+      }
+    } else if (frame.kind == wire::FrameKind_QueryAnswer) {
+      if (const auto* t = table<wire::QueryAnswer>(frame)) {
+        common(t);
+        out.number = t->query();
+        out.found = t->found();
+        out.bytes = view_of(t->block());
+      }
+    } else {
+      violations_.push_back("a frame of kind " + std::to_string(frame.kind));
+    }
+    return out;
+  }
+
+  shm::Segment seen_;
+  shm::Segment own_;
+  shm::Endpoint end_;
+  std::vector<std::string> violations_;
+};
+
+class FakeLink final : public LinkSignals {
+ public:
+  void deadline_moved(Nanos) override {}
+  void channel_condemned() override { ++condemned; }
+  bool down() const override { return is_down; }
+  Nanos stall_limit() const override { return stall; }
+
+  int condemned = 0;
+  bool is_down = true;
+  Nanos stall = nanos(Millis(60'000));
+};
+
+// A worker with a link of the test's own, and the host at its other end.
+class Stage {
+ public:
+  struct Options {
+    bool shared_flag = false;
+    uint32_t ring_bytes = 256 << 10;
+    uint32_t phases = UINT32_MAX;
+    std::vector<uint32_t> attributes = {};
+  };
+
+  Stage() : Stage(Options{}) {}
+  explicit Stage(Options options)
+      : process(options.shared_flag),
+        worker(7, link, process),
+        options_(std::move(options)),
+        judged_(new JudgedConfig(42, {})) {
+    config = std::make_shared<FilterConfig>();
+    config->name = "tested";
+    auto parsed = parse_settings(R"({"socket": "/nowhere", "message_timeout": "60s"})");
+    config->settings = *parsed.value;
+    config->judged = judged_;
+    envoy_options.shared_flag = options_.shared_flag;
+  }
+
+  // A host comes; the one before, if there is one, is not told.
+  void connect() {
+    ++epoch_;
+    auto [made, end] = ScriptedHost::connect(options_.ring_bytes, epoch_);
+    if (host) old_hosts.push_back(std::move(host));
+    host = std::move(end);
+    channel = made;
+    judged_->judge({epoch_, accepted, options_.phases, options_.attributes, ""});
+    link.is_down = false;
+    worker.set_channel(std::move(made));
+  }
+  // The link has lost its host.
+  void lose() {
+    if (const auto lost = channel.lock()) lost->mark_lost();
+    link.is_down = true;
+    worker.set_channel(nullptr);
+    turn();
+  }
+  std::unique_ptr<FakeEnvoy> open() { return std::make_unique<FakeEnvoy>(worker, loop, config, envoy_options); }
+
+  // News on the channel, then the worker's events until there are none.
+  void turn() {
+    worker.wake();
+    for (int i = 0; i < 100 && !loop.idle(); ++i) loop.turn(worker);
+  }
+  // As turn(), then what the host finds.
+  std::vector<Heard> hear() {
+    turn();
+    return host->read();
+  }
+
+  FakeProcess process;
+  FakeLink link;
+  Worker worker;
+  Loop loop;
+  std::shared_ptr<FilterConfig> config;
+  EnvoyOptions envoy_options;
+  std::unique_ptr<ScriptedHost> host;
+  std::vector<std::unique_ptr<ScriptedHost>> old_hosts;
+  std::weak_ptr<Channel> channel;
+  bool accepted = true;
+
+ private:
+  const Options options_;
+  std::shared_ptr<JudgedConfig> judged_;
+  uint64_t epoch_ = 0;
+};
+
+}  // namespace tsf::core::test
