@@ -1,7 +1,8 @@
 /** FilterCallbacks: what the author asks of a stream. One small object per stream; the rest is made when asked for. */
 import { type Attribute, type AttributeTypes, decodeAttributes } from './attributes.js';
 import { FilterError } from './errors.js';
-import { type RequestHeadersImpl, RequestViewImpl } from './headers.js';
+import { RequestViewImpl } from './header-views.js';
+import type { RequestHeadersImpl } from './headers.js';
 import { notYet, StreamInfoImpl } from './info.js';
 import { makeLogger } from './logger.js';
 import type { HttpStream } from './stream/stream.js';

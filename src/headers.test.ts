@@ -1,14 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import type { FilterError } from './errors.js';
 import { HeaderRules } from './header-rules.js';
-import {
-  headerLines,
-  HeaderMapImpl,
-  packHeaders,
-  RequestHeadersImpl,
-  RequestViewImpl,
-  ResponseHeadersImpl,
-} from './headers.js';
+import { headerLines, packHeaders } from './header-lines.js';
+import { RequestViewImpl } from './header-views.js';
+import { HeaderMapImpl, RequestHeadersImpl, ResponseHeadersImpl } from './headers.js';
 import { HeaderOp, HeaderType } from './wire.js';
 
 const owner = (allow: string[] = [], deny: string[] = []) => ({

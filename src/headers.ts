@@ -5,7 +5,7 @@
  */
 import { FilterError } from './errors.js';
 import { checkValue, type HeaderRules, type HeaderWrite, statusOf, TYPE_NAMES } from './header-rules.js';
-import type { HeaderInit, HeaderMap, HeaderView, RequestHeaders, RequestView, ResponseHeaders } from './types-data.js';
+import type { HeaderMap, RequestHeaders, ResponseHeaders } from './types-data.js';
 import { type HeaderBlock, HeaderOp, HeaderType, type OpList } from './wire.js';
 
 /** No operations; never written to. */
@@ -329,83 +329,4 @@ export class ResponseHeadersImpl extends HeaderMapImpl implements ResponseHeader
   set status(value: number) {
     this.set(':status', String(statusOf(value)));
   }
-}
-
-/** A map that cannot be written, also from plain JavaScript. */
-export class HeaderViewImpl implements HeaderView {
-  readonly #map: HeaderMapImpl;
-
-  constructor(map: HeaderMapImpl) {
-    this.#map = map;
-  }
-
-  get(name: string): string | undefined {
-    return this.#map.get(name);
-  }
-  getAll(name: string): string[] {
-    return this.#map.getAll(name);
-  }
-  getRaw(name: string): Uint8Array | undefined {
-    return this.#map.getRaw(name);
-  }
-  has(name: string): boolean {
-    return this.#map.has(name);
-  }
-  get size(): number {
-    return this.#map.size;
-  }
-  toHeaders(): Headers {
-    return this.#map.toHeaders();
-  }
-  [Symbol.iterator](): Iterator<[name: string, value: string]> {
-    return this.#map[Symbol.iterator]();
-  }
-}
-
-export class RequestViewImpl extends HeaderViewImpl implements RequestView {
-  get scheme(): string {
-    return this.get(':scheme') ?? '';
-  }
-  get method(): string {
-    return this.get(':method') ?? '';
-  }
-  get path(): string {
-    return this.get(':path') ?? '';
-  }
-  get host(): string {
-    return this.get(':authority') ?? '';
-  }
-}
-
-/** A block from lines, for maps that did not come from Envoy. */
-export function packHeaders(lines: readonly (readonly [string, string])[]): HeaderBlock {
-  let size = 0;
-  for (const [name, value] of lines) size += 8 + name.length + value.length;
-  const bytes = Buffer.allocUnsafeSlow(size);
-  let at = 0;
-  for (const [name, value] of lines) {
-    at = bytes.writeUInt32LE(name.length, at);
-    at = bytes.writeUInt32LE(value.length, at);
-    at += bytes.write(name, at, 'latin1');
-    at += bytes.write(value, at, 'latin1');
-  }
-  return { bytes, count: lines.length };
-}
-
-/** The lines of a HeaderInit, in order. Lines with an empty value are left out: Envoy cannot write them. */
-export function headerLines(init: HeaderInit | undefined): [string, string][] {
-  const lines: [string, string][] = [];
-  if (init === undefined) return lines;
-  const take = (name: string, value: string): void => {
-    if (value !== '') lines.push([name, value]);
-  };
-  if (Symbol.iterator in init) {
-    for (const [name, value] of init as Iterable<readonly [string, string]>) take(name, value);
-  } else {
-    for (const [name, value] of Object.entries(init as { readonly [name: string]: string | readonly string[] })) {
-      if (typeof value === 'object') for (const one of value) take(name, one);
-      else take(name, value);
-    }
-  }
-  return lines;
 }

@@ -7,7 +7,8 @@ import { toBytes } from '../buffer.js';
 import { FilterError, type StreamAbortedError } from '../errors.js';
 import type { Chunk, HeaderMap, StreamTransform, TransformContext } from '../types-data.js';
 import { BodyInput } from './body.js';
-import type { BodyDriver, Flow } from './flow.js';
+import type { BodyDriver } from './drivers.js';
+import type { Flow } from './flow.js';
 import type { FlowOutput } from './output.js';
 
 export class AsyncDriver implements BodyDriver {

@@ -3,7 +3,8 @@ import { joinBytes, toBytes } from '../buffer.js';
 import { FilterError } from '../errors.js';
 import type { ChunkFunction } from '../transform.js';
 import type { Chunk } from '../types-data.js';
-import type { BodyDriver, Flow } from './flow.js';
+import type { BodyDriver } from './drivers.js';
+import type { Flow } from './flow.js';
 import type { FlowOutput } from './output.js';
 
 export class ChunkDriver implements BodyDriver {

@@ -2,8 +2,11 @@
 import { BodyBufferImpl, joinBytes } from '../buffer.js';
 import { StatusType } from '../types.js';
 import type { BodyBuffer } from '../types-data.js';
-import type { BodyDriver, Flow } from './flow.js';
+import type { BodyDriver } from './drivers.js';
+import type { Flow } from './flow.js';
 import type { FlowOutput } from './output.js';
+
+export type DataHook = (data: BodyBuffer, endStream: boolean) => unknown;
 
 interface Frame {
   readonly bytes: Uint8Array;
@@ -14,7 +17,7 @@ interface Frame {
 
 export class DataDriver implements BodyDriver {
   private readonly flow: Flow;
-  private readonly hook: (data: BodyBuffer, endStream: boolean) => unknown;
+  private readonly hook: DataHook;
   private readonly output: () => FlowOutput;
   private readonly queue: Frame[] = [];
   /** Chunks that the hook was handed and that have not gone on. */
@@ -25,7 +28,7 @@ export class DataDriver implements BodyDriver {
   /** Inside a loop over the queue: a hook that settles at once must not start another. */
   private looping = false;
 
-  constructor(flow: Flow, hook: (data: BodyBuffer, endStream: boolean) => unknown, output: () => FlowOutput) {
+  constructor(flow: Flow, hook: DataHook, output: () => FlowOutput) {
     this.flow = flow;
     this.hook = hook;
     this.output = output;

@@ -3,78 +3,28 @@
  * (docs/lifecycle.md). The author's code may take its time at every step; frames meanwhile wait in the driver.
  */
 import { joinBytes, toBytes } from '../buffer.js';
-import { FilterError, type KnownErrorCode, type StreamAbortedError } from '../errors.js';
+import type { StreamAbortedError } from '../errors.js';
 import { HeaderMapImpl, RequestHeadersImpl, ResponseHeadersImpl } from '../headers.js';
-import type { HeaderRules } from '../header-rules.js';
-import { type Phase, type StreamFilter, StatusType } from '../types.js';
-import type { BodyBuffer, Chunk, HeaderMap } from '../types-data.js';
-import { BodyMode, Direction, type HeaderBlock, HeaderOp, HeaderType, OutputFlag } from '../wire.js';
+import { type Phase, StatusType } from '../types.js';
+import type { Chunk, HeaderMap } from '../types-data.js';
+import { BodyMode, Direction, type HeaderBlock, HeaderType, OutputFlag } from '../wire.js';
 import { AsyncDriver } from './async-driver.js';
-import { ChunkDriver } from './chunk-driver.js';
-import { DataDriver } from './data-driver.js';
+import type { DataDriver } from './data-driver.js';
 import type { FilledDeps } from './deps.js';
+import { type BodyDriver, makeDriver } from './drivers.js';
+import { type FlowStream, type Hook, Hooks, type Kind } from './hooks.js';
+import { mendLength, setLength } from './length.js';
 import { FlowOutput, type FlowPort } from './output.js';
-import { chunkFunction, throughStream, transformKind } from '../transform.js';
 
-/** What a flow needs of its stream. */
-export interface FlowStream {
-  readonly deps: FilledDeps;
-  readonly rules: HeaderRules;
-  readonly filter: StreamFilter;
-  /** An upgraded or CONNECT stream: bodies flow past. */
-  readonly upgrade: boolean;
-  /** See FlowOutput. */
-  readonly ackAt: number;
-  readonly phase: Phase | undefined;
-  readonly signal: AbortSignal;
-  /** The request's method where it is known. */
-  readonly method: string | undefined;
-  /** Runs the author's code in the stream's async context. */
-  run<R>(phase: Phase | undefined, fn: (...args: never[]) => R, self: unknown, a?: unknown, b?: unknown): R;
-  /** The author made a mistake: the stream fails. */
-  authorError(flow: Flow, phase: Phase, error: unknown): void;
-  /** The same where the answer no longer matters. */
-  lateError(phase: Phase, error: unknown): void;
-  /** Work of the author's has settled although nobody waits for it. */
-  settledLate(): void;
-}
+const STATUS_WORD = ['Running', 'LocalReply', 'Continue', 'StopAndBuffer', 'StopAndBufferWatermark', 'StopNoBuffer'];
 
-/** Runs a body through the author's code. */
-export interface BodyDriver {
-  /** Bytes in order; `last` once. Only called while the flow is alive. */
-  data(bytes: Uint8Array, last: boolean): void;
-  /** The stream died or the flow was taken over. */
-  abort(error: StreamAbortedError): void;
-  /** Author's code has not finished. */
-  readonly busy: boolean;
-}
-
-type PhaseNames = { readonly [K in 'headers' | 'data' | 'trailers' | 'transform']: Phase };
-const PHASES: readonly [PhaseNames, PhaseNames] = [
-  { headers: 'decodeHeaders', data: 'decodeData', trailers: 'decodeTrailers', transform: 'transformRequest' },
-  { headers: 'encodeHeaders', data: 'encodeData', trailers: 'encodeTrailers', transform: 'transformResponse' },
-];
-
-type Kind = 'headers' | 'data' | 'trailers';
-/** What the flow waits for from the author. */
-type Waiting = 'nothing' | 'call' | 'promise' | 'continue';
-
-export class Flow {
-  readonly stream: FlowStream;
+export class Flow extends Hooks {
   readonly port: FlowPort;
-  readonly direction: Direction;
-  readonly names: PhaseNames;
-  /** How a failure here is addressed. */
-  readonly failType: HeaderType;
   headers: RequestHeadersImpl | ResponseHeadersImpl | undefined;
   trailers: HeaderMapImpl | undefined;
-  /** No more answers from here: failed, replied or ended. */
-  dead = false;
   /** Told of the body mode, when a local reply is made of this flow. */
   onAnswered: ((mode: BodyMode) => void) | undefined;
 
-  private kind: Kind = 'headers';
-  private waiting: Waiting = 'nothing';
   private endStream = false;
   private driver: BodyDriver | undefined;
   private out: FlowOutput | undefined;
@@ -94,11 +44,8 @@ export class Flow {
   private settleTrailers: { resolve(map: HeaderMap | undefined): void; reject(error: Error): void } | undefined;
 
   constructor(stream: FlowStream, port: FlowPort, direction: Direction, failType: HeaderType) {
-    this.stream = stream;
+    super(stream, direction, failType);
     this.port = port;
-    this.direction = direction;
-    this.names = PHASES[direction];
-    this.failType = failType;
   }
 
   // ---- from the stream ----
@@ -181,24 +128,6 @@ export class Flow {
 
   // ---- from the callbacks ----
 
-  continue(status: StatusType): void {
-    if (this.waiting !== 'continue') {
-      throw new FilterError(
-        'TSF_NOT_RUNNING',
-        `continue(): no ${PHASE_WORD[this.direction]} hook has answered Running`,
-        this.stream.phase,
-      );
-    }
-    if (!(status >= StatusType.LocalReply && status <= StatusType.StopNoBuffer)) {
-      throw new FilterError(
-        'TSF_STATUS_INVALID',
-        `continue(${String(status)}): not a status to continue with`,
-        this.stream.phase,
-      );
-    }
-    this.settle(status);
-  }
-
   addData(data: Chunk): void {
     const running = this.waiting !== 'nothing' && this.kind !== 'data';
     const late = this.kind === 'trailers' && this.driver !== undefined && !this.lastWithheld;
@@ -218,22 +147,6 @@ export class Flow {
   }
 
   // ---- for the drivers ----
-
-  call(kind: Kind, hook: Hook, a: unknown, b?: unknown): void {
-    this.kind = kind;
-    this.waiting = 'call';
-    let answer: unknown;
-    try {
-      answer = this.stream.run(this.names[kind], hook as never, this.stream.filter, a, b);
-    } catch (e) {
-      this.threw(e);
-      return;
-    }
-    if (typeof answer !== 'object' || answer === null) this.settle(answer);
-    else if (answer instanceof Promise) this.wait(answer);
-    else if (typeof (answer as { then?: unknown }).then === 'function') this.wait(Promise.resolve(answer));
-    else this.settle(answer);
-  }
 
   /** The driver is done with the input and its output is complete but for `tail`. */
   finishBody(tail: Uint8Array | undefined): void {
@@ -275,8 +188,7 @@ export class Flow {
     if (!headers.held) return;
     if (this.fixLength) {
       this.fixLength = false;
-      if (total === undefined || this.trailersComing) headers.write(HeaderOp.Delete, 'content-length', '');
-      else headers.write(HeaderOp.Set, 'content-length', String(total + this.addedBefore));
+      setLength(headers, total === undefined || this.trailersComing ? undefined : total + this.addedBefore);
     }
     const ops = headers.release();
     if (ops.length !== 0) this.port.ops(headers.type, ops);
@@ -299,10 +211,6 @@ export class Flow {
     return this.stream.ackAt;
   }
 
-  fail(phase: Phase, code: KnownErrorCode, message: string): void {
-    this.stream.authorError(this, phase, new FilterError(code, message, phase));
-  }
-
   /** ctx.trailers */
   trailersSoon(): Promise<HeaderMap | undefined> {
     if (this.trailersPromise !== undefined) return this.trailersPromise;
@@ -317,51 +225,10 @@ export class Flow {
 
   // ---- inside ----
 
-  private wait(promise: Promise<unknown>): void {
-    this.waiting = 'promise';
-    promise.then(
-      (status) => {
-        this.settle(status);
-      },
-      (e: unknown) => {
-        this.threw(e);
-      },
-    );
-  }
-
-  private threw(e: unknown): void {
-    this.waiting = 'nothing';
-    const phase = this.names[this.kind];
-    if (this.dead) {
-      this.stream.lateError(phase, e);
-      this.stream.settledLate();
-    } else this.stream.authorError(this, phase, e);
-  }
-
-  private settle(answer: unknown): void {
-    if (this.dead) {
-      this.waiting = 'nothing';
-      this.stream.settledLate();
-      return;
-    }
-    if (answer === StatusType.Running) {
-      this.waiting = 'continue';
-      return;
-    }
-    this.waiting = 'nothing';
-    const status = answer ?? StatusType.Continue;
-    const phase = this.names[this.kind];
-    if (typeof status !== 'number' || !Number.isInteger(status) || status < 0 || status > StatusType.StopNoBuffer) {
-      this.fail(
-        phase,
-        'TSF_STATUS_INVALID',
-        `${phase} answered ${typeof status === 'object' ? 'an object' : String(status)}, which is no status`,
-      );
-    } else if (status === StatusType.LocalReply) {
-      this.fail(phase, 'TSF_NO_REPLY', `${phase} answered LocalReply but made no reply`);
-    } else if (this.kind === 'headers') this.headersSettled(status as StatusType);
-    else if (this.kind === 'data') (this.driver as DataDriver).settled(status as StatusType);
-    else this.trailersSettled(status as StatusType);
+  protected override settled(kind: Kind, status: StatusType): void {
+    if (kind === 'headers') this.headersSettled(status);
+    else if (kind === 'data') (this.driver as DataDriver).settled(status);
+    else this.trailersSettled(status);
   }
 
   private headersSettled(status: StatusType): void {
@@ -379,7 +246,7 @@ export class Flow {
     let mode: BodyMode = BodyMode.Pass;
     if (!this.endStream && !this.stream.upgrade) {
       try {
-        this.driver = this.makeDriver();
+        this.driver = makeDriver(this, headers, () => this.out!);
       } catch (e) {
         this.stream.authorError(this, this.names.transform, e);
         return;
@@ -391,7 +258,8 @@ export class Flow {
     }
     const added = this.added === undefined ? undefined : joinBytes(this.added);
     this.added = undefined;
-    this.mendLength(mode, added?.length ?? 0);
+    this.addedBefore = added?.length ?? 0;
+    this.fixLength = mendLength(headers, mode, this.endStream, this.addedBefore);
     const held = mode === BodyMode.Whole || mode === BodyMode.StreamHold;
     // Before the answer: with the answer the headers may go, and these bytes come first.
     if (added !== undefined) this.port.output(this.direction, OutputFlag.Added, 0, added);
@@ -404,53 +272,6 @@ export class Flow {
       if (!this.dead) this.out?.turn();
     }
     this.onAnswered?.(mode);
-  }
-
-  /** content-length must be true, or absent, when the headers go. */
-  private mendLength(mode: BodyMode, added: number): void {
-    const headers = this.headers!;
-    if (mode === BodyMode.Pass) {
-      if (added === 0) return;
-      const length = this.endStream ? 0 : headers.contentLength();
-      if (length !== undefined) headers.write(HeaderOp.Set, 'content-length', String(length + added));
-      else if (headers.has('content-length')) headers.write(HeaderOp.Delete, 'content-length', '');
-      return;
-    }
-    if (!headers.has('content-length')) return;
-    if (mode === BodyMode.Whole) {
-      this.fixLength = true;
-      this.addedBefore = added;
-    } else headers.write(HeaderOp.Delete, 'content-length', '');
-  }
-
-  private makeDriver(): BodyDriver | undefined {
-    const { filter } = this.stream;
-    const request = this.direction === Direction.Request;
-    const transform = request ? filter.transformRequest : filter.transformResponse;
-    if (transform !== undefined) {
-      if (this.bodyless()) return undefined;
-      const kind = transformKind(transform);
-      if (kind === 'chunk') return new ChunkDriver(this, chunkFunction(transform)!, () => this.out!);
-      if (kind === undefined)
-        throw new FilterError(
-          'TSF_TRANSFORM_INVALID',
-          `${this.names.transform} is not a transform`,
-          this.names.transform,
-        );
-      const fn = kind === 'through' ? throughStream(transform as TransformStream<Uint8Array, Uint8Array>) : transform;
-      return new AsyncDriver(this, fn as never, () => this.out!, this.headers!.contentLength());
-    }
-    const hook = request ? filter.decodeData : filter.encodeData;
-    return hook === undefined
-      ? undefined
-      : new DataDriver(this, hook as (data: BodyBuffer, endStream: boolean) => unknown, () => this.out!);
-  }
-
-  /** Answers that have no body although their headers do not say so yet. */
-  private bodyless(): boolean {
-    if (this.direction === Direction.Request) return false;
-    const { status } = this.headers as ResponseHeadersImpl;
-    return status === 204 || status === 304 || this.stream.method === 'HEAD';
   }
 
   private get hasTrailersHook(): boolean {
@@ -496,13 +317,4 @@ export class Flow {
     } else if (added !== undefined) this.port.output(this.direction, OutputFlag.Added, 0, added);
     this.port.answer(trailers.type, BodyMode.Pass, trailers.release());
   }
-
-  private wrongPhase(call: string, where: string): FilterError {
-    const now = this.waiting === 'nothing' ? this.stream.phase : this.names[this.kind];
-    return new FilterError('TSF_WRONG_PHASE', `${call}${now === undefined ? '' : ` in ${now}`}: ${where}`, now);
-  }
 }
-
-type Hook = (...args: unknown[]) => unknown;
-const PHASE_WORD = ['decode', 'encode'] as const;
-const STATUS_WORD = ['Running', 'LocalReply', 'Continue', 'StopAndBuffer', 'StopAndBufferWatermark', 'StopNoBuffer'];

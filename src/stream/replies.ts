@@ -5,7 +5,7 @@
  */
 import { joinBytes, ownBytes, toBytes } from '../buffer.js';
 import { FilterError } from '../errors.js';
-import { headerLines, packHeaders } from '../headers.js';
+import { headerLines, packHeaders } from '../header-lines.js';
 import { checkValue, type HeaderRules, isLine } from '../header-rules.js';
 import type { Phase } from '../types.js';
 import type { LocalReply } from '../types-callbacks.js';

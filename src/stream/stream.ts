@@ -7,7 +7,8 @@ import { randomUUID } from 'node:crypto';
 import { Callbacks } from '../callbacks.js';
 import { type AbortedBy, describeError, FilterError, StreamAbortedError } from '../errors.js';
 import { checkInstance, checkPhases, phasesOf } from '../filter.js';
-import { HeaderMapImpl, HeaderViewImpl, type RequestHeadersImpl, RequestViewImpl } from '../headers.js';
+import { HeaderViewImpl, RequestViewImpl } from '../header-views.js';
+import { HeaderMapImpl } from '../headers.js';
 import type { HeaderRules } from '../header-rules.js';
 import type { LogEntry, Phase, StreamFilter } from '../types.js';
 import {
@@ -25,7 +26,8 @@ import {
 } from '../wire.js';
 import type { StreamConfig } from './config.js';
 import type { FilledDeps } from './deps.js';
-import { Flow, type FlowStream } from './flow.js';
+import { Flow } from './flow.js';
+import type { FlowStream, Hooks } from './hooks.js';
 import type { Linger, Lingering } from './linger.js';
 import type { FlowPort } from './output.js';
 import { Queries } from './queries.js';
@@ -210,7 +212,7 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
     }
   }
 
-  authorError(flow: Flow, phase: Phase, error: unknown): void {
+  authorError(flow: Hooks, phase: Phase, error: unknown): void {
     this.fail(flow.failType, phase, error);
   }
 
@@ -359,7 +361,7 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
     };
     const request =
       map(HeaderType.Request, this.request?.headers) ?? new HeaderMapImpl(this, HeaderType.Request, EMPTY_BLOCK, false);
-    const entry: LogEntry = { request: new RequestViewImpl(request as RequestHeadersImpl) };
+    const entry: LogEntry = { request: new RequestViewImpl(request) };
     const requestTrailers = map(HeaderType.RequestTrailers, this.request?.trailers);
     const response = map(HeaderType.Response, this.response?.headers);
     const responseTrailers = map(HeaderType.ResponseTrailers, this.response?.trailers);
