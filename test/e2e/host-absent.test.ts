@@ -124,14 +124,15 @@ describe('message_timeout', () => {
     }),
   );
 
-  it('response trailers: the answer is cut', () =>
+  it('response trailers: 504, or a cut answer when its headers went', () =>
     scene([{ name: 'park', options }], async (fx) => {
       const answer = await http1(fx.port, {
         path: '/bytes?n=1000&trailers=1',
         headers: [['x-park', 'encodeTrailers']],
         timeoutMs: 4_000,
       });
-      expect(ended(answer)).toBe('cut');
+      // the headers may wait for the end of so short a body
+      expect(['cut', '504']).toContain(ended(answer));
     }));
 
   it('does not limit the pace of a streaming filter', () =>

@@ -102,7 +102,8 @@ const POSITIONS: Position[] = [
     where: 'a response body partly sent',
     filter: 'park',
     parked: 'responseBody',
-    request: { path: '/bytes?n=300000' },
+    // one whose end is not there yet: after the end Envoy takes only one piece more
+    request: { path: '/sse?n=2&ms=20&hold=20000' },
     closed: 'cut',
   },
   {
@@ -172,10 +173,11 @@ describe('the host is killed with many streams in every position', () => {
   it('each ends once and Envoy serves on', () =>
     scene([{ name: 'park', options: { host_wait: '0s' } }], async (fx) => {
       const places = ['decodeHeaders', 'encodeHeaders', 'responseBody', 'reply'];
+      const pathOf = (i: number) => (i % places.length === 2 ? `/sse?n=1&hold=20000&i=${i}` : `/bytes?n=100000&i=${i}`);
       let begun = 0;
       const answers = Array.from({ length: 200 }, (_, i) =>
         http1(fx.port, {
-          path: `/bytes?n=100000&i=${i}`,
+          path: pathOf(i),
           headers: [['x-park', places[i % places.length]!]],
           onHead: () => void begun++,
         }).catch((error: Error) => error),
@@ -188,7 +190,7 @@ describe('the host is killed with many streams in every position', () => {
       const kinds = new Map<string, number>();
       for (const answer of await Promise.all(answers)) kinds.set(ended(answer), (kinds.get(ended(answer)) ?? 0) + 1);
       expect(Object.fromEntries(kinds)).toEqual({ 503: 50, 502: 50, cut: 100 });
-      for (let i = 0; i < 200; i++) await fx.logged(`/bytes?n=100000&i=${i}`);
+      for (let i = 0; i < 200; i++) await fx.logged(pathOf(i));
       await fx.startHost();
       await eventually('traffic goes on', async () => (await get(fx.port, '/hello')).status === 200);
     }));
@@ -249,7 +251,7 @@ describe('the host is killed, failure_mode open', () => {
     scene([{ name: 'park', options }], async (fx) => {
       let begun = false;
       const answer = http1(fx.port, {
-        path: '/bytes?n=300000',
+        path: '/sse?n=2&ms=20&hold=20000',
         headers: [['x-park', 'responseBody']],
         onHead: () => void (begun = true),
       });
