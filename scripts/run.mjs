@@ -122,6 +122,14 @@ async function requireFreePort(port) {
     throw new Error(`port ${port} is taken; end what listens there (ss -ltnp 'sport = :${port}') and try again`);
 }
 
+async function appears(path, what) {
+  const deadline = Date.now() + READY_WITHIN_MS;
+  while (!stopping && !existsSync(path)) {
+    if (Date.now() > deadline) throw new Error(`${what} is not ready after ${READY_WITHIN_MS / 1000} s: no ${path}`);
+    await sleep(50);
+  }
+}
+
 async function answers(port, path, what) {
   const deadline = Date.now() + READY_WITHIN_MS;
   while (!stopping) {
