@@ -193,8 +193,8 @@ BodyStatus Stream::on_body(Dir dir, bool end) {
     f.unread = true;
     status = BodyStatus::kStopIterationAndWatermark;
   };
-  // Bytes that a push of a sibling only passes by us again.
-  const size_t foreign = chain_ != nullptr && !f.unread ? chain_->pushed_over(dir) : 0;
+  // Bytes that passed us before, lie with a filter behind us, and come by again in a sibling's push.
+  const size_t foreign = chain_ != nullptr && !f.unread ? std::min(chain_->pushed_over(dir), f.beyond) : 0;
   if (foreign > 0 && f.state != State::kPass && f.state != State::kDone && f.state != State::kReplied) {
     f.fresh = true;
     take_pushed(f, foreign);

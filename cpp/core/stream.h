@@ -97,6 +97,7 @@ class Stream {
     bool output_done = false;       // but for what the trailers hook adds
     bool release_wanted = false;    // PASS was decided, the continue is still to come
     uint32_t header_cursor = 0;     // lines of the pending map already written
+    size_t beyond = 0;              // bytes that filters behind us had in Envoy's buffer after our last continue
     uint64_t outstanding = 0;       // input bytes at the host, not acknowledged
     ByteQueue held;                 // input in module memory
     ByteQueue out;                  // output in module memory
@@ -222,7 +223,7 @@ class Stream {
   bool nested_ = false;         // inside continue_flow(kRequest)
   bool rearming_ = false;
   bool spent_ = false;          // Envoy 1.38's shared flag
-  bool others_hold_ = false;    // a later filter has left bytes in Envoy's buffer
+  bool others_hold_ = false;    // 1.38: a filter behind us has kept bytes of the request
   size_t end_probe_ = 0;        // 1.38: bytes in Envoy's buffer right after the request's last continue
   bool dead_ = false;           // destroyed by Envoy
   bool waiting_for_room_ = false;

@@ -53,8 +53,10 @@ void Stream::do_continue(Flow& f) {
   mount_.continue_flow(f.dir);
   if (request) nested_ = false;
   spent_ = true;  // Envoy sets its flag after the call, whatever happened in it
-  if (!shared_flag() || !request || dead_ || replied_) return;
-  const size_t left = mount_.body_size(f.dir, BodySource::kBuffered);
+  if (dead_ || replied_) return;
+  const size_t left = chain_ != nullptr || shared_flag() ? mount_.body_size(f.dir, BodySource::kBuffered) : 0;
+  f.beyond = left;
+  if (!shared_flag() || !request) return;
   if (!f.input_ended) {
     others_hold_ = others_hold_ || left > 0;
   } else if (left > 0 && !others_hold_ && !response_.headers_seen) {
