@@ -322,8 +322,9 @@ describe('an async transform', () => {
     expect(cleaned).toBe(true);
   });
 
-  it('may change the memory that it emitted at its next step', async () => {
+  it.each(['streamed', 'whole'])('may change the memory that it emitted at its next step (%s)', async (how) => {
     const stream = await open(() => ({
+      decodeHeaders: () => (how === 'whole' ? S.StopAndBuffer : S.Continue),
       async *transformRequest(body) {
         const scratch = new Uint8Array(1);
         for await (const chunk of body) {
