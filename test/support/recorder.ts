@@ -2,7 +2,7 @@
  * A stream of a filter without a proxy: what Envoy would say is said by calls, what the filter's side says is recorded
  * as lines of text. The recorder also holds the stream to the module's rules, which drop a host that breaks them.
  */
-import { packHeaders } from '../../src/headers.js';
+import { packHeaders } from '../../src/header-lines.js';
 import { type ConfigRules, FilterRegistry, type HostLogger } from '../../src/stream/index.js';
 import { defineFilter } from '../../src/filter.js';
 import type { FilterCallbacks } from '../../src/types-callbacks.js';
