@@ -70,7 +70,7 @@ describe.each(['http1', 'http2'] as const)('replies over %s', (protocol) => {
     expect([answer.status, answer.text, answer.broken]).toEqual([200, 'line 0\nline 1\nline 2\nline 3\nline 4\n', '']);
     expect(answer.header('x-streamed')).toBe('yes');
     expect(times.length).toBe(5);
-    for (let i = 1; i < times.length; i++) expect(times[i]! - times[i - 1]!).toBeGreaterThan(50);
+    expect(times.at(-1)! - times[0]!).toBeGreaterThan(300);
   });
 
   it('a streamed reply of 32 MB to a reader that pauses is exact', async () => {
