@@ -40,6 +40,7 @@ try {
     '--workers',
     '1',
   ]);
+  await appears(socket, 'ts-filter-host');
   start(
     'envoy',
     envoy,
