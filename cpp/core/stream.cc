@@ -152,8 +152,7 @@ HeadersStatus Stream::on_headers(Dir dir, bool end) {
   f.headers_only = f.input_ended = end;
   bool stop;
   if (replied_) {
-    // Only frames of our own streamed reply may pass; an upstream that answers nevertheless is heard out and dropped.
-    stop = !sending_reply_;
+    stop = !is_own_reply(dir);
   } else if (dir == Dir::kResponse && nested_ && shared_flag()) {
     // A Stop in here would be overwritten when our continue returns, and the response would hang (docs/lifecycle.md).
     static std::atomic<bool> said{false};
@@ -218,7 +217,7 @@ BodyStatus Stream::on_body(Dir dir, bool end) {
     case State::kIdle:
     case State::kDone: status = BodyStatus::kContinue; break;
     case State::kReplied:
-      if (sending_reply_) {
+      if (is_own_reply(dir)) {
         status = BodyStatus::kContinue;
       } else {
         drain();
@@ -268,7 +267,7 @@ TrailersStatus Stream::on_trailers(Dir dir) {
       break;
     case State::kIdle:
     case State::kDone: stop = false; break;
-    case State::kReplied: stop = !sending_reply_; break;
+    case State::kReplied: stop = !is_own_reply(dir); break;
     case State::kEnding:
     case State::kBypass: worker_.defer(id_); break;
     default: break;
@@ -280,6 +279,12 @@ TrailersStatus Stream::on_trailers(Dir dir) {
   f.in_hook = false;
   settle(f, stop);
   return stop ? TrailersStatus::kStopIteration : TrailersStatus::kContinue;
+}
+
+// After a reply of ours: its frames come by our own hooks on Envoy 1.38, in their own time when a filter before us held
+// them back. An upstream that answers nevertheless is heard out and dropped.
+bool Stream::is_own_reply(Dir dir) const {
+  return dir == Dir::kResponse && (sending_reply_ || !request_.headers_sent);
 }
 
 // 1.38: the router has given this upload up, and a Continue of it would disarm the response's last continue.

@@ -120,6 +120,7 @@ class Stream {
   bool wants_trailers(const Flow& f) const;
   bool waits_for_host(const Flow& f) const;
   bool is_untouched(const Flow& f) const;
+  bool is_own_reply(Dir dir) const;
   bool upload_is_void(Dir dir) const;
   void fail(const Failure& failure);
   void reset(const char* code);
