@@ -143,10 +143,18 @@ const asColumns = (rows) => {
 const machineLine = ({ cpu, cores, kernel, node, envoy, loadBefore }) =>
   `${cpu}, ${cores} cores, kernel ${kernel}, Node ${node}, Envoy ${envoy}, load before ${loadBefore}`;
 
+const busyNote = ({ cores, loadBefore }) =>
+  loadBefore < cores / 2
+    ? ''
+    : `\n**The machine was busy with other work (load ${loadBefore}) when this run began**: its ratios are not to be trusted.\n`;
+
 export const asText = (report) =>
   [
     machineLine(report.machine),
     `${report.rounds} rounds in alternating order, ${report.seconds} s each, one Envoy worker, one host thread; medians`,
+    ...(report.machine.loadBefore < report.machine.cores / 2
+      ? []
+      : ['The machine was busy with other work: do not trust these ratios.']),
     ...(report.headers.length > 0
       ? ['', 'One header added each way, direct response', asColumns(headerRows(report))]
       : []),
@@ -162,7 +170,7 @@ ${machineLine(report.machine)}. ${report.rounds} rounds in alternating order, ${
 warm-up, fresh processes for each case, one Envoy worker, one host thread, wrk with one thread. Load generator, Envoy
 and sidecar share the cores. Absolute figures move from run to run and from machine to machine: compare ratios inside
 one run only. A ratio is taken in each round; the table shows the median.
-
+${busyNote(report.machine)}
 ## Headers
 
 \`direct_response\` behind the filter chain; each filter adds one header to the request and one to the response, ours from
