@@ -103,7 +103,7 @@ class Stream {
     ByteQueue out;                  // output in module memory
     ByteQueue original;             // the whole body as it came, for failure_mode open
     Nanos deadline = 0;
-    Nanos push_by = 0;              // headers wait for output that may come soon
+    Nanos push_by = 0;              // a push that waits for more output goes then; 1 = overdue
   };
 
   Flow& flow(Dir dir) { return dir == Dir::kRequest ? request_ : response_; }
@@ -151,6 +151,7 @@ class Stream {
   bool complete(const Flow& f) const;
   void finish(Flow& f);
   void push(Flow& f);
+  void push_soon(Flow& f);
   void release(Flow& f);
   void end_bypass(Flow& f);
   void absorb_input(Flow& f);

@@ -3,7 +3,7 @@
 
 namespace tsf::core {
 namespace {
-constexpr std::chrono::milliseconds kHeadersWait{20};
+constexpr std::chrono::milliseconds kPushDelay{20};
 constexpr Failure kContinueLost{502, 13, "ts_filter_continue_lost"};
 }  // namespace
 
@@ -162,19 +162,25 @@ void Stream::push(Flow& f) {
   if (f.out.empty() && f.outstanding > 0 && f.push_by != 1) {
     // The host has input and no output yet: a push now would spend the one continue on the bare headers, and the
     // output would wait for the next hook. A filter that takes its time does not hold the headers for long, though.
-    if (f.push_by != 0) return;
-    f.push_by = now_ns() + nanos(kHeadersWait);
-    worker_.arm(f.push_by);
-    return;
+    return push_soon(f);
   }
+  const size_t unread = f.unread ? mount_.body_size(f.dir, BodySource::kBuffered) : 0;
+  const bool little = unread + f.held.size() <= config_->settings.stream_window;
+  // Much unread input has to be taken out and put back around the push: worth it for much output, or for late one.
+  if (!little && f.push_by != 1 && f.out.size() < unread / 8) return push_soon(f);
   if (!can_continue(f)) return;
   f.push_by = 0;
-  if (f.unread) {
-    if (f.held.size() >= config_->settings.stream_window) return;
-    hold_body(f, BodySource::kBuffered);
-  }
   f.push_wanted = false;
+  if (f.unread && little) hold_body(f, BodySource::kBuffered);
+  const std::string parked = f.unread ? take_buffered(f.dir) : std::string();
   continue_with(f, {&f.out});
+  if (f.unread && !dead_) put_unread_back(f.dir, parked);
+}
+
+void Stream::push_soon(Flow& f) {
+  if (f.push_by != 0) return;
+  f.push_by = now_ns() + nanos(kPushDelay);
+  worker_.arm(f.push_by);
 }
 
 void Stream::flush_reply() {
