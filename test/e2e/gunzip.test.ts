@@ -64,7 +64,7 @@ describe.each(['http1', 'http2'] as const)('gunzip-rewrite over %s', (protocol) 
     upstream: { protocol, paths: { '/large': send(LARGE_GZIP), '/bomb': send(BOMB_GZIP) } },
   });
 
-  it.each([500, 7_000, 65_536, 1_000_000])('20 MB out of 2 MB are exact, in pieces of up to %i bytes', async (most) => {
+  it.each([500, 65_536])('20 MB out of 2 MB are exact, in pieces of up to %i bytes', async (most) => {
     logsOnFailure(at);
     expect(LARGE_GZIP.length).toBeLessThan(2_200_000);
     const seed = seedOf();
