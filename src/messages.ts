@@ -1,4 +1,5 @@
 /** What the main thread and a worker say to each other, by postMessage or, with `--workers 0`, by plain calls. */
+import type { MessagePort } from 'node:worker_threads';
 import type { FilterConfigMessage } from './codec/index.js';
 
 /** A connection of a module, numbered by this process. */
@@ -50,6 +51,13 @@ export type FromWorker =
   | { readonly type: 'stopped' };
 
 /** What a worker is started with. */
+/** What a worker thread is born with. */
+export interface WorkerData {
+  readonly start: WorkerStart;
+  /** To the threads of runtime.global. */
+  readonly globals: MessagePort;
+}
+
 export interface WorkerStart {
   readonly worker: number;
   /** The bundle's file URL. */

@@ -2,11 +2,12 @@
  * The worker threads. All of them judge every config; each serves some of the channels. A thread that dies is replaced, and
  * whoever had something on it is told.
  */
-import { Worker } from 'node:worker_threads';
+import { MessageChannel, Worker } from 'node:worker_threads';
 import type { FilterConfigMessage } from './codec/index.js';
 import { messageOf } from './host-errors.js';
 import { errorFields, type Logger } from './log.js';
-import type { ChannelFds, ConnectionId, FromWorker, ToWorker, Verdict, WorkerStart } from './messages.js';
+import type { ChannelFds, ConnectionId, FromWorker, ToWorker, Verdict, WorkerData, WorkerStart } from './messages.js';
+import { GlobalHost, type GlobalLink } from './runtime-global.js';
 
 const FIRST_BACK_OFF_MS = 100;
 const MAX_BACK_OFF_MS = 10_000;
@@ -72,11 +73,14 @@ export class Pool {
   readonly #places: Place[];
   readonly #modules = new Map<ConnectionId, Module>();
   readonly #pendingChannels: Extract<ToWorker, { type: 'channel' }>[] = [];
+  /** The threads of runtime.global: one per name and process. */
+  readonly #globals: GlobalHost;
   #stopping = false;
   #idle: { waiting: Set<Place>; resolve: () => void } | undefined;
 
   constructor(options: PoolOptions) {
     this.#options = options;
+    this.#globals = new GlobalHost((name, err) => options.log.error({ global: name, err }, 'runtime.global failed'));
     this.#places = Array.from({ length: Math.max(1, options.workers) }, (_, index) => ({
       index,
       thread: undefined,
@@ -160,6 +164,7 @@ export class Pool {
         await thread.terminate();
       }),
     );
+    await this.#globals.dispose();
   }
 
   async #startThread(place: Place): Promise<void> {
@@ -177,12 +182,15 @@ export class Pool {
         else this.#message(place, message);
       };
       if (this.#options.workers === 0) {
-        localThread(start, this.#options.log, onMessage, (thread) => (place.thread = thread)).catch(reject);
+        localThread(start, this.#globals, this.#options.log, onMessage, (thread) => (place.thread = thread)).catch(reject);
         return;
       }
+      const { port1, port2 } = new MessageChannel();
+      this.#globals.serve(port1);
       const worker = new Worker(new URL('./worker.js', import.meta.url), {
         name: `ts-filter-${place.index}`,
-        workerData: start,
+        workerData: { start, globals: port2 } satisfies WorkerData,
+        transferList: [port2],
         resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
       });
       place.thread = { post: (message) => worker.postMessage(message), terminate: () => worker.terminate() };
@@ -334,13 +342,14 @@ export class LoadError extends Error {}
 /** `--workers 0`: the same thread object, called instead of sent to. */
 async function localThread(
   start: WorkerStart,
+  globals: GlobalLink,
   log: Logger,
   onMessage: (message: FromWorker) => void,
   onThread: (thread: Thread) => void,
 ): Promise<void> {
   const { startThread } = await import('./worker.js');
   let early: FromWorker[] | undefined = [];
-  const thread = await startThread(start, log, (message) => {
+  const thread = await startThread(start, globals, log, (message) => {
     if (early === undefined) onMessage(message);
     else early.push(message);
   });

@@ -5,14 +5,18 @@ import { FilterThread } from './filter-thread.js';
 import type { HostErrorCode } from './host-errors.js';
 import { collectFilters, loadFailure } from './loader-import.js';
 import { createLog, type Logger } from './log.js';
-import type { FromWorker, ToWorker, WorkerStart } from './messages.js';
+import type { FromWorker, ToWorker, WorkerData, WorkerStart } from './messages.js';
+import { linkGlobals } from './runtime.js';
+import { type GlobalLink, LinkedThread } from './runtime-global.js';
 
 export async function startThread(
   start: WorkerStart,
+  globals: GlobalLink,
   log: Logger,
   emit: (message: FromWorker) => void,
 ): Promise<FilterThread | undefined> {
   process.setSourceMapsEnabled(true);
+  linkGlobals(globals);
   let at: HostErrorCode = 'TSF_INIT_FAILED';
   try {
     if (start.init !== undefined) await import(start.init);
@@ -30,10 +34,10 @@ export async function startThread(
 async function main(): Promise<void> {
   const port = parentPort;
   if (port === null) return;
-  const start = workerData as WorkerStart;
+  const { start, globals } = workerData as WorkerData;
   const log = createLog(start.logLevel, { worker: start.worker });
   // Messages wait in the port until there is a listener.
-  const thread = await startThread(start, log, (message) => port.postMessage(message));
+  const thread = await startThread(start, new LinkedThread(globals), log, (message) => port.postMessage(message));
   if (thread === undefined) return;
   port.on('message', (message: ToWorker) => thread.handle(message));
 }
