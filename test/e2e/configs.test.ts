@@ -5,7 +5,7 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Builder } from 'flatbuffers';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   Child,
   eventually,
@@ -286,9 +286,13 @@ describe('a peer that may not be the host', () => {
 });
 
 describe('ts-filter-host refuses', () => {
-  const dir = mkdtempSync(join(tmpdir(), 'tsf-e2e-host-'));
+  let dir = '';
+  let socket = '';
+  beforeAll(() => {
+    dir = mkdtempSync(join(tmpdir(), 'tsf-e2e-host-'));
+    socket = join(dir, 'a.sock');
+  });
   afterAll(() => rmSync(dir, { recursive: true, force: true }));
-  const socket = join(dir, 'a.sock');
   const file = (name: string, text: string) => {
     const path = join(dir, name);
     writeFileSync(path, text);
