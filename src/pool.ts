@@ -182,7 +182,9 @@ export class Pool {
         else this.#message(place, message);
       };
       if (this.#options.workers === 0) {
-        localThread(start, this.#globals, this.#options.log, onMessage, (thread) => (place.thread = thread)).catch(reject);
+        localThread(start, this.#globals, this.#options.log, onMessage, (thread) => (place.thread = thread)).catch(
+          reject,
+        );
         return;
       }
       const { port1, port2 } = new MessageChannel();

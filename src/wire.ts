@@ -20,9 +20,19 @@ export const OutputFlag = { Push: 1, Last: 2, Bypass: 4, Gather: 8, Added: 16, T
 
 /** Bits of the hooks a filter has (schema: Phase). */
 export const PhaseBit = {
-  decodeHeaders: 1, decodeData: 2, decodeTrailers: 4, encodeHeaders: 8, encodeData: 16, encodeTrailers: 32,
-  transformRequest: 64, transformResponse: 128,
-  onLogDownstreamStart: 256, onLogDownstreamPeriodic: 512, onLog: 1024, onStreamComplete: 2048, onDestroy: 4096,
+  decodeHeaders: 1,
+  decodeData: 2,
+  decodeTrailers: 4,
+  encodeHeaders: 8,
+  encodeData: 16,
+  encodeTrailers: 32,
+  transformRequest: 64,
+  transformResponse: 128,
+  onLogDownstreamStart: 256,
+  onLogDownstreamPeriodic: 512,
+  onLog: 1024,
+  onStreamComplete: 2048,
+  onDestroy: 4096,
 } as const;
 /** `phases` of an answer that leaves the subscription as it is. */
 export const PHASES_UNCHANGED = 0xffffffff;
@@ -63,7 +73,10 @@ export interface StreamSink {
 
 /** The bytes of a header map as they came: `count` times {u32 name length, u32 value length, name, value}. The memory
  *  belongs to the receiver. */
-export interface HeaderBlock { readonly bytes: Uint8Array; readonly count: number }
+export interface HeaderBlock {
+  readonly bytes: Uint8Array;
+  readonly count: number;
+}
 
 /** First frame of a stream. */
 export interface StreamStart {

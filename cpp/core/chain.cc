@@ -29,7 +29,8 @@ Chain& Chain::join(StreamMount& mount, Stream& stream) {
   chain->id_ = id;
   auto& streams = chain->streams_;
   // Envoy makes the filters of a stream in their order.
-  const auto at = std::find_if(streams.begin(), streams.end(), [&](const Stream* s) { return s->born() > stream.born(); });
+  const auto at =
+      std::find_if(streams.begin(), streams.end(), [&](const Stream* s) { return s->born() > stream.born(); });
   streams.insert(at, &stream);
   return *chain;
 }

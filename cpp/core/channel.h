@@ -34,8 +34,7 @@ class Channel {
     shm::Doorbell worker_doorbell;
   };
 
-  Channel(uint32_t id, uint64_t epoch, Parts parts)
-      : id_(id), epoch_(epoch), parts_(std::move(parts)) {}
+  Channel(uint32_t id, uint64_t epoch, Parts parts) : id_(id), epoch_(epoch), parts_(std::move(parts)) {}
 
   uint32_t id() const { return id_; }
   // The connection that this channel belongs to; verdicts of other connections do not count for it.
@@ -85,7 +84,8 @@ class Channel {
   bool sleep() {
     if (parts_.endpoint.sleep()) return true;
     // There is room, and who waited for it may be gone: without a claim the endpoint would never sleep again.
-    if (parts_.endpoint.starved() && parts_.endpoint.claim(wire::FrameKind_End, 0).data() != nullptr) parts_.endpoint.abort();
+    if (parts_.endpoint.starved() && parts_.endpoint.claim(wire::FrameKind_End, 0).data() != nullptr)
+      parts_.endpoint.abort();
     return false;
   }
   void wake() { parts_.endpoint.wake(); }

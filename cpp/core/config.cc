@@ -33,7 +33,8 @@ class Reader {
 
   void run() {
     for (const auto& [name, value] : object_.items()) {
-      auto found = std::find_if(handlers_.begin(), handlers_.end(), [&key = name](const auto& h) { return key == h.first; });
+      auto found =
+          std::find_if(handlers_.begin(), handlers_.end(), [&key = name](const auto& h) { return key == h.first; });
       if (found == handlers_.end()) {
         fail(name, "is not a known key; known are: " + known());
       } else {
@@ -65,7 +66,8 @@ class Reader {
     key(name, [this, name, &out, least](const json& v) {
       auto parsed = v.is_string() ? parse_duration(v.get_ref<const std::string&>()) : std::nullopt;
       if (!parsed) return fail(name, shown(v) + " is not a duration; write it as \"250ms\", \"5s\" or \"1.5s\"");
-      if (*parsed < least) return fail(name, shown(v) + " is too short; the least is " + std::to_string(least.count()) + "ms");
+      if (*parsed < least)
+        return fail(name, shown(v) + " is too short; the least is " + std::to_string(least.count()) + "ms");
       out = *parsed;
     });
   }
@@ -75,7 +77,8 @@ class Reader {
       auto parsed = parse_size(v);
       if (!parsed) return fail(name, shown(v) + " is not a size; write bytes as 65536 or \"64KiB\"");
       if (*parsed < least || *parsed > most)
-        return fail(name, shown(v) + " is out of range; it must be " + std::to_string(least) + " to " + std::to_string(most) + " bytes");
+        return fail(name, shown(v) + " is out of range; it must be " + std::to_string(least) + " to " +
+                              std::to_string(most) + " bytes");
       out = static_cast<T>(*parsed);
     });
   }

@@ -8,7 +8,12 @@ FilterConfig::FilterConfig() { Link::count_filter(1); }
 FilterConfig::~FilterConfig() { Link::count_filter(-1); }
 
 ConfigText filter_text(const std::string& name, const Settings& settings) {
-  return {name, false, settings.plugin_config, settings.allow, settings.deny, static_cast<uint8_t>(settings.log_level),
+  return {name,
+          false,
+          settings.plugin_config,
+          settings.allow,
+          settings.deny,
+          static_cast<uint8_t>(settings.log_level),
           static_cast<uint32_t>(settings.stream_window)};
 }
 

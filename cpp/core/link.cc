@@ -95,7 +95,8 @@ Link::Link(const Settings& settings, ProcessMount& process, uint32_t concurrency
       process_(process),
       epoll_(::epoll_create1(EPOLL_CLOEXEC)),
       wake_fd_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
-  for (uint32_t i = 0; i < std::max(concurrency, 1u); ++i) workers_.push_back(std::make_unique<Worker>(i, *this, process));
+  for (uint32_t i = 0; i < std::max(concurrency, 1u); ++i)
+    workers_.push_back(std::make_unique<Worker>(i, *this, process));
   channels_.resize(workers_.size());
   woken_for_.resize(workers_.size());
   epoll_event event{};
@@ -128,14 +129,15 @@ std::shared_ptr<const JudgedConfig> Link::judge(ConfigText text) {
     if (auto config = known.lock(); config && config->text() == text) return config;
   std::erase_if(configs_, [](const auto& config) { return config.expired(); });
   const uint32_t id = ++last_id_;
-  std::shared_ptr<JudgedConfig> config(new JudgedConfig(id, std::move(text)), [weak = weak_from_this()](JudgedConfig* dead) {
-    if (const auto link = weak.lock()) {
-      const std::lock_guard forget_lock(link->forget_mutex_);
-      link->forgotten_.push_back(dead->id());
-      link->ring();
-    }
-    delete dead;
-  });
+  std::shared_ptr<JudgedConfig> config(new JudgedConfig(id, std::move(text)),
+                                       [weak = weak_from_this()](JudgedConfig* dead) {
+                                         if (const auto link = weak.lock()) {
+                                           const std::lock_guard forget_lock(link->forget_mutex_);
+                                           link->forgotten_.push_back(dead->id());
+                                           link->ring();
+                                         }
+                                         delete dead;
+                                       });
   configs_.push_back(config);
   unsent_.push_back(id);
   ring();
@@ -147,7 +149,8 @@ const Verdict* Link::wait_for_verdict(const JudgedConfig& config, Millis limit) 
   const Nanos now = now_ns();
   // Configs that come within a second belong to one update and share its patience.
   if (now > update_until_ + nanos(Millis(1000))) update_until_ = now + nanos(limit);
-  const auto until = std::chrono::steady_clock::now() + std::chrono::nanoseconds(std::max<Nanos>(update_until_ - now, 0));
+  const auto until =
+      std::chrono::steady_clock::now() + std::chrono::nanoseconds(std::max<Nanos>(update_until_ - now, 0));
   const Verdict* verdict = nullptr;
   changed_.wait_until(lock, until, [&] {
     verdict = config.verdict();
@@ -164,7 +167,8 @@ void Link::send_config(const JudgedConfig& config) {
   const auto json = text.json ? b.CreateString(*text.json) : flatbuffers::Offset<flatbuffers::String>();
   const auto allow = b.CreateVectorOfStrings(text.allow);
   const auto deny = b.CreateVectorOfStrings(text.deny);
-  b.Finish(wire::CreateFilterConfig(b, config.id(), name, text.route, json, allow, deny, text.log_level, text.stream_window));
+  b.Finish(wire::CreateFilterConfig(b, config.id(), name, text.route, json, allow, deny, text.log_level,
+                                    text.stream_window));
   control_.send(wire::ControlKind_FilterConfig, bytes_of(b));
 }
 
@@ -269,14 +273,17 @@ bool Link::make_channels() {
     auto host_doorbell = shm::Doorbell::create();
     auto worker_doorbell = shm::Doorbell::create();
     if (!outbound || !inbound || !host_doorbell || !worker_doorbell) {
-      process_.log(LogLevel::kError, "ts_filter: cannot make a channel: " + (!outbound ? outbound.error : !inbound ? inbound.error : std::strerror(errno)));
+      process_.log(LogLevel::kError, "ts_filter: cannot make a channel: " + (!outbound  ? outbound.error
+                                                                             : !inbound ? inbound.error
+                                                                                        : std::strerror(errno)));
       return false;
     }
     auto endpoint = shm::Endpoint::attach(outbound->writable(), inbound->bytes());
     if (!endpoint || !shm::watch_doorbell(epoll_.get(), worker_doorbell->fd(), kFirstChannelTag + i)) return false;
     const std::vector<int> fds{outbound->fd(), inbound->fd(), host_doorbell->fd(), worker_doorbell->fd()};
-    channels_[i] = std::make_shared<Channel>(
-        i + 1, epoch_, Channel::Parts{std::move(*outbound), std::move(*inbound), *endpoint, std::move(*host_doorbell), std::move(*worker_doorbell)});
+    channels_[i] = std::make_shared<Channel>(i + 1, epoch_,
+                                             Channel::Parts{std::move(*outbound), std::move(*inbound), *endpoint,
+                                                            std::move(*host_doorbell), std::move(*worker_doorbell)});
     flatbuffers::FlatBufferBuilder b(64);
     b.Finish(wire::CreateChannel(b, i + 1, i, ring_bytes_));
     if (!control_.send(wire::ControlKind_Channel, bytes_of(b), fds)) return false;
@@ -292,12 +299,14 @@ bool Link::on_message(uint32_t kind, std::string_view payload) {
       if (!welcome || phase != Phase::kGreeting) return false;
       if (welcome->major() != wire::Protocol_Major) {
         said_down_ = false;
-        lose("it speaks protocol " + std::to_string(welcome->major()) + ", this module speaks " + std::to_string(wire::Protocol_Major) + "; use the same release of both");
+        lose("it speaks protocol " + std::to_string(welcome->major()) + ", this module speaks " +
+             std::to_string(wire::Protocol_Major) + "; use the same release of both");
         backoff_ = kLastBackoff;
         connect_at_ = now_ns() + backoff_;
         return true;
       }
-      process_.log(LogLevel::kInfo, "ts_filter: connected to ts-filter-host " + printable(welcome->host_version()) + " (pid " + std::to_string(welcome->pid()) + ") at " + socket_path_);
+      process_.log(LogLevel::kInfo, "ts_filter: connected to ts-filter-host " + printable(welcome->host_version()) +
+                                        " (pid " + std::to_string(welcome->pid()) + ") at " + socket_path_);
       said_down_ = false;
       backoff_ = 0;
       on_welcome();
@@ -323,10 +332,12 @@ bool Link::on_message(uint32_t kind, std::string_view payload) {
       }
       if (!config) return true;
       Verdict out{epoch_, verdict->accepted(), verdict->phases(), {}, printable(verdict->message())};
-      if (verdict->attributes() != nullptr) out.attributes.assign(verdict->attributes()->begin(), verdict->attributes()->end());
+      if (verdict->attributes() != nullptr)
+        out.attributes.assign(verdict->attributes()->begin(), verdict->attributes()->end());
       if (out.attributes.size() > 256) return false;
       if (!out.accepted)
-        process_.log(LogLevel::kError, "ts_filter: the host refuses the config of filter " + config->text().name + ": " + out.message);
+        process_.log(LogLevel::kError,
+                     "ts_filter: the host refuses the config of filter " + config->text().name + ": " + out.message);
       config->judge(std::move(out));
       set_phase(phase);  // tells those who wait
       wake_workers();
@@ -362,7 +373,8 @@ void Link::on_welcome() {
 Nanos Link::next_wake(Nanos now) {
   Nanos next = kNever;
   if (!control_.open()) next = connect_at_;
-  if (phase_.load(std::memory_order_relaxed) == Phase::kGreeting && control_.open()) next = greeting_until_;  // own word
+  if (phase_.load(std::memory_order_relaxed) == Phase::kGreeting && control_.open())
+    next = greeting_until_;  // own word
   for (size_t i = 0; i < workers_.size(); ++i) {
     const Nanos deadline = workers_[i]->next_deadline();
     if (deadline == 0 || deadline == woken_for_[i]) continue;
@@ -390,7 +402,8 @@ void Link::sleep() {
   sleeps_until_.store(next, std::memory_order_seq_cst);  // seq_cst: before our second look; pairs with deadline_moved
   const Nanos now = now_ns();
   next = std::min(next, next_wake(now));
-  const int timeout = next == kNever ? -1 : static_cast<int>(std::clamp<Nanos>((next - now + 999'999) / 1'000'000, 0, 60'000));
+  const int timeout =
+      next == kNever ? -1 : static_cast<int>(std::clamp<Nanos>((next - now + 999'999) / 1'000'000, 0, 60'000));
   epoll_event events[32];
   const int n = ::epoll_wait(epoll_.get(), events, 32, timeout);
   sleeps_until_.store(0, std::memory_order_relaxed);  // relaxed: a ring too many does no harm
@@ -401,7 +414,8 @@ void Link::sleep() {
       [[maybe_unused]] const ssize_t read = ::read(wake_fd_.get(), &count, sizeof count);
     } else if (tag == kSocketTag && control_.open()) {
       std::string error;
-      if (!control_.receive([this](uint32_t kind, std::string_view payload) { return on_message(kind, payload); }, error) ||
+      if (!control_.receive([this](uint32_t kind, std::string_view payload) { return on_message(kind, payload); },
+                            error) ||
           (control_.open() && !control_.flush()))
         lose(error.empty() ? "cannot write to it" : error);
     } else if (tag >= kFirstChannelTag && tag - kFirstChannelTag < workers_.size()) {

@@ -183,7 +183,9 @@ BodyStatus Stream::on_body(Dir dir, bool end) {
   f.in_hook = true;
   f.push_wanted = false;  // the host decides anew, now that a push is possible
   auto status = BodyStatus::kStopIterationNoBuffer;
-  const auto drain = [&] { mount_.drain_body(dir, BodySource::kReceived, mount_.body_size(dir, BodySource::kReceived)); };
+  const auto drain = [&] {
+    mount_.drain_body(dir, BodySource::kReceived, mount_.body_size(dir, BodySource::kReceived));
+  };
   const auto leave = [&] {
     if (!may_leave(f)) {
       hold_body(f, BodySource::kReceived);
@@ -283,9 +285,7 @@ TrailersStatus Stream::on_trailers(Dir dir) {
 
 // After a reply of ours: its frames come by our own hooks on Envoy 1.38, in their own time when a filter before us held
 // them back. An upstream that answers nevertheless is heard out and dropped.
-bool Stream::is_own_reply(Dir dir) const {
-  return dir == Dir::kResponse && (sending_reply_ || !request_.headers_sent);
-}
+bool Stream::is_own_reply(Dir dir) const { return dir == Dir::kResponse && (sending_reply_ || !request_.headers_sent); }
 
 // 1.38: the router has given this upload up, and a Continue of it would disarm the response's last continue.
 bool Stream::upload_is_void(Dir dir) const {
@@ -363,7 +363,8 @@ void Stream::take_turn() {
 
 Nanos Stream::deadline() const {
   Nanos first = 0;
-  for (const Nanos d : {request_.deadline, response_.deadline, request_.push_by, response_.push_by, begun_ ? 0 : wait_until_})
+  for (const Nanos d :
+       {request_.deadline, response_.deadline, request_.push_by, response_.push_by, begun_ ? 0 : wait_until_})
     if (d != 0 && (first == 0 || d < first)) first = d;
   return first;
 }
@@ -474,8 +475,8 @@ void Stream::fail(const Failure& failure) {
   if (!reply) return reset(failure.code);
   const std::string status = std::to_string(failure.grpc);
   const HeaderLine line = HeaderLine::of("grpc-status", status);
-  mount_.send_local_reply(failure.http, {&line, grpc ? 1u : 0u},
-                         failure.body != nullptr ? failure.body : failure.code, failure.code);
+  mount_.send_local_reply(failure.http, {&line, grpc ? 1u : 0u}, failure.body != nullptr ? failure.body : failure.code,
+                          failure.code);
 }
 
 // Envoy shows a reset's details nowhere, so the log has them.

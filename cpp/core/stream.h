@@ -78,32 +78,32 @@ class Stream {
     const Dir dir;
     State state = State::kIdle;
     bool headers_seen = false;
-    bool headers_only = false;      // the headers ended the stream
-    bool headers_pending = false;   // a Headers frame is still to be written
-    bool headers_sent = false;      // gone on to the next filter
-    bool hold = false;              // headers wait for output (StreamHold)
-    bool hosted = false;            // the host sees the body, so it sees and answers the trailers too
+    bool headers_only = false;     // the headers ended the stream
+    bool headers_pending = false;  // a Headers frame is still to be written
+    bool headers_sent = false;     // gone on to the next filter
+    bool hold = false;             // headers wait for output (StreamHold)
+    bool hosted = false;           // the host sees the body, so it sees and answers the trailers too
     bool input_ended = false;
     bool end_told = false;
     bool trailers_seen = false;
     bool trailers_told = false;
     bool trailers_answered = false;
-    bool stopped = false;           // the latest hook returned Stop and nothing was continued since
+    bool stopped = false;  // the latest hook returned Stop and nothing was continued since
     bool in_hook = false;
-    bool unread = false;            // Envoy's buffer holds input of ours, and of nobody else
-    bool fresh = false;             // the next Data frame carries Fresh
+    bool unread = false;  // Envoy's buffer holds input of ours, and of nobody else
+    bool fresh = false;   // the next Data frame carries Fresh
     bool push_wanted = false;
-    bool whole = false;             // WHOLE from the first byte on, and no output yet
-    bool output_done = false;       // but for what the trailers hook adds
-    bool release_wanted = false;    // PASS was decided, the continue is still to come
-    uint32_t header_cursor = 0;     // lines of the pending map already written
-    size_t beyond = 0;              // bytes that filters behind us had in Envoy's buffer after our last continue
-    uint64_t outstanding = 0;       // input bytes at the host, not acknowledged
-    ByteQueue held;                 // input in module memory
-    ByteQueue out;                  // output in module memory
-    ByteQueue original;             // the whole body as it came, for failure_mode open
+    bool whole = false;           // WHOLE from the first byte on, and no output yet
+    bool output_done = false;     // but for what the trailers hook adds
+    bool release_wanted = false;  // PASS was decided, the continue is still to come
+    uint32_t header_cursor = 0;   // lines of the pending map already written
+    size_t beyond = 0;            // bytes that filters behind us had in Envoy's buffer after our last continue
+    uint64_t outstanding = 0;     // input bytes at the host, not acknowledged
+    ByteQueue held;               // input in module memory
+    ByteQueue out;                // output in module memory
+    ByteQueue original;           // the whole body as it came, for failure_mode open
     Nanos deadline = 0;
-    Nanos push_by = 0;              // a push that waits for more output goes then; 1 = overdue
+    Nanos push_by = 0;  // a push that waits for more output goes then; 1 = overdue
   };
 
   Flow& flow(Dir dir) { return dir == Dir::kRequest ? request_ : response_; }
@@ -200,34 +200,34 @@ class Stream {
   std::shared_ptr<const JudgedConfig> judged_route_;
   StreamMount& mount_;
   std::shared_ptr<Channel> channel_;
-  Chain* chain_ = nullptr;      // where there may be siblings
+  Chain* chain_ = nullptr;  // where there may be siblings
   const uint64_t born_;
   StreamId id_;
   uint32_t phases_ = UINT32_MAX;
   Flow request_{Dir::kRequest};
   Flow response_{Dir::kResponse};
-  Failure failure_;             // to be carried out outside hooks
-  Nanos wait_since_ = 0;        // waiting for a host since
+  Failure failure_;       // to be carried out outside hooks
+  Nanos wait_since_ = 0;  // waiting for a host since
   Nanos wait_until_ = 0;
-  ByteQueue reply_;             // a streamed reply that the client does not take yet
+  ByteQueue reply_;  // a streamed reply that the client does not take yet
   uint32_t context_cursor_ = 0;
   int above_watermark_ = 0;
-  uint8_t end_reason_ = 0;      // wire::EndReason that we caused
-  bool begun_ = false;          // a host was found
-  bool start_told_ = false;     // a frame with Start has been written
+  uint8_t end_reason_ = 0;   // wire::EndReason that we caused
+  bool begun_ = false;       // a host was found
+  bool start_told_ = false;  // a frame with Start has been written
   bool context_pending_ = false;
   bool upgrade_ = false;
-  bool replied_ = false;        // a reply was sent, or the stream was reset, by us
+  bool replied_ = false;  // a reply was sent, or the stream was reset, by us
   bool streaming_reply_ = false;
-  bool reply_ended_ = false;    // the host has given all of it
+  bool reply_ended_ = false;  // the host has given all of it
   bool reply_end_sent_ = false;
   bool sending_reply_ = false;  // inside send_reply_*
   bool nested_ = false;         // inside continue_flow(kRequest)
   bool rearming_ = false;
-  bool spent_ = false;          // Envoy 1.38's shared flag
-  bool others_hold_ = false;    // 1.38: a filter behind us has kept bytes of the request
-  size_t end_probe_ = 0;        // 1.38: bytes in Envoy's buffer right after the request's last continue
-  bool dead_ = false;           // destroyed by Envoy
+  bool spent_ = false;        // Envoy 1.38's shared flag
+  bool others_hold_ = false;  // 1.38: a filter behind us has kept bytes of the request
+  size_t end_probe_ = 0;      // 1.38: bytes in Envoy's buffer right after the request's last continue
+  bool dead_ = false;         // destroyed by Envoy
   bool waiting_for_room_ = false;
 };
 

@@ -83,7 +83,8 @@ bool Stream::answer_headers(Flow& f, uint8_t mode) {
 
 bool Stream::apply_ops(HeaderType type, std::string_view block) {
   const Flow& f = flow(direction_of(static_cast<uint8_t>(type)));
-  const bool held = is_trailers(static_cast<uint8_t>(type)) ? f.trailers_seen && f.state != State::kDone : f.headers_seen && !f.headers_sent;
+  const bool held = is_trailers(static_cast<uint8_t>(type)) ? f.trailers_seen && f.state != State::kDone
+                                                            : f.headers_seen && !f.headers_sent;
   BlockReader reader(block);
   while (!reader.done()) {
     uint32_t op = 0;
@@ -172,7 +173,8 @@ bool Stream::on_output(const wire::Output& frame) {
 
 bool Stream::on_local_reply(const wire::LocalReply& frame) {
   const auto block = view_of(frame.block());
-  if (frame.status() < 200 || frame.status() > 599 || frame.grpc_status() < -1 || frame.grpc_status() > 16) return false;
+  if (frame.status() < 200 || frame.status() > 599 || frame.grpc_status() < -1 || frame.grpc_status() > 16)
+    return false;
   if (uint64_t{frame.details_length()} + frame.headers_length() > block.size()) return false;
   const auto details = block.substr(0, frame.details_length());
   std::vector<HeaderLine> headers;
@@ -184,7 +186,8 @@ bool Stream::on_local_reply(const wire::LocalReply& frame) {
     fail(kReplyTooLate);
     return true;
   }
-  const std::string grpc = std::to_string(frame.grpc_status() >= 0 ? frame.grpc_status() : grpc_status_of(frame.status()));
+  const std::string grpc =
+      std::to_string(frame.grpc_status() >= 0 ? frame.grpc_status() : grpc_status_of(frame.status()));
   if (frame.grpc_status() >= 0 || is_grpc()) headers.push_back(HeaderLine::of("grpc-status", grpc));
   replied_ = true;
   end_flows();
@@ -265,7 +268,9 @@ bool Stream::on_query(const wire::Query& frame) {
   if (value) {
     switch (value->kind) {
       case Attribute::Kind::kString: bytes = value->text; break;
-      case Attribute::Kind::kInt: bytes.assign(reinterpret_cast<const char*>(&value->number), sizeof value->number); break;
+      case Attribute::Kind::kInt:
+        bytes.assign(reinterpret_cast<const char*>(&value->number), sizeof value->number);
+        break;
       case Attribute::Kind::kBool: bytes.assign(1, value->number != 0 ? '\1' : '\0'); break;
     }
   }
@@ -287,7 +292,8 @@ bool Stream::on_extend(const wire::Extend& frame) {
   for (const Dir dir : {Dir::kRequest, Dir::kResponse}) {
     Flow& f = flow(dir);
     const Nanos most = now_ns() + nanos(std::chrono::hours(24));
-    if (f.deadline != 0) f.deadline = std::max(f.deadline, std::min(most, f.deadline + Nanos{frame.milliseconds()} * 1'000'000));
+    if (f.deadline != 0)
+      f.deadline = std::max(f.deadline, std::min(most, f.deadline + Nanos{frame.milliseconds()} * 1'000'000));
   }
   return true;
 }

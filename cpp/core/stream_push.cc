@@ -13,8 +13,7 @@ void Stream::settle(Flow& f, bool stop) {
   spent_ = !stop;
   // The other direction may have waited for the flag.
   Flow& o = flow(other(f.dir));
-  if (stop && o.stopped && (o.push_wanted || o.release_wanted || o.state == State::kEnding))
-    worker_.defer(id_);
+  if (stop && o.stopped && (o.push_wanted || o.release_wanted || o.state == State::kEnding)) worker_.defer(id_);
 }
 
 bool Stream::can_continue(Flow& f) {

@@ -66,7 +66,8 @@ bool Stream::send_waiting(Flow& f) {
       if (!send_headers(context_cursor_, HeaderType::kRequest, wire::HeadersFlag_Context)) return false;
       context_pending_ = false;
     }
-    if (!send_headers(f.header_cursor, headers_of(f.dir), f.headers_only ? wire::HeadersFlag_EndStream : 0)) return false;
+    if (!send_headers(f.header_cursor, headers_of(f.dir), f.headers_only ? wire::HeadersFlag_EndStream : 0))
+      return false;
     f.headers_pending = false;
   }
   if (f.state == State::kStream) {
@@ -123,7 +124,8 @@ bool Stream::send_headers(uint32_t& cursor, HeaderType type, uint8_t flags) {
     attributes.clear();
     const bool start = !start_told_;
     if (start)
-      for (const uint32_t id : config_->judged->verdict()->attributes) append_attribute(attributes, mount_.attribute(id));
+      for (const uint32_t id : config_->judged->verdict()->attributes)
+        append_attribute(attributes, mount_.attribute(id));
     size_t bytes = attributes.size();
     if (bytes > room / 2) {
       fail_later({431, 8, "ts_filter_headers_too_large"});
@@ -249,7 +251,8 @@ bool Stream::hold_body(Flow& f, BodySource source) {
 }
 
 void Stream::send_log() {
-  for (const HeaderType type : {HeaderType::kRequest, HeaderType::kRequestTrailers, HeaderType::kResponse, HeaderType::kResponseTrailers}) {
+  for (const HeaderType type :
+       {HeaderType::kRequest, HeaderType::kRequestTrailers, HeaderType::kResponse, HeaderType::kResponseTrailers}) {
     thread_local std::vector<HeaderLine> lines;
     if (!mount_.headers(type, lines)) continue;
     uint32_t cursor = 0;

@@ -7,8 +7,8 @@
 
 namespace tsf::core {
 namespace {
-constexpr int kFramesARun = 1024;      // then other work of the worker gets its turn
-constexpr int kFramesARelease = 32;    // the host gets its room back while we go on
+constexpr int kFramesARun = 1024;    // then other work of the worker gets its turn
+constexpr int kFramesARelease = 32;  // the host gets its room back while we go on
 }  // namespace
 
 StreamId Worker::add(Stream& stream) {
@@ -190,7 +190,9 @@ void Worker::run() {
       channel->publish();
     }
   }
-  std::erase_if(channels_, [this](const auto& channel) { return channel->lost() || (channel != current_ && channel.use_count() == 1); });
+  std::erase_if(channels_, [this](const auto& channel) {
+    return channel->lost() || (channel != current_ && channel.use_count() == 1);
+  });
   if (current_ && current_->lost()) current_.reset();
 }
 
@@ -263,7 +265,8 @@ void Worker::drain_without_streams(Channel& channel) {
   while (!channel.lost()) {
     Channel::Inbound frame{};
     const auto read = channel.read(frame);
-    if (read == Channel::Read::kMalformed || (read == Channel::Read::kFrame && frame.kind == wire::FrameKind_Log && !log_from_host(frame))) {
+    if (read == Channel::Read::kMalformed ||
+        (read == Channel::Read::kFrame && frame.kind == wire::FrameKind_Log && !log_from_host(frame))) {
       channel.condemn("malformed frame from the host");
       link_.channel_condemned();
       return;

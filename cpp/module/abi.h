@@ -53,9 +53,10 @@ bool envoy_dynamic_module_callback_http_get_filter_state_bytes(FilterEnvoy, Buff
 
 void envoy_dynamic_module_callback_http_filter_continue_decoding(FilterEnvoy);
 void envoy_dynamic_module_callback_http_filter_continue_encoding(FilterEnvoy);
-void envoy_dynamic_module_callback_http_send_response(FilterEnvoy, uint32_t status, Header* headers_module, size_t count,
-                                                      Buffer body, Buffer details);
-void envoy_dynamic_module_callback_http_send_response_headers(FilterEnvoy, Header* headers_module, size_t count, bool end);
+void envoy_dynamic_module_callback_http_send_response(FilterEnvoy, uint32_t status, Header* headers_module,
+                                                      size_t count, Buffer body, Buffer details);
+void envoy_dynamic_module_callback_http_send_response_headers(FilterEnvoy, Header* headers_module, size_t count,
+                                                              bool end);
 void envoy_dynamic_module_callback_http_send_response_data(FilterEnvoy, Buffer bytes, bool end);
 void envoy_dynamic_module_callback_http_send_response_trailers(FilterEnvoy, Header* headers_module, size_t count);
 void envoy_dynamic_module_callback_http_filter_reset_stream(FilterEnvoy, int reason, Buffer details);

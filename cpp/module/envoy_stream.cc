@@ -66,7 +66,8 @@ bool EnvoyStream::headers(core::HeaderType type, std::vector<core::HeaderLine>& 
 std::optional<std::string_view> EnvoyStream::header(core::HeaderType type, std::string_view name) const {
   Buffer value{nullptr, 0};
   size_t count = 0;
-  if (!envoy_dynamic_module_callback_http_get_header(envoy_, static_cast<int>(type), buffer_of(name), &value, 0, &count))
+  if (!envoy_dynamic_module_callback_http_get_header(envoy_, static_cast<int>(type), buffer_of(name), &value, 0,
+                                                     &count))
     return std::nullopt;
   return std::string_view(value.ptr, value.length);
 }

@@ -21,7 +21,8 @@ class EnvoyFilter final : public EnvoyStream {
   EnvoyFilter(FilterEnvoy envoy, const std::shared_ptr<const core::FilterConfig>& config)
       : EnvoyStream(envoy),
         config_(config),
-        stream_(config->link->worker(envoy_dynamic_module_callback_http_filter_get_worker_index(envoy)), config, *this) {}
+        stream_(config->link->worker(envoy_dynamic_module_callback_http_filter_get_worker_index(envoy)), config,
+                *this) {}
 
   core::Stream& stream() { return stream_; }
   const std::shared_ptr<const core::FilterConfig>& config() const { return config_; }
@@ -130,9 +131,8 @@ TSF_EXPORT const void* envoy_dynamic_module_on_http_filter_config_new(void*, Buf
   });
 }
 TSF_EXPORT void envoy_dynamic_module_on_http_filter_config_destroy(const void* config) {
-  guarded("config_destroy", [&] {
-    std::unique_ptr<ConfigHandle>(static_cast<ConfigHandle*>(const_cast<void*>(config))).reset();
-  });
+  guarded("config_destroy",
+          [&] { std::unique_ptr<ConfigHandle>(static_cast<ConfigHandle*>(const_cast<void*>(config))).reset(); });
 }
 TSF_EXPORT const void* envoy_dynamic_module_on_http_filter_per_route_config_new(Buffer name, Buffer config) {
   return guarded<const void*>("per_route_config_new", nullptr, [&] {
@@ -140,9 +140,8 @@ TSF_EXPORT const void* envoy_dynamic_module_on_http_filter_per_route_config_new(
   });
 }
 TSF_EXPORT void envoy_dynamic_module_on_http_filter_per_route_config_destroy(const void* config) {
-  guarded("per_route_config_destroy", [&] {
-    std::unique_ptr<RouteHandle>(static_cast<RouteHandle*>(const_cast<void*>(config))).reset();
-  });
+  guarded("per_route_config_destroy",
+          [&] { std::unique_ptr<RouteHandle>(static_cast<RouteHandle*>(const_cast<void*>(config))).reset(); });
 }
 
 TSF_EXPORT const void* envoy_dynamic_module_on_http_filter_new(const void* config, FilterEnvoy envoy) {
@@ -184,7 +183,8 @@ TSF_EXPORT int envoy_dynamic_module_on_http_filter_response_body(FilterEnvoy, co
   return with_filter("response_body", module, [&](EnvoyFilter& f) { return f.stream().on_body(Dir::kResponse, end); });
 }
 TSF_EXPORT int envoy_dynamic_module_on_http_filter_response_trailers(FilterEnvoy, const void* module) {
-  return with_filter("response_trailers", module, [&](EnvoyFilter& f) { return f.stream().on_trailers(Dir::kResponse); });
+  return with_filter("response_trailers", module,
+                     [&](EnvoyFilter& f) { return f.stream().on_trailers(Dir::kResponse); });
 }
 TSF_EXPORT void envoy_dynamic_module_on_http_filter_stream_complete(FilterEnvoy, const void* module) {
   with_filter("stream_complete", module, [&](EnvoyFilter& f) {
