@@ -48,7 +48,7 @@ export class Callbacks implements FilterCallbacks<Attribute> {
     const stream = this.#stream;
     const { filterName: filter, start, config } = stream;
     return (this.#log = makeLogger(
-      () => stream.deps.logger.child({ requestId: stream.requestId, filter, worker: start.workerId }),
+      () => stream.deps.logger.child({ requestId: stream.requestId, filter, envoyWorker: start.workerId }),
       (level, text) => {
         if (level >= config.logLevel && stream.ended === undefined) stream.sink.log(level, `${filter}: ${text}`);
       },

@@ -106,6 +106,8 @@ class Stream {
     Nanos push_by = 0;  // a push that waits for more output goes then; 1 = overdue
   };
 
+  // Envoy answers 502 to who touches the other direction's buffered body in a hook.
+  bool in_hook() const { return request_.in_hook || response_.in_hook; }
   Flow& flow(Dir dir) { return dir == Dir::kRequest ? request_ : response_; }
 
   // stream.cc: beginning, failing, ending

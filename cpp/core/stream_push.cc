@@ -123,7 +123,11 @@ void Stream::end_bypass(Flow& f) {
     f.state = State::kPass;
     return;
   }
-  if (!f.stopped) return;  // the next hook
+  if (!f.stopped) {
+    // Only the next hook makes a continue possible, and a peer that is paused by what lies unread never brings one.
+    if (f.unread) hold_body(f, BodySource::kBuffered);
+    return;
+  }
   f.state = State::kPass;
   release(f);
 }

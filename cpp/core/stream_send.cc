@@ -75,12 +75,12 @@ bool Stream::send_waiting(Flow& f) {
     const bool was_full = f.held.size() >= config_->settings.stream_window;
     if (!send_held(f, config_->settings.stream_window)) return false;
     if (was_full && f.held.size() < config_->settings.stream_window) wake_siblings(f);
-    while (f.unread && !f.in_hook && f.held.empty() && f.outstanding < config_->settings.stream_window) {
+    while (f.unread && !in_hook() && f.held.empty() && f.outstanding < config_->settings.stream_window) {
       if (!send_envoy_body(f, BodySource::kBuffered)) return false;
       f.unread = mount_.body_size(f.dir, BodySource::kBuffered) > 0;
     }
   } else if (f.state == State::kWhole) {
-    if (f.unread && !f.in_hook && !hold_body(f, BodySource::kBuffered)) return true;
+    if (f.unread && !in_hook() && !hold_body(f, BodySource::kBuffered)) return true;
     if (f.input_ended && !send_held(f, UINT64_MAX)) return false;
   }
   const bool body_told = f.held.empty() && !f.unread;

@@ -78,6 +78,8 @@ class Walk {
       most_held_ = std::max(most_held_, held);
       if (envoy_->gone() && envoy_->downstream().ends == 1) break;
       idle = progress() == before ? idle + 1 : 0;
+      // A push that waits for more output goes by time.
+      if (idle == 200) std::this_thread::sleep_for(std::chrono::milliseconds(21));
     }
     return verdict();
   }
