@@ -166,6 +166,7 @@ HeadersStatus Stream::on_headers(Dir dir, bool end) {
     f.in_hook = true;
     stop = begin_flow(f);
     f.in_hook = false;
+    if (!stop && dir == Dir::kResponse && request_needs_flag()) stop = f.release_wanted = true;
   }
   if (!stop) f.headers_sent = true;
   settle(f, stop);
@@ -207,9 +208,12 @@ BodyStatus Stream::on_body(Dir dir, bool end) {
   }
   switch (f.state) {
     case State::kPass:
-      // Behind a release that is still to come, or on 1.38 behind a response that needs the shared flag.
+      // Behind a release that is still to come, or on 1.38 behind the other direction that needs the shared flag.
       if (f.release_wanted) {
         leave();
+      } else if (dir == Dir::kResponse && !end && request_needs_flag()) {
+        f.release_wanted = true;
+        hold_body(f, BodySource::kReceived);
       } else if (upload_is_void(dir)) {
         drain();
       } else {

@@ -158,6 +158,8 @@ class Stream {
   void end_bypass(Flow& f);
   void absorb_input(Flow& f);
   bool can_continue(Flow& f);
+  bool request_needs_flag() const;
+  bool unpause(Flow& f);
   void continue_with(Flow& f, std::initializer_list<ByteQueue*> bytes);
   void do_continue(Flow& f);
   void put_back(Flow& f, ByteQueue& bytes);
@@ -168,6 +170,8 @@ class Stream {
 
   // stream_chain.cc: with our other filters in this HTTP stream
   bool before(const Stream& sibling, Dir dir) const;
+  bool has_siblings() const;
+  bool rearm_reaches_us() const;
   bool may_leave(Flow& f);
   bool others_hold(const Flow& f) const;
   bool siblings_keep_up(const Flow& f);

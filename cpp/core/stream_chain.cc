@@ -16,6 +16,16 @@ bool Stream::before(const Stream& sibling, Dir dir) const {
   return dir == Dir::kRequest ? born_ < sibling.born_ : born_ > sibling.born_;
 }
 
+bool Stream::has_siblings() const { return chain_ != nullptr && chain_->streams().size() > 1; }
+
+// A frame that we put into the response ourselves is stopped by siblings before us that are stopped.
+bool Stream::rearm_reaches_us() const {
+  if (chain_ == nullptr) return true;
+  for (const Stream* sibling : chain_->streams())
+    if (sibling != this && sibling->before(*this, Dir::kResponse) && sibling->response_.stopped) return false;
+  return true;
+}
+
 bool Stream::may_leave(Flow& f) {
   if (f.unread) return true;
   if (chain_ == nullptr) return !others_hold(f);

@@ -21,8 +21,9 @@ bool Stream::can_continue(Flow& f) {
   if (!shared_flag()) return true;
   // The response's last continue must not be lost to an upload that the router has given up.
   if (f.dir == Dir::kRequest && response_.input_ended && waits_for_host(response_)) return false;
+  if (f.dir == Dir::kResponse && request_needs_flag()) return unpause(f);
   if (!spent_) return true;
-  if (!response_.headers_seen || response_.input_ended || replied_) return false;
+  if (!response_.headers_seen || response_.input_ended || replied_ || !rearm_reaches_us()) return unpause(f);
   // An empty data frame of our own re-enters our response hook, whose Stop clears the flag.
   rearming_ = true;
   mount_.send_reply_data({}, false);
@@ -40,6 +41,19 @@ void Stream::continue_with(Flow& f, std::initializer_list<ByteQueue*> queues) {
   if (dead_) return;
   if (chain_ != nullptr) chain_->set_pushed_over(f.dir, 0);
   if (owner != nullptr) owner->put_unread_back(f.dir, parked);
+}
+
+// Envoy 1.38, several of ours in one chain: an empty frame of ours may not get to our own hook, so that nothing clears
+// the flag once the request has had its last hook. Until the request is through, the flag is kept for it.
+bool Stream::request_needs_flag() const {
+  return shared_flag() && has_siblings() && request_.input_ended && !response_.input_ended &&
+         (waits_for_host(request_) || request_.state == State::kEnding || request_.release_wanted);
+}
+
+// False, always: no continue now. What lies unread must not keep the peer from bringing the hook that allows one.
+bool Stream::unpause(Flow& f) {
+  if (f.unread && !f.input_ended && !in_hook()) hold_body(f, BodySource::kBuffered);
+  return false;
 }
 
 void Stream::do_continue(Flow& f) {
