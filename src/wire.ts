@@ -41,6 +41,43 @@ export const PHASES_UNCHANGED = 0xffffffff;
 export const EndReason = { Complete: 0, Downstream: 1, Upstream: 2, Timeout: 3, LocalReply: 4, HostDrain: 5 } as const;
 export type EndReason = (typeof EndReason)[keyof typeof EndReason];
 
+/** What a query asks for (schema: QueryKind). */
+export const QueryKind = { Attribute: 0, Metadata: 1, FilterState: 2, Secret: 3, Metric: 4 } as const;
+export type QueryKind = (typeof QueryKind)[keyof typeof QueryKind];
+
+/** What to do with the stream (schema: ActKind, MetadataType, MetricOp). */
+export const ActKind = {
+  SetMetadata: 0,
+  SetFilterState: 1,
+  OverrideHost: 2,
+  Drain: 3,
+  Metric: 4,
+  Recreate: 5,
+} as const;
+export type ActKind = (typeof ActKind)[keyof typeof ActKind];
+export const MetadataType = {
+  Number: 0,
+  Text: 1,
+  Bool: 2,
+  NumberList: 3,
+  TextList: 4,
+  BoolList: 5,
+  Struct: 6,
+} as const;
+export const MetricOp = { Increment: 0, Decrement: 1, Set: 2, Record: 3 } as const;
+export type MetricOp = (typeof MetricOp)[keyof typeof MetricOp];
+export const MetricKind = { Counter: 0, Gauge: 1, Histogram: 2 } as const;
+export type MetricKind = (typeof MetricKind)[keyof typeof MetricKind];
+/** Bits of what this Envoy can do (schema: Capability). */
+export const Capability = { NestedMetadata: 1, Secrets: 2 } as const;
+
+/** Parts of a call's answer (schema: CallEventPart). */
+export const CallEventPart = { Headers: 0, Data: 1, Trailers: 2, Failed: 3 } as const;
+export type CallEventPart = (typeof CallEventPart)[keyof typeof CallEventPart];
+/** Which log hook (schema: LogKind). */
+export const LogKind = { Start: 0, Periodic: 1, End: 2 } as const;
+export type LogKind = (typeof LogKind)[keyof typeof LogKind];
+
 /** Operations on a held header map (schema: HeaderOp). */
 export const HeaderOp = { Set: 0, Add: 1, Delete: 2, ClearRouteCache: 3, RefreshRouteCache: 4 } as const;
 export type HeaderOp = (typeof HeaderOp)[keyof typeof HeaderOp];
@@ -62,8 +99,16 @@ export interface StreamSink {
   replyData(bytes: Uint8Array, end: boolean): void;
   replyTrailers(headers: string[]): void;
   fail(type: HeaderType, text: string): void;
-  /** `key` is Envoy's attribute id; the answer comes to StreamSource.onQueryAnswer. */
-  query(id: number, key: number): void;
+  /** The answer comes to StreamSource.onQueryAnswer. `key` and `block` as schema/exchange.fbs has them, by kind. */
+  query(id: number, kind: QueryKind, key: number, block: Uint8Array): void;
+  /** Something to do with the stream; arguments as in the schema's Act, by kind. */
+  act(kind: ActKind, detail: number, id: number, number: number, block: Uint8Array): void;
+  /** A request to one of Envoy's clusters; its answer comes to StreamSource.onCallEvent. `call` is unique in its stream;
+   *  timeout in milliseconds, 0 = none; headers: name, value …, with `:method`, `:path` and `:authority`. */
+  callStart(call: number, cluster: string, timeout: number, headers: readonly string[], end: boolean): void;
+  callData(call: number, bytes: Uint8Array, end: boolean): void;
+  callTrailers(call: number, headers: readonly string[]): void;
+  callCancel(call: number): void;
   /** A line for Envoy's log (Envoy's levels: trace 0 … critical 5). */
   log(level: number, text: string): void;
   extend(milliseconds: number): void;
@@ -98,8 +143,12 @@ export interface StreamSource {
   /** bytes are the receiver's own memory. last: the input ends here; trailers: trailers follow; fresh: this frame came
    *  with a hook of its own, so one more push is possible. */
   onData(direction: Direction, bytes: Uint8Array, last: boolean, trailers: boolean, fresh: boolean): void;
-  /** Final maps for the log hooks come before onEnd. */
+  /** Maps for the log hook that the next onLogRun names. */
   onLogHeaders(type: HeaderType, block: HeaderBlock): void;
+  /** Runs that log hook. attributes: the declared ones as they are now, as in StreamStart. */
+  onLogRun(kind: LogKind, attributes: Uint8Array): void;
+  /** bytes: a header block, body bytes, or (Failed) a word in latin1; the receiver's own memory. */
+  onCallEvent(call: number, part: CallEventPart, end: boolean, bytes: Uint8Array): void;
   onEnd(reason: EndReason): void;
   onCredit(bytes: number): void;
   onQueryAnswer(id: number, found: boolean, bytes: Uint8Array): void;
