@@ -104,7 +104,7 @@ export class Callbacks implements FilterCallbacks<Attribute> {
   async getProperty<K extends Attribute>(name: K): Promise<AttributeTypes[K]> {
     const stream = this.#stream;
     stream.assertAlive(`getProperty(${JSON.stringify(name)})`);
-    const value = await stream.queries.ask(name);
+    const value = await stream.queries.attribute(name);
     if (value === undefined) {
       throw new FilterError(
         'TSF_PROPERTY_NOT_FOUND',
@@ -123,7 +123,7 @@ export class Callbacks implements FilterCallbacks<Attribute> {
     const stream = this.#stream;
     return new StreamInfoImpl(stream.start.workerId, async (name) => {
       stream.assertAlive('streamInfo()');
-      return stream.queries.ask(name);
+      return stream.queries.attribute(name);
     });
   }
 

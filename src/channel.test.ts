@@ -31,6 +31,12 @@ class Recorder implements wire.StreamSource {
   onLogHeaders(type: wire.HeaderType, block: wire.HeaderBlock): void {
     this.#hear('log', type, block.count);
   }
+  onLogRun(kind: wire.LogKind, attributes: Uint8Array): void {
+    this.#hear('logRun', kind, Buffer.from(attributes).toString('latin1'));
+  }
+  onCallEvent(call: number, part: wire.CallEventPart, end: boolean, bytes: Uint8Array): void {
+    this.#hear('call', call, part, end, Buffer.from(bytes).toString('latin1'), bytes.buffer.byteLength);
+  }
   onEnd(reason: wire.EndReason): void {
     this.#hear('end', reason);
   }

@@ -189,6 +189,30 @@ export class Channel {
         }
         return;
       }
+      case FrameKind.CallEvent: {
+        const t = reader.callEvent;
+        reader.open(t, offset, length);
+        const stream = this.#find(t.stream(), t.generation());
+        if (stream?.source === undefined) return;
+        try {
+          stream.source.onCallEvent(t.call(), t.part(), t.end(), reader.callBlock());
+        } catch (error) {
+          this.#fault(stream, error);
+        }
+        return;
+      }
+      case FrameKind.LogRun: {
+        const t = reader.logRun;
+        reader.open(t, offset, length);
+        const stream = this.#find(t.stream(), t.generation());
+        if (stream?.source === undefined) return;
+        try {
+          stream.source.onLogRun(t.kind(), reader.logBlock());
+        } catch (error) {
+          this.#fault(stream, error);
+        }
+        return;
+      }
       default:
         // A newer module may say more than we know.
         return;

@@ -93,11 +93,12 @@ export class FilterThread {
 
   async #judge(connection: ConnectionId, config: FilterConfigMessage): Promise<void> {
     const { registry, windows } = this.#module(connection);
-    const { id, name, route, allow, deny, logLevel, streamWindow } = config;
+    const { id, name, route, allow, deny, logLevel, streamWindow, capabilities, metrics } = config;
     windows.set(id, streamWindow);
     let verdict: Verdict;
     try {
-      const judged = await registry.parse(id, name, route, config.config, { allow, deny, logLevel, streamWindow });
+      const rules = { allow, deny, logLevel, streamWindow, capabilities, metrics };
+      const judged = await registry.parse(id, name, route, config.config, rules);
       verdict = judged.accepted
         ? { accepted: true, message: '', phases: judged.phases, attributes: judged.attributes }
         : { accepted: false, message: judged.message, phases: 0, attributes: [] };

@@ -17,6 +17,7 @@ export const HOST_ERROR_CODES = {
   TSF_MALFORMED: 'a module sent what the protocol does not allow; its connection was closed',
   TSF_PEER_REFUSED: 'a process of another user, or of another protocol version, was refused',
   TSF_HEADERS_TOO_LARGE: 'one header is larger than a quarter of the ring',
+  TSF_VALUE_TOO_LARGE: 'a name or a value for Envoy is larger than a quarter of the ring',
   TSF_OUTPUT_LIMIT: 'too much output waits for Envoy',
   TSF_INTERNAL: 'a fault of the host itself',
 } as const;

@@ -1,7 +1,17 @@
 /** One stream of a channel: what the filter's side says goes out through it, what Envoy says comes in by its source. */
 import { ReplyPart, type Encoder } from './codec/index.js';
 import type { Outbox } from './outbox.js';
-import type { BodyMode, Direction, HeaderType, OpList, StreamSink, StreamSource } from './wire.js';
+import {
+  CallEventPart,
+  type ActKind,
+  type BodyMode,
+  type Direction,
+  type HeaderType,
+  type OpList,
+  type QueryKind,
+  type StreamSink,
+  type StreamSource,
+} from './wire.js';
 
 /** Output of one channel that may wait on the heap. Sources that respect backpressure() stay far below it. */
 const MAX_QUEUED_BYTES = 64 * 1024 * 1024;
@@ -88,9 +98,44 @@ export class ChannelStream implements StreamSink {
     this.changed();
   }
 
-  query(id: number, key: number): void {
+  query(id: number, kind: QueryKind, key: number, block: Uint8Array): void {
     if (this.over) return;
-    this.encoder.query(this.slot, this.generation, id, key);
+    if (!this.encoder.query(this.slot, this.generation, id, kind, key, block)) this.#valueTooLarge();
+    this.changed();
+  }
+
+  act(kind: ActKind, detail: number, id: number, number: number, block: Uint8Array): void {
+    if (this.over) return;
+    if (!this.encoder.act(this.slot, this.generation, kind, detail, id, number, block)) this.#valueTooLarge();
+    this.changed();
+  }
+
+  callStart(call: number, cluster: string, timeout: number, headers: readonly string[], end: boolean): void {
+    if (this.over) return;
+    const { encoder, slot, generation } = this;
+    if (!encoder.callStart(slot, generation, call, cluster, timeout, headers, end)) this.#callTooLarge(call);
+    this.changed();
+  }
+
+  callData(call: number, bytes: Uint8Array, end: boolean): void {
+    if (this.over || this.#overLimit(bytes)) return;
+    this.encoder.callData(this.slot, this.generation, call, bytes, end);
+    this.changed();
+  }
+
+  callTrailers(call: number, headers: readonly string[]): void {
+    if (this.over) return;
+    const { encoder, slot, generation } = this;
+    if (!encoder.callTrailers(slot, generation, call, headers)) {
+      encoder.callCancel(slot, generation, call);
+      this.#callTooLarge(call);
+    }
+    this.changed();
+  }
+
+  callCancel(call: number): void {
+    if (this.over) return;
+    this.encoder.callCancel(this.slot, this.generation, call);
     this.changed();
   }
 
@@ -134,6 +179,22 @@ export class ChannelStream implements StreamSink {
   #tooLarge(type: HeaderType): void {
     this.fail(type, 'TSF_HEADERS_TOO_LARGE: one header is larger than a quarter of the ring; raise ring_bytes');
     this.over = true;
+  }
+
+  #valueTooLarge(): void {
+    this.fail(
+      0,
+      'TSF_VALUE_TOO_LARGE: a name or a value for Envoy is larger than a quarter of the ring; raise ring_bytes',
+    );
+    this.over = true;
+  }
+
+  /** Only the call fails, and later, as Envoy's own answer would come. */
+  #callTooLarge(call: number): void {
+    const word = Buffer.from('its headers are larger than a quarter of the ring; raise ring_bytes', 'latin1');
+    queueMicrotask(() => {
+      if (!this.over) this.source?.onCallEvent(call, CallEventPart.Failed, true, word);
+    });
   }
 
   #overLimit(bytes: Uint8Array | undefined): boolean {

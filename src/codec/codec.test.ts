@@ -151,14 +151,73 @@ describe('a frame from a template is what the Builder makes, byte for byte', () 
         builderFrame(specs.log, (b, v) => schema.Log.createLog(b, s, g, 4, v), Buffer.from(words)),
       );
       both(
-        (e) => e.query(s, g, a, b2),
+        (e) => e.query(s, g, a, (round % 5) as wire.QueryKind, b2, Buffer.from(words)),
         schema.FrameKind.Query,
-        builderFrame(specs.query, (b, v) => schema.Query.createQuery(b, s, g, a, 0, b2, v), Buffer.alloc(0)),
+        builderFrame(specs.query, (b, v) => schema.Query.createQuery(b, s, g, a, round % 5, b2, v), Buffer.from(words)),
       );
       both(
         (e) => e.extend(s, g, a),
         schema.FrameKind.Extend,
         builderFrame(specs.extend, (b) => schema.Extend.createExtend(b, s, g, a), Buffer.alloc(0)),
+      );
+    }
+  });
+
+  test('Act', () => {
+    for (const round of rounds) {
+      const [s, g, detail, id, block] = [u32(), u32(), u8(), u32(), blob(round * 5)];
+      const kind = (round % 6) as wire.ActKind;
+      const number = [0, -0, 1, -1.5, 2 ** 53 - 1, Number.MAX_VALUE, Infinity, Math.random()][round % 8]!;
+      both(
+        (e) => e.act(s, g, kind, detail, id, number, block),
+        schema.FrameKind.Act,
+        builderFrame(specs.act, (b, v) => schema.Act.createAct(b, s, g, kind, detail, id, number, v), block),
+      );
+    }
+  });
+
+  test('Call', () => {
+    for (const round of rounds) {
+      const [s, g, call, timeout, bytes] = [u32(), u32(), u32(), u32(), blob(round * 11)];
+      const cluster = 'größe'.repeat(round % 4);
+      const headers = [':method', 'GET', ':path', text(round * 2), ':authority', 'a'];
+      const end = round % 2 === 0;
+      both(
+        (e) => e.callStart(s, g, call, cluster, timeout, headers, end),
+        schema.FrameKind.Call,
+        builderFrame(
+          specs.call,
+          (b, v) =>
+            schema.Call.createCall(b, s, g, call, schema.CallPart.Start, end, timeout, Buffer.byteLength(cluster), v),
+          Buffer.concat([Buffer.from(cluster), headerBlock(headers)]),
+        ),
+      );
+      both(
+        (e) => e.callData(s, g, call, bytes, end),
+        schema.FrameKind.Call,
+        builderFrame(
+          specs.call,
+          (b, v) => schema.Call.createCall(b, s, g, call, schema.CallPart.Data, end, 0, 0, v),
+          bytes,
+        ),
+      );
+      both(
+        (e) => e.callTrailers(s, g, call, headers),
+        schema.FrameKind.Call,
+        builderFrame(
+          specs.call,
+          (b, v) => schema.Call.createCall(b, s, g, call, schema.CallPart.Trailers, true, 0, 0, v),
+          headerBlock(headers),
+        ),
+      );
+      both(
+        (e) => e.callCancel(s, g, call),
+        schema.FrameKind.Call,
+        builderFrame(
+          specs.call,
+          (b, v) => schema.Call.createCall(b, s, g, call, schema.CallPart.Cancel, true, 0, 0, v),
+          Buffer.alloc(0),
+        ),
       );
     }
   });
@@ -180,6 +239,27 @@ describe('what is larger than a frame is split', () => {
     expect(parts.map((p) => p.flags)).toEqual([Added, Added, Push | Last | Added]);
     expect(parts.map((p) => p.acknowledged)).toEqual([77, 0, 0]);
     expect(Buffer.concat(parts.map((p) => p.bytes)).equals(bytes)).toBe(true);
+  });
+
+  test('data of a call says its end on its last part only', () => {
+    const out = new Collector(16 * 1024 - 8);
+    const bytes = blob(60_000);
+    new Encoder(out).callData(1, 2, 3, bytes, true);
+    const parts = out.frames.map((frame) => schema.Call.getRootAsCall(new ByteBuffer(frame.bytes)));
+    expect(parts.length).toBeGreaterThan(3);
+    expect(parts.map((p) => p.end())).toEqual([...parts.slice(1).map(() => false), true]);
+    expect(Buffer.concat(parts.map((p) => p.blockArray() ?? new Uint8Array())).equals(bytes)).toBe(true);
+  });
+
+  test('a block that fits no frame is refused before anything is written', () => {
+    const out = new Collector(16 * 1024 - 8);
+    const encoder = new Encoder(out);
+    const headers = [':path', '/'.repeat(20_000)];
+    expect(encoder.query(1, 2, 3, 1, 0, blob(17_000))).toBe(false);
+    expect(encoder.act(1, 2, 0, 0, 0, 0, blob(17_000))).toBe(false);
+    expect(encoder.callStart(1, 2, 3, 'c', 0, headers, true)).toBe(false);
+    expect(encoder.callTrailers(1, 2, 3, headers)).toBe(false);
+    expect(out.frames).toEqual([]);
   });
 
   test('a small ring makes smaller parts', () => {
@@ -286,6 +366,14 @@ test('wire.ts says the same numbers as the schema', () => {
     [wire.OutputFlag, schema.OutputFlag],
     [wire.EndReason, schema.EndReason],
     [wire.HeaderOp, schema.HeaderOp],
+    [wire.QueryKind, schema.QueryKind],
+    [wire.ActKind, schema.ActKind],
+    [wire.MetadataType, schema.MetadataType],
+    [wire.MetricOp, schema.MetricOp],
+    [wire.MetricKind, schema.MetricKind],
+    [wire.Capability, schema.Capability],
+    [wire.CallEventPart, schema.CallEventPart],
+    [wire.LogKind, schema.LogKind],
   ];
   for (const [mine, generated] of pairs) {
     for (const [name, value] of Object.entries(mine)) expect(generated[name], name).toBe(value);

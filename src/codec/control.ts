@@ -1,5 +1,6 @@
 /** Socket messages (schema: "socket"). They are rare, so the plain Builder and plain objects do. */
 import { Builder, ByteBuffer } from 'flatbuffers';
+import type { MetricKind } from '../wire.js';
 import {
   Channel,
   ChannelReady,
@@ -22,6 +23,14 @@ export interface HelloMessage {
   readonly concurrency: number;
 }
 
+/** A metric that the operator declared; its place in the list is its number. */
+export interface MetricMessage {
+  readonly name: string;
+  readonly kind: MetricKind;
+  /** Names of the labels, in the order in which their values cross. */
+  readonly labels: readonly string[];
+}
+
 export interface FilterConfigMessage {
   readonly id: number;
   readonly name: string;
@@ -32,6 +41,9 @@ export interface FilterConfigMessage {
   readonly deny: readonly string[];
   readonly logLevel: number;
   readonly streamWindow: number;
+  /** Capability bits. */
+  readonly capabilities: number;
+  readonly metrics: readonly MetricMessage[];
 }
 
 export interface ChannelMessage {
@@ -61,10 +73,10 @@ export const PROTOCOL_MINOR: number = Protocol.Minor;
 export class MalformedMessage extends Error {}
 
 /** Lengths are read from the peer; an honest message names no more entries than it has bytes. */
-function strings(count: number, bytes: number, at: (index: number) => string | null): string[] {
+function listOf<T>(count: number, bytes: number, at: (index: number) => T): T[] {
   if (count > bytes) throw new MalformedMessage('list is longer than its message');
-  const list: string[] = [];
-  for (let i = 0; i < count; i++) list.push(at(i) ?? '');
+  const list: T[] = [];
+  for (let i = 0; i < count; i++) list.push(at(i));
   return list;
 }
 
@@ -110,10 +122,12 @@ function decode(kind: number, payload: Uint8Array): ModuleMessage | undefined {
           name: t.name() ?? '',
           route: t.route(),
           config: t.config() ?? undefined,
-          allow: strings(t.allowLength(), payload.length, (i) => t.allow(i)),
-          deny: strings(t.denyLength(), payload.length, (i) => t.deny(i)),
+          allow: listOf(t.allowLength(), payload.length, (i) => t.allow(i) ?? ''),
+          deny: listOf(t.denyLength(), payload.length, (i) => t.deny(i) ?? ''),
           logLevel: t.logLevel(),
           streamWindow: t.streamWindow(),
+          capabilities: t.capabilities(),
+          metrics: listOf(t.metricsLength(), payload.length, (i) => metric(t, i, payload.length)),
         },
       };
     }
@@ -126,6 +140,16 @@ function decode(kind: number, payload: Uint8Array): ModuleMessage | undefined {
     default:
       throw new MalformedMessage(`${ControlKind[kind] ?? kind} is a message of hosts`);
   }
+}
+
+function metric(config: FilterConfig, index: number, bytes: number): MetricMessage {
+  const t = config.metrics(index);
+  if (t === null) throw new MalformedMessage('a metric is missing');
+  return {
+    name: t.name() ?? '',
+    kind: t.kind(),
+    labels: listOf(t.labelsLength(), bytes, (i) => t.labels(i) ?? ''),
+  };
 }
 
 function finish(builder: Builder, table: number): Uint8Array {

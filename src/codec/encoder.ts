@@ -2,10 +2,18 @@
  * Writes frames of any size into whatever `FrameRoom` gives: the ring, or the heap while the ring is full. What is larger
  * than one frame may be is split here, so that nobody above knows of a limit.
  */
-import { OutputFlag, type BodyMode, type Direction, type HeaderType, type OpList } from '../wire.js';
+import {
+  OutputFlag,
+  type ActKind,
+  type BodyMode,
+  type Direction,
+  type HeaderType,
+  type OpList,
+  type QueryKind,
+} from '../wire.js';
 import { headersSize, opSize, opsSize, opsThatFit, writeHeaders, writeOps } from './blocks.js';
 import { frames, places } from './frames-out.js';
-import { ReplyPart, type FrameKind } from './generated/index.js';
+import { CallPart, ReplyPart, type FrameKind } from './generated/index.js';
 import type { Room } from './template.js';
 
 /** Payload bytes that one frame carries at most (schema: Data.bytes). */
@@ -108,7 +116,7 @@ export class Encoder {
   /** False: the header block is larger than the ring can carry. */
   replyHeaders(stream: number, generation: number, part: ReplyPart, headers: readonly string[], end: boolean): boolean {
     const size = headersSize(headers);
-    if (size > this.#out.maxRecord - frames.reply.size - 8) return false;
+    if (!this.#fits(frames.reply, size)) return false;
     const at = this.#replyOpen(stream, generation, part, end, size);
     writeHeaders(this.#out.room, at, headers);
     this.#out.commit();
@@ -135,11 +143,88 @@ export class Encoder {
     this.#out.commit();
   }
 
-  query(stream: number, generation: number, id: number, key: number): void {
-    const at = this.#open(frames.query, stream, generation, 0);
+  /** False: the block is larger than the ring can carry. */
+  query(stream: number, generation: number, id: number, kind: QueryKind, key: number, block: Uint8Array): boolean {
+    if (!this.#fits(frames.query, block.length)) return false;
+    const at = this.#open(frames.query, stream, generation, block.length);
     const { room } = this.#out;
     room.view.setUint32(at + places.query.query, id, true);
+    room.bytes[at + places.query.kind] = kind;
     room.view.setUint32(at + places.query.key, key, true);
+    copy(block, 0, block.length, room.bytes, at + frames.query.size);
+    this.#out.commit();
+    return true;
+  }
+
+  /** False: the block is larger than the ring can carry. */
+  act(
+    stream: number,
+    generation: number,
+    kind: ActKind,
+    detail: number,
+    id: number,
+    number: number,
+    block: Uint8Array,
+  ): boolean {
+    if (!this.#fits(frames.act, block.length)) return false;
+    const at = this.#open(frames.act, stream, generation, block.length);
+    const { room } = this.#out;
+    room.bytes[at + places.act.kind] = kind;
+    room.bytes[at + places.act.detail] = detail;
+    room.view.setUint32(at + places.act.id, id, true);
+    room.view.setFloat64(at + places.act.number, number, true);
+    copy(block, 0, block.length, room.bytes, at + frames.act.size);
+    this.#out.commit();
+    return true;
+  }
+
+  /** False: name and headers are larger than the ring can carry. */
+  callStart(
+    stream: number,
+    generation: number,
+    call: number,
+    cluster: string,
+    timeout: number,
+    headers: readonly string[],
+    end: boolean,
+  ): boolean {
+    const clusterLength = Buffer.byteLength(cluster, 'utf8');
+    const size = clusterLength + headersSize(headers);
+    if (!this.#fits(frames.call, size)) return false;
+    const at = this.#callOpen(stream, generation, call, CallPart.Start, end, size);
+    const { room } = this.#out;
+    const prefix = at - frames.call.size;
+    room.view.setUint32(prefix + places.call.timeout, timeout, true);
+    room.view.setUint32(prefix + places.call.clusterLength, clusterLength, true);
+    room.bytes.write(cluster, at, clusterLength, 'utf8');
+    writeHeaders(room, at + clusterLength, headers);
+    this.#out.commit();
+    return true;
+  }
+
+  callData(stream: number, generation: number, call: number, bytes: Uint8Array, end: boolean): void {
+    let from = 0;
+    do {
+      const to = Math.min(bytes.length, from + this.#part);
+      const at = this.#callOpen(stream, generation, call, CallPart.Data, end && to === bytes.length, to - from);
+      copy(bytes, from, to, this.#out.room.bytes, at);
+      this.#out.commit();
+      from = to;
+    } while (from < bytes.length);
+  }
+
+  /** False: the header block is larger than the ring can carry. */
+  callTrailers(stream: number, generation: number, call: number, headers: readonly string[]): boolean {
+    const size = headersSize(headers);
+    if (!this.#fits(frames.call, size)) return false;
+    const at = this.#callOpen(stream, generation, call, CallPart.Trailers, true, size);
+    writeHeaders(this.#out.room, at, headers);
+    this.#out.commit();
+    return true;
+  }
+
+  callCancel(stream: number, generation: number, call: number): void {
+    this.#callOpen(stream, generation, call, CallPart.Cancel, true, 0);
     this.#out.commit();
   }
 
@@ -156,6 +241,10 @@ export class Encoder {
     const at = this.#open(frames.extend, stream, generation, 0);
     this.#out.room.view.setUint32(at + places.extend.milliseconds, milliseconds, true);
     this.#out.commit();
+  }
+
+  #fits(frame: (typeof frames)[keyof typeof frames], payload: number): boolean {
+    return frame.frameSize(payload) <= this.#out.maxRecord;
   }
 
   #open(frame: (typeof frames)[keyof typeof frames], stream: number, generation: number, payload: number): number {
@@ -193,6 +282,15 @@ export class Encoder {
     room.bytes[at + places.reply.part] = part;
     room.bytes[at + places.reply.end] = end ? 1 : 0;
     return at + frames.reply.size;
+  }
+
+  #callOpen(stream: number, generation: number, call: number, part: CallPart, end: boolean, payload: number): number {
+    const at = this.#open(frames.call, stream, generation, payload);
+    const { room } = this.#out;
+    room.view.setUint32(at + places.call.call, call, true);
+    room.bytes[at + places.call.part] = part;
+    room.bytes[at + places.call.end] = end ? 1 : 0;
+    return at + frames.call.size;
   }
 
   #opsFrame(stream: number, generation: number, type: HeaderType, ops: OpList, from: number, to: number): void {

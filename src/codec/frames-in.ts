@@ -3,7 +3,7 @@
  * channel. What a stream keeps is copied out here; nothing else is allocated per frame.
  */
 import { ByteBuffer } from 'flatbuffers';
-import { Credit, Data, End, Headers, QueryAnswer } from './generated/index.js';
+import { CallEvent, Credit, Data, End, Headers, LogRun, QueryAnswer } from './generated/index.js';
 import type { Table } from './template.js';
 
 /** A frame that does not fit its record: the peer is broken and the channel with it. */
@@ -35,6 +35,8 @@ const BLOCK_SLOT = {
   headers: slotOf(Headers, (t) => t.blockLength()),
   data: slotOf(Data, (t) => t.bytesLength()),
   queryAnswer: slotOf(QueryAnswer, (t) => t.blockLength()),
+  callEvent: slotOf(CallEvent, (t) => t.blockLength()),
+  logRun: slotOf(LogRun, (t) => t.blockLength()),
 };
 
 /** Header blocks up to this size share Node's buffer pool. */
@@ -48,6 +50,8 @@ export class FrameReader {
   readonly end = new End();
   readonly credit = new Credit();
   readonly queryAnswer = new QueryAnswer();
+  readonly callEvent = new CallEvent();
+  readonly logRun = new LogRun();
   readonly #buffer: ByteBuffer;
   readonly #bytes: Uint8Array;
   #limit = 0;
@@ -88,10 +92,18 @@ export class FrameReader {
     return this.#keep(this.#vector(this.queryAnswer, BLOCK_SLOT.queryAnswer));
   }
 
+  /** In memory of its own, as a body's bytes are. */
+  callBlock(): Uint8Array {
+    return this.#own(this.#vector(this.callEvent, BLOCK_SLOT.callEvent));
+  }
+
+  logBlock(): Buffer {
+    return this.#keep(this.#vector(this.logRun, BLOCK_SLOT.logRun));
+  }
+
   /** The body bytes in memory of their own: an author may keep them, or hand them to another thread. */
   dataBytes(): Uint8Array {
-    const start = this.#vector(this.data, BLOCK_SLOT.data);
-    return this.#bytes.slice(start, start + this.#length);
+    return this.#own(this.#vector(this.data, BLOCK_SLOT.data));
   }
 
   /** Where a table's byte vector begins; sets `#length`. */
@@ -107,6 +119,10 @@ export class FrameReader {
     if (length > this.#limit - head - 4) throw new MalformedFrame('vector is longer than its frame');
     this.#length = length;
     return head + 4;
+  }
+
+  #own(start: number): Uint8Array {
+    return this.#bytes.slice(start, start + this.#length);
   }
 
   #keep(start: number): Buffer {

@@ -1,7 +1,11 @@
 /** The prefixes of every frame that the host writes to a ring, and the places of their numbers. */
 import {
+  Act,
+  ActKind,
   Answer,
   BodyMode,
+  Call,
+  CallPart,
   Direction,
   Extend,
   Fail,
@@ -12,6 +16,7 @@ import {
   Ops,
   Output,
   Query,
+  QueryKind,
   Reply,
   ReplyPart,
 } from './generated/index.js';
@@ -19,7 +24,7 @@ import { Template, type Table, type TemplateSpec } from './template.js';
 
 const ONES = 0xffffffff;
 
-// Numbers are zero in a template and patched when it is used (Query.kind stays: there is one kind, 0).
+// Numbers are zero in a template and patched when it is used.
 export const specs = {
   answer: {
     table: Answer,
@@ -48,6 +53,16 @@ export const specs = {
     vector: true,
     build: (b, v) => Query.createQuery(b, 0, 0, 0, 0, 0, v),
   } satisfies TemplateSpec<Query>,
+  act: {
+    table: Act,
+    vector: true,
+    build: (b, v) => Act.createAct(b, 0, 0, 0, 0, 0, 0, v),
+  } satisfies TemplateSpec<Act>,
+  call: {
+    table: Call,
+    vector: true,
+    build: (b, v) => Call.createCall(b, 0, 0, 0, 0, false, 0, 0, v),
+  } satisfies TemplateSpec<Call>,
   log: { table: Log, vector: true, build: (b, v) => Log.createLog(b, 0, 0, 0, v) } satisfies TemplateSpec<Log>,
   extend: {
     table: Extend,
@@ -82,10 +97,12 @@ const localReply = new Frame(FrameKind.LocalReply, specs.localReply);
 const reply = new Frame(FrameKind.Reply, specs.reply);
 const fail = new Frame(FrameKind.Fail, specs.fail);
 const query = new Frame(FrameKind.Query, specs.query);
+const act = new Frame(FrameKind.Act, specs.act);
+const call = new Frame(FrameKind.Call, specs.call);
 const log = new Frame(FrameKind.Log, specs.log);
 const extend = new Frame(FrameKind.Extend, specs.extend);
 
-export const frames = { answer, ops, output, localReply, reply, fail, query, log, extend };
+export const frames = { answer, ops, output, localReply, reply, fail, query, act, call, log, extend };
 
 export const places = {
   answer: {
@@ -112,7 +129,22 @@ export const places = {
   fail: { type: fail.place((t) => t.mutate_type(HeaderType.ResponseTrailers)) },
   query: {
     query: query.place((t) => t.mutate_query(ONES)),
+    kind: query.place((t) => t.mutate_kind(QueryKind.Metric)),
     key: query.place((t) => t.mutate_key(ONES)),
+  },
+  act: {
+    kind: act.place((t) => t.mutate_kind(ActKind.Recreate)),
+    detail: act.place((t) => t.mutate_detail(255)),
+    id: act.place((t) => t.mutate_id(ONES)),
+    // Only the lowest bit is set: it finds the number's first byte.
+    number: act.place((t) => t.mutate_number(Number.MIN_VALUE)),
+  },
+  call: {
+    call: call.place((t) => t.mutate_call(ONES)),
+    part: call.place((t) => t.mutate_part(CallPart.Cancel)),
+    end: call.place((t) => t.mutate_end(true)),
+    timeout: call.place((t) => t.mutate_timeout(ONES)),
+    clusterLength: call.place((t) => t.mutate_cluster_length(ONES)),
   },
   log: { level: log.place((t) => t.mutate_level(255)) },
   extend: { milliseconds: extend.place((t) => t.mutate_milliseconds(ONES)) },

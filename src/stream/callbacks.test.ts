@@ -106,13 +106,13 @@ describe('callbacks', () => {
       },
     }));
     stream.request();
-    expect(stream.take()).toEqual(['query 1 61']);
+    expect(stream.take()).toEqual(['query 1 Attribute 61']);
     stream.source.onQueryAnswer(1, true, Buffer.from('r\xf6ute'));
     await settled();
-    expect(stream.take()).toEqual([`query 2 ${String(attributeId('response.code'))}`]);
+    expect(stream.take()).toEqual([`query 2 Attribute ${String(attributeId('response.code'))}`]);
     stream.source.onQueryAnswer(2, false, new Uint8Array(0));
     await settled();
-    expect(stream.take()).toEqual([`query 3 ${String(attributeId('request.protocol'))}`]);
+    expect(stream.take()).toEqual([`query 3 Attribute ${String(attributeId('request.protocol'))}`]);
     stream.source.onQueryAnswer(77, true, new Uint8Array(0));
     stream.source.onQueryAnswer(3, true, new Uint8Array(0));
     await settled();

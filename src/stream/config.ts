@@ -6,7 +6,15 @@ import { HeaderRules } from '../header-rules.js';
 import { makeLogger } from '../logger.js';
 import type { ConfigContext } from '../types.js';
 import type { Json } from '../types-data.js';
+import type { MetricKind } from '../wire.js';
 import type { FilledDeps } from './deps.js';
+
+/** A metric that the operator declared. */
+export interface DeclaredMetric {
+  readonly name: string;
+  readonly kind: MetricKind;
+  readonly labels: readonly string[];
+}
 
 /** Rules that come with a config (FilterConfig in schema/exchange.fbs). */
 export interface ConfigRules {
@@ -18,6 +26,10 @@ export interface ConfigRules {
   readonly logLevel: number;
   /** Bytes of a streamed reply that may be unacknowledged. */
   readonly streamWindow: number;
+  /** Capability bits: what this Envoy can do. */
+  readonly capabilities: number;
+  /** The place in the list is the metric's number. */
+  readonly metrics: readonly DeclaredMetric[];
 }
 
 /** accepted: phase bits (all ones when the definition declares none) and ids of the attributes to send. */
@@ -125,6 +137,8 @@ export interface StreamConfig {
   readonly rules: HeaderRules;
   readonly logLevel: number;
   readonly streamWindow: number;
+  readonly capabilities: number;
+  readonly metrics: readonly DeclaredMetric[];
   /** Declared phase bits, all ones when none are. */
   readonly declared: number;
   readonly attributes: readonly Attribute[];
@@ -205,6 +219,8 @@ export class IdentifiedConfig implements LoadedConfig {
       rules: this.rules,
       logLevel: this.given.logLevel,
       streamWindow: this.given.streamWindow,
+      capabilities: this.given.capabilities,
+      metrics: this.given.metrics,
       declared: this.declared,
       attributes: definition.attributes ?? [],
       checked: false,

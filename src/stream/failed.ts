@@ -19,6 +19,8 @@ export class FailedStream implements StreamSource {
 
   onData(): void {}
   onLogHeaders(): void {}
+  onLogRun(): void {}
+  onCallEvent(): void {}
   onEnd(): void {}
   onCredit(): void {}
   onQueryAnswer(): void {}

@@ -1,12 +1,14 @@
 /** Questions to Envoy that wait for their answers. */
 import { type Attribute, attributeId, type AttributeTypes, decodeAttribute } from '../attributes.js';
 import { FilterError, type StreamAbortedError } from '../errors.js';
-import type { StreamSink } from '../wire.js';
+import { QueryKind, type StreamSink } from '../wire.js';
+
+const EMPTY = new Uint8Array(0);
 
 interface Question {
-  readonly name: Attribute;
+  decode(bytes: Uint8Array): unknown;
   resolve(value: unknown): void;
-  reject(error: Error): void;
+  reject(error: unknown): void;
 }
 
 export class Queries {
@@ -19,15 +21,20 @@ export class Queries {
   }
 
   /** undefined = Envoy has no value. */
-  ask<K extends Attribute>(name: K): Promise<AttributeTypes[K] | undefined> {
+  attribute<K extends Attribute>(name: K): Promise<AttributeTypes[K] | undefined> {
     const key = attributeId(name);
     if (key === undefined) {
       return Promise.reject(new FilterError('TSF_PROPERTY_UNKNOWN', `Envoy has no attribute ${JSON.stringify(name)}`));
     }
+    return this.ask(QueryKind.Attribute, key, EMPTY, (bytes) => decodeAttribute(name, bytes) as AttributeTypes[K]);
+  }
+
+  /** undefined = Envoy has no value. `key` and `block` as schema/exchange.fbs has them, by kind. */
+  ask<T>(kind: QueryKind, key: number, block: Uint8Array, decode: (bytes: Uint8Array) => T): Promise<T | undefined> {
     const id = this.nextId++;
-    return new Promise((resolve, reject) => {
-      this.waiting.set(id, { name, resolve: resolve as (value: unknown) => void, reject });
-      this.sink.query(id, key);
+    return new Promise<T | undefined>((resolve, reject) => {
+      this.waiting.set(id, { decode, resolve: resolve as (value: unknown) => void, reject });
+      this.sink.query(id, kind, key, block);
     });
   }
 
@@ -35,7 +42,11 @@ export class Queries {
     const question = this.waiting.get(id);
     if (question === undefined) return;
     this.waiting.delete(id);
-    question.resolve(found ? decodeAttribute(question.name, bytes) : undefined);
+    try {
+      question.resolve(found ? question.decode(bytes) : undefined);
+    } catch (e) {
+      question.reject(e);
+    }
   }
 
   end(error: () => StreamAbortedError): void {

@@ -17,6 +17,7 @@ import {
   EndReason,
   type HeaderBlock,
   HeaderType,
+  LogKind,
   type OpList,
   PhaseBit,
   PHASES_UNCHANGED,
@@ -70,6 +71,7 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
   private abortError: StreamAbortedError | undefined;
   private id: string | undefined;
   private logMaps: (HeaderBlock | undefined)[] | undefined;
+  private logged = false;
   private maybeQueries: Queries | undefined;
   private maybeReplies: Replies | undefined;
 
@@ -107,6 +109,12 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
   onLogHeaders(type: HeaderType, block: HeaderBlock): void {
     (this.logMaps ??= [])[type] = block;
   }
+
+  onLogRun(kind: LogKind): void {
+    if (kind === LogKind.End) this.runOnLog();
+  }
+
+  onCallEvent(): void {}
 
   onEnd(reason: EndReason): void {
     if (this.ended !== undefined) return;
@@ -338,8 +346,16 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
     const { made } = this;
     if (made === undefined) return;
     if (made.onStreamComplete !== undefined) this.lastHook('onStreamComplete', made.onStreamComplete, undefined);
-    if (made.onLog !== undefined) this.lastHook('onLog', made.onLog as () => unknown, this.logEntry());
+    this.runOnLog();
     if (made.onDestroy !== undefined) this.lastHook('onDestroy', made.onDestroy as () => unknown, reason);
+  }
+
+  /** Once. */
+  private runOnLog(): void {
+    const { made } = this;
+    if (made?.onLog === undefined || this.logged) return;
+    this.logged = true;
+    this.lastHook('onLog', made.onLog as () => unknown, this.logEntry());
   }
 
   private lastHook(phase: 'onStreamComplete' | 'onLog' | 'onDestroy', hook: () => unknown, argument: unknown): void {

@@ -8,6 +8,7 @@ import { defineFilter } from '../../src/filter.js';
 import type { FilterCallbacks } from '../../src/types-callbacks.js';
 import type { Filter, StreamFilter } from '../../src/types.js';
 import {
+  ActKind,
   BodyMode,
   Direction,
   EndReason,
@@ -16,6 +17,7 @@ import {
   type OpList,
   OutputFlag,
   PHASES_UNCHANGED,
+  QueryKind,
   type StreamSink,
   type StreamSource,
 } from '../../src/wire.js';
@@ -129,8 +131,30 @@ export class RecordingSink implements StreamSink {
     this.say(`fail ${nameOf(HeaderType, type)} ${text.replace(/ \(at .*\)$/, '')}`);
   }
 
-  query(id: number, key: number): void {
-    this.say(`query ${String(id)} ${String(key)}`);
+  query(id: number, kind: QueryKind, key: number, block: Uint8Array): void {
+    const text = block.length === 0 ? '' : ` ${show(block)}`;
+    this.say(`query ${String(id)} ${nameOf(QueryKind, kind)} ${String(key)}${text}`);
+  }
+
+  act(kind: ActKind, detail: number, id: number, number: number, block: Uint8Array): void {
+    const text = block.length === 0 ? '' : ` ${show(block)}`;
+    this.say(`act ${nameOf(ActKind, kind)} ${String(detail)} ${String(id)} ${String(number)}${text}`);
+  }
+
+  callStart(call: number, cluster: string, timeout: number, headers: readonly string[], end: boolean): void {
+    this.say(`call ${String(call)} ${cluster} ${String(timeout)} ms [${pairs(headers)}]${end ? ' end' : ''}`);
+  }
+
+  callData(call: number, bytes: Uint8Array, end: boolean): void {
+    this.say(`callData ${String(call)} ${show(bytes)}${end ? ' end' : ''}`);
+  }
+
+  callTrailers(call: number, headers: readonly string[]): void {
+    this.say(`callTrailers ${String(call)} [${pairs(headers)}]`);
+  }
+
+  callCancel(call: number): void {
+    this.say(`callCancel ${String(call)}`);
   }
 
   log(level: number, text: string): void {
@@ -165,7 +189,7 @@ export class RecordingSink implements StreamSink {
 }
 
 const fresh = (): Told => ({ answered: false, outstanding: 0, last: false, trailersAnswered: false });
-const pairs = (flat: string[]): string =>
+const pairs = (flat: readonly string[]): string =>
   flat
     .map((part, i) => (i % 2 === 0 ? `${part}: ` : part))
     .join(', ')
@@ -231,7 +255,14 @@ export interface OpenOptions {
   readonly attributes?: Uint8Array;
 }
 
-export const RULES: ConfigRules = { allow: [], deny: [], logLevel: 2, streamWindow: 256 * 1024 };
+export const RULES: ConfigRules = {
+  allow: [],
+  deny: [],
+  logLevel: 2,
+  streamWindow: 256 * 1024,
+  capabilities: 0,
+  metrics: [],
+};
 
 /** A stream to talk to. */
 export class TestStream {
