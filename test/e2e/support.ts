@@ -103,6 +103,6 @@ export function ended(answer: Response | Error): string {
 }
 
 /** Prints the logs of the stage when the running test fails. */
-export function logsOnFailure(at: Stage): void {
+export function logsOnFailure(at: { readonly fx: Fixture }): void {
   onTestFailed(() => console.error(at.fx.logs().slice(-6000)));
 }
