@@ -202,6 +202,59 @@ void read_uids(Reader& reader, const json& v, Settings& settings) {
   }
 }
 
+// A list of objects with only these keys; calls `each` with the path of every one.
+template <class Each>
+void read_list(Reader& reader, std::string_view name, const json& v, std::initializer_list<std::string_view> keys,
+               Each each) {
+  if (!v.is_array()) return reader.fail(name, "must be a list");
+  for (size_t i = 0; i < v.size() && reader.error().empty(); ++i) {
+    const std::string path = std::string(name) + "[" + std::to_string(i) + "]";
+    if (!v[i].is_object()) return reader.fail(path, "must be an object");
+    for (const auto& [key, value] : v[i].items()) {
+      if (std::find(keys.begin(), keys.end(), key) != keys.end()) continue;
+      std::string known;
+      for (const auto k : keys) known += (known.empty() ? "" : ", ") + std::string(k);
+      return reader.fail(path + "." + key, "is not a known key; known are: " + known);
+    }
+    const auto named = v[i].find("name");
+    if (named == v[i].end() || !named->is_string() || named->template get_ref<const std::string&>().empty())
+      return reader.fail(path + ".name", "must be a non-empty string");
+    each(path, v[i], named->template get<std::string>());
+  }
+}
+
+void read_metrics(Reader& reader, const json& v, Settings& settings) {
+  static constexpr std::array<std::string_view, 3> kKinds{"counter", "gauge", "histogram"};
+  const auto known = [&](const auto& m, const std::string& name) { return m.name == name; };
+  read_list(reader, "metrics", v, {"name", "type", "labels"},
+            [&](const std::string& path, const json& item, std::string name) {
+              if (std::any_of(settings.metrics.begin(), settings.metrics.end(),
+                              [&](const auto& m) { return known(m, name); }))
+                return reader.fail(path + ".name", "\"" + name + "\" is there twice");
+              const auto kind = std::find(kKinds.begin(), kKinds.end(), item.value("type", json()));
+              if (kind == kKinds.end()) return reader.fail(path + ".type", "must be counter, gauge or histogram");
+              MetricSpec metric{std::move(name), static_cast<MetricKind>(kind - kKinds.begin()), {}};
+              const json labels = item.value("labels", json::array());
+              if (!labels.is_array()) return reader.fail(path + ".labels", "must be a list of label names");
+              for (const auto& label : labels) {
+                if (!label.is_string() || label.get_ref<const std::string&>().empty())
+                  return reader.fail(path + ".labels", Reader::shown(label) + " is not a label name");
+                metric.labels.push_back(label.get<std::string>());
+              }
+              settings.metrics.push_back(std::move(metric));
+            });
+}
+
+void read_secrets(Reader& reader, const json& v, Settings& settings) {
+  read_list(reader, "secrets", v, {"name", "sds_config"},
+            [&](const std::string& path, const json& item, std::string name) {
+              const auto source = item.find("sds_config");
+              if (source != item.end() && !source->is_object())
+                return reader.fail(path + ".sds_config", "must be an envoy.config.core.v3.ConfigSource");
+              settings.secrets.push_back({std::move(name), source == item.end() ? "" : source->dump()});
+            });
+}
+
 }  // namespace
 
 std::string default_socket() {
@@ -236,13 +289,12 @@ Parsed<Settings> parse_settings(std::string_view text) {
   reader.later("observe_only");
   reader.boolean("upgrades", s.upgrades);
   reader.key("log_level", [&](const json& v) { read_log_level(reader, v, s); });
-  reader.later("metrics");
+  reader.key("metrics", [&](const json& v) { read_metrics(reader, v, s); });
+  reader.key("secrets", [&](const json& v) { read_secrets(reader, v, s); });
   reader.plugin_config(s.plugin_config);
   reader.run();
   if (reader.error().empty() && !std::has_single_bit(s.ring_bytes))
     reader.fail("ring_bytes", "must be a power of two, such as 1048576 or \"1MiB\"");
-  if (reader.error().empty() && s.upgrades)
-    reader.fail("upgrades", "true is not supported yet by this version; upgraded streams pass untouched");
   if (s.socket.empty()) s.socket = default_socket();
   if (reader.error().empty() && s.socket.size() >= sizeof(sockaddr_un::sun_path))
     reader.fail("socket", "\"" + s.socket + "\" is too long for a unix socket; use a path of at most 107 bytes");

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/metrics.h"
 #include "core/mount.h"
 
 namespace tsf::core {
@@ -17,6 +18,12 @@ namespace tsf::core {
 using Millis = std::chrono::milliseconds;
 
 enum class FailureMode : uint8_t { kClosed, kOpen };
+
+// One entry of the config key `secrets`.
+struct SecretSpec {
+  std::string name;
+  std::string source;  // `sds_config`, an envoy.config.core.v3.ConfigSource as JSON; empty: a static secret
+};
 
 // Keys of `filter_config`. Sizes are bytes.
 struct Settings {
@@ -36,6 +43,8 @@ struct Settings {
   std::vector<std::string> deny;
   std::vector<uid_t> allowed_uids;
   bool upgrades = false;
+  std::vector<MetricSpec> metrics;
+  std::vector<SecretSpec> secrets;
   LogLevel log_level = LogLevel::kInfo;
   std::optional<std::string> plugin_config;  // JSON text
 };

@@ -14,7 +14,8 @@ ConfigText filter_text(const std::string& name, const Settings& settings) {
           settings.allow,
           settings.deny,
           static_cast<uint8_t>(settings.log_level),
-          static_cast<uint32_t>(settings.stream_window)};
+          static_cast<uint32_t>(settings.stream_window),
+          settings.metrics};
 }
 
 std::shared_ptr<const JudgedConfig> RouteConfig::judged_by(const FilterConfig& filter) const {

@@ -24,6 +24,9 @@ struct FilterConfig {
   Settings settings;
   std::shared_ptr<Link> link;
   std::shared_ptr<const JudgedConfig> judged;
+  // What Envoy calls settings.metrics and settings.secrets.
+  std::vector<size_t> metrics;
+  std::vector<size_t> secrets;
 };
 
 // What the host is told of a filter's own config.

@@ -22,7 +22,21 @@ FrameTemplates::FrameTemplates()
       end([](auto& b) { return wire::CreateEnd(b, 0, 0, wire::EndReason_Complete); }),
       credit([](auto& b) { return wire::CreateCredit(b, 0, 0, 0); }),
       query_answer([](auto& b) { return wire::CreateQueryAnswer(b, 0, 0, 0, false, some_bytes(b)); },
-                   sizeof kSomeBytes) {}
+                   sizeof kSomeBytes),
+      call_event(
+          [](auto& b) { return wire::CreateCallEvent(b, 0, 0, 0, wire::CallEventPart_Headers, false, some_bytes(b)); },
+          sizeof kSomeBytes),
+      log_run([](auto& b) { return wire::CreateLogRun(b, 0, 0, wire::LogKind_Start, some_bytes(b)); },
+              sizeof kSomeBytes) {}
+
+std::string bytes_of(const Attribute& value) {
+  switch (value.kind) {
+    case Attribute::Kind::kString: return std::string(value.text);
+    case Attribute::Kind::kInt: return {reinterpret_cast<const char*>(&value.number), sizeof value.number};
+    case Attribute::Kind::kBool: return std::string(1, value.number != 0 ? '\1' : '\0');
+  }
+  return {};
+}
 
 const FrameTemplates& frame_templates() {
   static const FrameTemplates& templates = *new FrameTemplates();  // leaked: used until the last worker ends

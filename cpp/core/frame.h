@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/mount.h"
 #include "exchange_generated.h"
 
 namespace tsf::core {
@@ -54,6 +55,8 @@ struct FrameTemplates {
   FrameTemplate<wire::End> end;
   FrameTemplate<wire::Credit> credit;
   FrameTemplate<wire::QueryAnswer> query_answer;
+  FrameTemplate<wire::CallEvent> call_event;
+  FrameTemplate<wire::LogRun> log_run;
   FrameTemplates();
 };
 const FrameTemplates& frame_templates();
@@ -66,6 +69,9 @@ const T* verified(std::span<const std::byte> bytes) {
   return verifier.VerifyBuffer<T>(nullptr) ? flatbuffers::GetRoot<T>(data) : nullptr;
 }
 
+// An attribute's value as the blocks of schema/exchange.fbs have it.
+std::string bytes_of(const Attribute& value);
+
 inline std::string_view view_of(const flatbuffers::Vector<uint8_t>* vector) {
   if (vector == nullptr) return {};
   return {reinterpret_cast<const char*>(vector->data()), vector->size()};
@@ -77,6 +83,7 @@ class BlockReader {
   explicit BlockReader(std::string_view bytes) : rest_(bytes) {}
 
   bool done() const { return rest_.empty(); }
+  std::string_view rest() const { return rest_; }
   bool number(uint32_t& out) {
     if (rest_.size() < sizeof out) return false;
     std::memcpy(&out, rest_.data(), sizeof out);

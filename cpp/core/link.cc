@@ -11,6 +11,7 @@
 #include <map>
 #include <thread>
 
+#include "core/text.h"
 #include "core/version.h"
 
 namespace tsf::core {
@@ -54,11 +55,9 @@ class Received {
   const T* table_;
 };
 
-std::string printable(const flatbuffers::String* text) {
-  std::string out;
-  if (text != nullptr)
-    for (const char c : text->string_view().substr(0, 2000)) out += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
-  return out;
+std::string printable_text(const flatbuffers::String* text) {
+  constexpr size_t kMost = 2000;
+  return text == nullptr ? std::string() : printable(text->string_view().substr(0, kMost));
 }
 
 }  // namespace
@@ -167,8 +166,14 @@ void Link::send_config(const JudgedConfig& config) {
   const auto json = text.json ? b.CreateString(*text.json) : flatbuffers::Offset<flatbuffers::String>();
   const auto allow = b.CreateVectorOfStrings(text.allow);
   const auto deny = b.CreateVectorOfStrings(text.deny);
+  std::vector<flatbuffers::Offset<wire::Metric>> metrics;
+  for (const MetricSpec& metric : text.metrics)
+    metrics.push_back(wire::CreateMetric(b, b.CreateString(metric.name), static_cast<wire::MetricKind>(metric.kind),
+                                         b.CreateVectorOfStrings(metric.labels)));
+  const auto metric_list = b.CreateVector(metrics);
   b.Finish(wire::CreateFilterConfig(b, config.id(), name, text.route, json, allow, deny, text.log_level,
-                                    text.stream_window));
+                                    text.stream_window, static_cast<wire::Capability>(process_.capabilities()),
+                                    metric_list));
   control_.send(wire::ControlKind_FilterConfig, bytes_of(b));
 }
 
@@ -215,11 +220,17 @@ void Link::set_phase(Phase phase) {
   changed_.notify_all();
 }
 
+Nanos Link::next_backoff() const { return backoff_ == 0 ? kFirstBackoff : std::min(backoff_ * 2, kLastBackoff); }
+
+void Link::retry_in(Nanos backoff) {
+  backoff_ = backoff;
+  connect_at_ = now_ns() + backoff;
+}
+
 void Link::try_connect() {
   std::string error;
   if (!control_.connect(socket_path_, allowed_uids_, error)) {
-    backoff_ = backoff_ == 0 ? kFirstBackoff : std::min(backoff_ * 2, kLastBackoff);
-    connect_at_ = now_ns() + backoff_;
+    retry_in(next_backoff());
     if (!said_down_)
       process_.log(LogLevel::kWarn, "ts_filter: no host at " + socket_path_ + ": " + error +
                                         "; start ts-filter-host --socket " + socket_path_ + " (trying again)");
@@ -250,8 +261,7 @@ void Link::lose(std::string_view why) {
   said_down_ = true;
   control_.close();
   registered_ = false;
-  backoff_ = backoff_ == 0 ? kFirstBackoff : std::min(backoff_ * 2, kLastBackoff);
-  connect_at_ = now_ns() + backoff_;
+  retry_in(next_backoff());
   for (auto& channel : channels_) {
     if (!channel) continue;
     ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, channel->parts().worker_doorbell.fd(), nullptr);
@@ -301,12 +311,12 @@ bool Link::on_message(uint32_t kind, std::string_view payload) {
         said_down_ = false;
         lose("it speaks protocol " + std::to_string(welcome->major()) + ", this module speaks " +
              std::to_string(wire::Protocol_Major) + "; use the same release of both");
-        backoff_ = kLastBackoff;
-        connect_at_ = now_ns() + backoff_;
+        retry_in(kLastBackoff);
         return true;
       }
-      process_.log(LogLevel::kInfo, "ts_filter: connected to ts-filter-host " + printable(welcome->host_version()) +
-                                        " (pid " + std::to_string(welcome->pid()) + ") at " + socket_path_);
+      process_.log(LogLevel::kInfo, "ts_filter: connected to ts-filter-host " +
+                                        printable_text(welcome->host_version()) + " (pid " +
+                                        std::to_string(welcome->pid()) + ") at " + socket_path_);
       said_down_ = false;
       backoff_ = 0;
       on_welcome();
@@ -316,9 +326,8 @@ bool Link::on_message(uint32_t kind, std::string_view payload) {
       const Received<wire::Refused> refused(payload);
       if (!refused) return false;
       said_down_ = false;
-      lose("it refused this module: " + printable(refused->reason()));
-      backoff_ = kLastBackoff;
-      connect_at_ = now_ns() + backoff_;
+      lose("it refused this module: " + printable_text(refused->reason()));
+      retry_in(kLastBackoff);
       return true;
     }
     case wire::ControlKind_ConfigVerdict: {
@@ -331,7 +340,7 @@ bool Link::on_message(uint32_t kind, std::string_view payload) {
           if (auto known = weak.lock(); known && known->id() == verdict->id()) config = std::move(known);
       }
       if (!config) return true;
-      Verdict out{epoch_, verdict->accepted(), verdict->phases(), {}, printable(verdict->message())};
+      Verdict out{epoch_, verdict->accepted(), verdict->phases(), {}, printable_text(verdict->message())};
       if (verdict->attributes() != nullptr)
         out.attributes.assign(verdict->attributes()->begin(), verdict->attributes()->end());
       if (out.attributes.size() > 256) return false;

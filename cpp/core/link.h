@@ -58,6 +58,8 @@ class Link final : public LinkSignals, public std::enable_shared_from_this<Link>
   // link thread
   void run();
   void try_connect();
+  Nanos next_backoff() const;
+  void retry_in(Nanos backoff);
   bool greeting_overdue(Nanos now) const;
   void lose(std::string_view why);
   void set_phase(Phase phase);

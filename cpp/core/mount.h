@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 namespace tsf::core {
@@ -65,6 +66,19 @@ struct Attribute {
   uint64_t number = 0;
 };
 
+// A value of dynamic metadata, as far as Envoy's interface tells it; monostate for what it does not (nested values).
+using MetadataItem = std::variant<std::monostate, double, std::string_view, bool>;
+struct MetadataValue {
+  MetadataItem item;
+  std::optional<std::vector<MetadataItem>> list;
+};
+
+enum class MetricKind : uint8_t { kCounter, kGauge, kHistogram };
+enum class MetricOp : uint8_t { kIncrement, kDecrement, kSet, kRecord };
+
+// How the start of a call to a cluster went.
+enum class CallStart : uint8_t { kStarted, kNoCluster, kRefused };
+
 // Callbacks of one stream; worker thread only. After a call that moves the stream (continue, reply, reset) the stream
 // may be gone: callers re-check.
 class StreamMount {
@@ -97,6 +111,40 @@ class StreamMount {
   virtual void send_reply_trailers(std::span<const HeaderLine> headers) = 0;
   virtual void reset(std::string_view details) = 0;
 
+  // Dynamic metadata of the stream. A list is filled item by item; setting a number in its place empties it first.
+  virtual void set_metadata(std::string_view ns, std::string_view key, double value) = 0;
+  virtual void set_metadata(std::string_view ns, std::string_view key, std::string_view value) = 0;
+  virtual void set_metadata(std::string_view ns, std::string_view key, bool value) = 0;
+  virtual void add_metadata(std::string_view ns, std::string_view key, double item) = 0;
+  virtual void add_metadata(std::string_view ns, std::string_view key, std::string_view item) = 0;
+  virtual void add_metadata(std::string_view ns, std::string_view key, bool item) = 0;
+  // A serialized google.protobuf.Struct that is merged into the namespace. Only with kNestedMetadata.
+  virtual void set_metadata_struct(std::string_view ns, std::string_view bytes) = 0;
+  virtual std::vector<std::string_view> metadata_keys(std::string_view ns) const = 0;
+  virtual MetadataValue metadata(std::string_view ns, std::string_view key) const = 0;
+
+  // Envoy keeps string filter states read-only: the first value of a key stays.
+  virtual std::optional<std::string_view> filter_state(std::string_view key) const = 0;
+  virtual void set_filter_state(std::string_view key, std::string_view value) = 0;
+
+  // False when Envoy does not take this text for an address.
+  virtual bool override_host(std::string_view host, bool strict) = 0;
+  // The downstream connection takes no new stream.
+  virtual void drain_connection() = 0;
+  // Ends this stream and begins it anew with its request headers and the body that Envoy holds. False: refused.
+  virtual bool recreate() = 0;
+  // `metric` and `secret`: what Envoy named them while the config loaded.
+  virtual void record(MetricKind kind, MetricOp op, size_t metric, std::span<const std::string_view> labels,
+                      uint64_t value) = 0;
+  virtual std::optional<std::string_view> secret(size_t secret) const = 0;
+
+  // Requests to clusters; events come to Stream::on_call_*, possibly before start_call has returned.
+  virtual CallStart start_call(std::string_view cluster, std::span<const HeaderLine> headers, bool end, uint64_t millis,
+                               uint64_t& call) = 0;
+  virtual bool call_data(uint64_t call, std::string_view bytes, bool end) = 0;
+  virtual bool call_trailers(uint64_t call, std::span<const HeaderLine> trailers) = 0;
+  virtual void cancel_call(uint64_t call) = 0;
+
   virtual void clear_route_cache() = 0;
   // Clears the cache and looks the route up again at once.
   virtual void refresh_route_cache() = 0;
@@ -111,6 +159,8 @@ class ProcessMount {
   virtual void log(LogLevel level, std::string_view text) = 0;
   virtual bool log_enabled(LogLevel level) const = 0;
   virtual std::string_view envoy_version() const = 0;
+  // Bits of wire::Capability.
+  virtual uint32_t capabilities() const = 0;
   // Envoy 1.38: one "continued" flag for both directions (docs/lifecycle.md).
   virtual bool shared_continue_flag() const = 0;
 };

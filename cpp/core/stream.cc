@@ -90,15 +90,14 @@ Stream::Start Stream::try_start() {
   phases_ = verdict->phases;
   begun_ = true;
   wait_until_ = 0;
-  upgrade_ = is_upgrade();
+  upgrade_ = !settings.upgrades && is_upgrade();
   return Start::kReady;
 }
 
 void Stream::ask(Flow& f) {
   f.state = State::kAsked;
   f.headers_pending = true;
-  f.deadline = now_ns() + message_timeout();
-  worker_.arm(f.deadline);
+  start_timer(f);
   send_waiting();
 }
 
@@ -131,15 +130,13 @@ bool Stream::begin_flow(Flow& f) {
 // The answer to a whole body is timed from the body's end.
 void Stream::time_whole_body(Flow& f) {
   if (f.state != State::kWhole || !f.input_ended || f.deadline != 0) return;
-  f.deadline = now_ns() + message_timeout();
-  worker_.arm(f.deadline);
+  start_timer(f);
 }
 
 // The answer to trailers is timed once only the trailers hook is left.
 void Stream::time_trailers(Flow& f) {
   if (!f.trailers_told || f.trailers_answered || (f.hosted && !f.output_done)) return;
-  f.deadline = now_ns() + message_timeout();
-  worker_.arm(f.deadline);
+  start_timer(f);
 }
 
 // ---- Envoy's hooks ----
@@ -244,7 +241,8 @@ BodyStatus Stream::on_body(Dir dir, bool end) {
     if (f.state != State::kStream) f.fresh = true;
     time_whole_body(f);
     send_waiting();
-    if (f.state == State::kEnding || f.state == State::kBypass || f.release_wanted) worker_.defer(id_);
+    if (f.state == State::kEnding || f.state == State::kBypass || f.release_wanted || recreate_wanted_)
+      worker_.defer(id_);
   }
   f.in_hook = false;
   settle(f, status != BodyStatus::kContinue);
@@ -314,18 +312,20 @@ uint8_t Stream::end_reason() const {
   return response_done ? wire::EndReason_Complete : wire::EndReason_Downstream;
 }
 
+void Stream::tell_end(uint8_t reason) {
+  channel_->end(id_, reason);
+  // Nobody waits for a good end of a filter without last hooks: it goes with the next frame.
+  constexpr uint32_t kLastHooks = wire::Phase_Log | wire::Phase_StreamComplete | wire::Phase_Destroy;
+  if (reason == wire::EndReason_Complete && (phases_ & kLastHooks) == 0) return;
+  channel_->pay();
+  worker_.publish(*channel_);
+}
+
 void Stream::on_destroy() {
   const Worker::Scope scope(worker_);
   dead_ = true;
-  if (start_told_ && channel_ && !channel_->lost()) {
-    const uint8_t reason = end_reason();
-    channel_->end(id_, reason);
-    constexpr uint32_t kLastHooks = wire::Phase_Log | wire::Phase_StreamComplete | wire::Phase_Destroy;
-    if (reason != wire::EndReason_Complete || (phases_ & kLastHooks) != 0) {
-      channel_->pay();
-      worker_.publish(*channel_);
-    }
-  }
+  if (start_told_ && channel_ && !channel_->lost()) tell_end(end_reason());
+  calls_.reset();  // Envoy ends them itself
   end_flows();
   if (chain_ != nullptr) Chain::leave(*chain_, *this);
   worker_.remove(*this, id_);
@@ -338,6 +338,7 @@ Stream::~Stream() = default;
 void Stream::take_turn() {
   waiting_for_room_ = false;
   if (dead_) return;
+  send_calls();
   if (failure_.code != nullptr) {
     const Failure failure = std::exchange(failure_, {});
     Flow& f = response_.headers_seen && response_.state == State::kAsked ? response_ : request_;
@@ -357,6 +358,7 @@ void Stream::take_turn() {
     return;
   }
   flush_reply();
+  if (recreate_wanted_ && !dead_ && !replied_) recreate();
   for (const Dir dir : {Dir::kResponse, Dir::kRequest}) {
     if (dead_ || replied_) return;
     Flow& f = flow(dir);
@@ -377,8 +379,7 @@ void Stream::on_deadline(Nanos now) {
   if (!begun_ && wait_until_ != 0 && now >= wait_until_) return take_turn();
   for (const Dir dir : {Dir::kRequest, Dir::kResponse}) {
     Flow& f = flow(dir);
-    if (f.push_by != 0 && now >= f.push_by) {
-      f.push_by = 1;  // overdue
+    if (f.overdue()) {
       advance(f);
       f.push_by = 0;
     }
@@ -407,6 +408,7 @@ bool Stream::waits_for_host(const Flow& f) const {
 
 void Stream::on_channel_lost() {
   channel_.reset();
+  if (!dead_) cancel_calls();
   if (dead_ || replied_) {
     if (!dead_ && streaming_reply_ && !reply_ended_) reset("ts_filter_host_lost");
     return;
@@ -432,14 +434,11 @@ void Stream::fail_later(const Failure& failure) {
 }
 
 void Stream::fail_by_mode(Flow& f, const Failure& failure) {
-  if (failure_mode() != FailureMode::kOpen || failure.code == nullptr) return fail(failure);
+  if (failure_mode() != FailureMode::kOpen) return fail(failure);
   Flow& o = flow(other(f.dir));
   if (!is_untouched(f) || (waits_for_host(o) && !is_untouched(o))) return fail(failure);
-  if (start_told_ && channel_ && !channel_->lost()) {
-    channel_->end(id_, wire::EndReason_Timeout);
-    channel_->pay();
-    worker_.publish(*channel_);
-  }
+  if (start_told_ && channel_ && !channel_->lost()) tell_end(wire::EndReason_Timeout);
+  cancel_calls();
   // The filter is out of this stream; what its other flow holds goes on as far as it is.
   start_told_ = false;
   channel_.reset();

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/byte_queue.h"
+#include "core/calls.h"
 #include "core/chain.h"
 #include "core/channel.h"
 #include "core/filter_config.h"
@@ -30,6 +31,8 @@ struct Failure {
   const char* body = nullptr;
 };
 
+inline constexpr Failure kOutputLimit{0, 8, "TSF_OUTPUT_LIMIT"};
+
 class Stream {
  public:
   Stream(Worker& worker, std::shared_ptr<const FilterConfig> config, StreamMount& mount);
@@ -45,6 +48,11 @@ class Stream {
   void on_below_watermark();
   void on_complete();
   void on_destroy();
+  // Of calls that the filter makes; the number is Envoy's.
+  void on_call_headers(uint64_t call, std::span<const HeaderLine> headers, bool end);
+  void on_call_data(uint64_t call, std::span<const Bytes> chunks, bool end);
+  void on_call_trailers(uint64_t call, std::span<const HeaderLine> trailers);
+  void on_call_reset(uint64_t call);
   // The route's config, as seen at the first hook.
   void set_route_config(std::shared_ptr<const RouteConfig> route) { route_ = std::move(route); }
   bool begun() const { return begun_; }
@@ -69,6 +77,8 @@ class Stream {
   bool on_fail(const wire::Fail& frame);
   bool on_query(const wire::Query& frame);
   bool on_extend(const wire::Extend& frame);
+  bool on_act(const wire::Act& frame);
+  bool on_call(const wire::Call& frame);
 
  private:
   enum class State : uint8_t { kIdle, kAsked, kStream, kWhole, kEnding, kBypass, kPass, kDone, kReplied };
@@ -103,7 +113,8 @@ class Stream {
     ByteQueue out;                // output in module memory
     ByteQueue original;           // the whole body as it came, for failure_mode open
     Nanos deadline = 0;
-    Nanos push_by = 0;  // a push that waits for more output goes then; 1 = overdue
+    Nanos push_by = 0;  // a push that waits for more output goes then
+    bool overdue() const { return push_by != 0 && now_ns() >= push_by; }
   };
 
   // Envoy answers 502 to who touches the other direction's buffered body in a hook.
@@ -116,6 +127,10 @@ class Stream {
   Start wait_for_host(std::chrono::milliseconds limit);
   bool begin_flow(Flow& f);
   void ask(Flow& f);
+  void start_timer(Flow& f) {
+    f.deadline = now_ns() + message_timeout();
+    worker_.arm(f.deadline);
+  }
   void time_whole_body(Flow& f);
   void time_trailers(Flow& f);
   bool wants_headers(Dir dir) const;
@@ -130,6 +145,7 @@ class Stream {
   void fail_by_mode(Flow& f, const Failure& failure);
   void let_pass(Flow& f);
   void end_flows();
+  void tell_end(uint8_t reason);
   FailureMode failure_mode() const;
   Nanos message_timeout() const;
   bool is_grpc() const;
@@ -166,6 +182,13 @@ class Stream {
   void discard_unread(Flow& f);
   void check_end(Flow& f);
   void flush_reply();
+  // Our own encode hooks know it from the upstream's response.
+  template <class Send>
+  void send_own(Send send) {
+    sending_reply_ = true;
+    send();
+    sending_reply_ = false;
+  }
   void settle(Flow& f, bool stop);
 
   // stream_chain.cc: with our other filters in this HTTP stream
@@ -178,14 +201,22 @@ class Stream {
   bool siblings_are_through(const Flow& f) const;
   void wake_siblings(const Flow& f);
   Stream* owner_before(const Flow& f);
-  std::string take_buffered(Dir dir);
+  std::string take_body(Dir dir, BodySource source);
   void put_unread_back(Dir dir, const std::string& bytes);
   void take_pushed(Flow& f, size_t foreign);
+
+  // stream_acts.cc: what a filter asks of its stream beside the flows
+  bool set_metadata(const wire::Act& frame);
+  void recreate();
+  std::optional<std::string> answer_of(const wire::Query& frame) const;
+  void send_calls();
+  void cancel_calls();
 
   // stream_apply.cc: from the host
   bool answer_headers(Flow& f, uint8_t mode);
   bool apply_ops(HeaderType type, std::string_view block);
   bool grow_out(Flow& f, std::string_view bytes);
+  void send_trailers_of_reply(std::span<const HeaderLine> trailers);
 
   void grow(ByteQueue& queue, std::string_view bytes) {
     queue.append(bytes);
@@ -215,6 +246,7 @@ class Stream {
   Failure failure_;       // to be carried out outside hooks
   Nanos wait_since_ = 0;  // waiting for a host since
   Nanos wait_until_ = 0;
+  std::unique_ptr<Calls> calls_;
   ByteQueue reply_;  // a streamed reply that the client does not take yet
   uint32_t context_cursor_ = 0;
   int above_watermark_ = 0;
@@ -222,6 +254,7 @@ class Stream {
   bool begun_ = false;       // a host was found
   bool start_told_ = false;  // a frame with Start has been written
   bool context_pending_ = false;
+  bool recreate_wanted_ = false;  // once the request's end has come in
   bool upgrade_ = false;
   bool replied_ = false;  // a reply was sent, or the stream was reset, by us
   bool streaming_reply_ = false;

@@ -2,6 +2,7 @@
 // caller then drops the host. What merely comes too late is ignored.
 #include "core/http_rules.h"
 #include "core/stream.h"
+#include "core/text.h"
 
 namespace tsf::core {
 namespace {
@@ -9,7 +10,6 @@ namespace {
 constexpr Failure kFilterError{500, 13, "ts_filter_error", "error happened in filter\r\n"};
 constexpr Failure kFilterErrorLate{0, 13, "ts_filter_error_late"};
 constexpr Failure kReplyTooLate{0, 13, "ts_filter_reply_late"};
-constexpr Failure kOutputLimit{0, 8, "TSF_OUTPUT_LIMIT"};
 
 bool is_trailers(uint8_t type) { return type == 1 || type == 3; }
 Dir direction_of(uint8_t type) { return type < 2 ? Dir::kRequest : Dir::kResponse; }
@@ -212,25 +212,12 @@ bool Stream::on_reply(const wire::Reply& frame) {
     replied_ = streaming_reply_ = true;
     end_flows();
     if (frame.end()) reply_ended_ = reply_end_sent_ = true;
-    sending_reply_ = true;
-    mount_.send_reply_headers(headers, frame.end());
-    sending_reply_ = false;
+    send_own([&] { mount_.send_reply_headers(headers, frame.end()); });
     return true;
   }
   if (!streaming_reply_ || reply_ended_) return true;
   if (frame.part() == wire::ReplyPart_Trailers) {
-    reply_ended_ = reply_end_sent_ = true;
-    if (!reply_.empty()) {
-      // Trailers go behind all data; what the client has not taken yet is the codec's to hold now.
-      above_watermark_ = 0;
-      reply_end_sent_ = reply_ended_ = false;
-      flush_reply();
-      if (dead_) return true;
-      reply_ended_ = reply_end_sent_ = true;
-    }
-    sending_reply_ = true;
-    mount_.send_reply_trailers(headers);
-    sending_reply_ = false;
+    send_trailers_of_reply(headers);
     return true;
   }
   grow(reply_, block);
@@ -244,12 +231,20 @@ bool Stream::on_reply(const wire::Reply& frame) {
   return true;
 }
 
+// Trailers go behind all data; what the client has not taken yet is the codec's to hold now.
+void Stream::send_trailers_of_reply(std::span<const HeaderLine> trailers) {
+  above_watermark_ = 0;
+  flush_reply();
+  if (dead_) return;
+  reply_ended_ = reply_end_sent_ = true;
+  send_own([&] { mount_.send_reply_trailers(trailers); });
+}
+
 bool Stream::on_fail(const wire::Fail& frame) {
   if (frame.type() > 3) return false;
   if (dead_) return true;
-  std::string text = "ts_filter: filter " + config_->name + " failed: ";
-  for (const char c : view_of(frame.block())) text += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
-  worker_.process().log(LogLevel::kError, text);
+  worker_.process().log(LogLevel::kError,
+                        "ts_filter: filter " + config_->name + " failed: " + printable(view_of(frame.block())));
   if (streaming_reply_ && !reply_end_sent_) {
     end_reason_ = wire::EndReason_LocalReply;
     clear(reply_);
@@ -258,33 +253,6 @@ bool Stream::on_fail(const wire::Fail& frame) {
     return true;
   }
   fail(response_.headers_sent ? kFilterErrorLate : kFilterError);
-  return true;
-}
-
-bool Stream::on_query(const wire::Query& frame) {
-  if (dead_ || !channel_) return true;
-  const auto value = mount_.attribute(frame.key());
-  std::string bytes;
-  if (value) {
-    switch (value->kind) {
-      case Attribute::Kind::kString: bytes = value->text; break;
-      case Attribute::Kind::kInt:
-        bytes.assign(reinterpret_cast<const char*>(&value->number), sizeof value->number);
-        break;
-      case Attribute::Kind::kBool: bytes.assign(1, value->number != 0 ? '\1' : '\0'); break;
-    }
-  }
-  const auto& shape = frame_templates().query_answer;
-  bytes.resize(std::min<size_t>(bytes.size(), Channel::kMaxBody / 2));
-  std::vector<uint64_t> buffer((shape.size() + bytes.size() + 7) / 8);
-  auto* slot = reinterpret_cast<std::byte*>(buffer.data());
-  auto* answer = shape.place(slot);
-  answer->mutate_stream(id_.slot);
-  answer->mutate_generation(id_.generation);
-  answer->mutate_query(frame.query());
-  answer->mutate_found(value.has_value());
-  std::memcpy(shape.tail(slot, static_cast<uint32_t>(bytes.size())), bytes.data(), bytes.size());
-  channel_->write_or_owe(wire::FrameKind_QueryAnswer, {slot, shape.size() + bytes.size()});
   return true;
 }
 

@@ -86,14 +86,15 @@ Stream* Stream::owner_before(const Flow& f) {
   return nullptr;
 }
 
-std::string Stream::take_buffered(Dir dir) {
+// Takes a body out of Envoy.
+std::string Stream::take_body(Dir dir, BodySource source) {
   std::vector<Bytes> chunks;
   std::string bytes;
-  const size_t total = mount_.body_size(dir, BodySource::kBuffered);
-  if (total == 0 || !mount_.body_chunks(dir, BodySource::kBuffered, chunks)) return bytes;
+  const size_t total = mount_.body_size(dir, source);
+  if (total == 0 || !mount_.body_chunks(dir, source, chunks)) return bytes;
   bytes.reserve(total);
   for (const auto& chunk : chunks) bytes.append(chunk.ptr, chunk.length);
-  mount_.drain_body(dir, BodySource::kBuffered, total);
+  mount_.drain_body(dir, source, total);
   return bytes;
 }
 
@@ -112,13 +113,8 @@ void Stream::put_unread_back(Dir dir, const std::string& bytes) {
 
 // In a body hook inside a sibling's push: the chunk begins with `foreign` bytes that have passed us already.
 void Stream::take_pushed(Flow& f, size_t foreign) {
-  std::vector<Bytes> chunks;
-  const size_t total = mount_.body_size(f.dir, BodySource::kReceived);
-  if (total <= foreign || !mount_.body_chunks(f.dir, BodySource::kReceived, chunks)) return;
-  std::string bytes;
-  bytes.reserve(total);
-  for (const auto& chunk : chunks) bytes.append(chunk.ptr, chunk.length);
-  mount_.drain_body(f.dir, BodySource::kReceived, total);
+  if (mount_.body_size(f.dir, BodySource::kReceived) <= foreign) return;
+  const std::string bytes = take_body(f.dir, BodySource::kReceived);
   mount_.append_body(f.dir, BodySource::kReceived, std::string_view(bytes).substr(0, foreign));
   if (f.state != State::kEnding) grow(f.held, std::string_view(bytes).substr(foreign));
 }

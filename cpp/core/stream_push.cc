@@ -34,7 +34,7 @@ bool Stream::can_continue(Flow& f) {
 // Appends the bytes to Envoy's buffer and lets it go on with them.
 void Stream::continue_with(Flow& f, std::initializer_list<ByteQueue*> queues) {
   Stream* const owner = owner_before(f);
-  const std::string parked = owner != nullptr ? owner->take_buffered(f.dir) : std::string();
+  const std::string parked = owner != nullptr ? owner->take_body(f.dir, BodySource::kBuffered) : std::string();
   if (chain_ != nullptr) chain_->set_pushed_over(f.dir, mount_.body_size(f.dir, BodySource::kBuffered));
   for (ByteQueue* queue : queues) put_back(f, *queue);
   if (!dead_) do_continue(f);
@@ -75,8 +75,7 @@ void Stream::do_continue(Flow& f) {
   } else if (left > 0 && !others_hold_ && !response_.headers_seen) {
     // No later filter has kept bytes so far. If nothing moves, the continue was lost to a 1xx or METADATA frame.
     end_probe_ = left;
-    f.deadline = now_ns() + message_timeout();
-    worker_.arm(f.deadline);
+    start_timer(f);
   }
 }
 
@@ -176,7 +175,7 @@ void Stream::push(Flow& f) {
     f.push_wanted = false;
     return;
   }
-  if (f.out.empty() && f.outstanding > 0 && f.push_by != 1) {
+  if (f.out.empty() && f.outstanding > 0 && !f.overdue()) {
     // The host has input and no output yet: a push now would spend the one continue on the bare headers, and the
     // output would wait for the next hook. A filter that takes its time does not hold the headers for long, though.
     return push_soon(f);
@@ -184,12 +183,12 @@ void Stream::push(Flow& f) {
   const size_t unread = f.unread ? mount_.body_size(f.dir, BodySource::kBuffered) : 0;
   const bool little = unread + f.held.size() <= config_->settings.stream_window;
   // Much unread input has to be taken out and put back around the push: worth it for much output, or for late one.
-  if (!little && f.push_by != 1 && f.out.size() < unread / 8) return push_soon(f);
+  if (!little && !f.overdue() && f.out.size() < unread / 8) return push_soon(f);
   if (!can_continue(f)) return;
   f.push_by = 0;
   f.push_wanted = false;
   if (f.unread && little) hold_body(f, BodySource::kBuffered);
-  const std::string parked = f.unread ? take_buffered(f.dir) : std::string();
+  const std::string parked = f.unread ? take_body(f.dir, BodySource::kBuffered) : std::string();
   continue_with(f, {&f.out});
   if (f.unread && !dead_) put_unread_back(f.dir, parked);
 }
@@ -210,16 +209,12 @@ void Stream::flush_reply() {
     const std::string bytes(piece);  // the call below can end the stream and with it the queue
     shrink(reply_, piece.size());
     if (end) reply_end_sent_ = true;
-    sending_reply_ = true;
-    mount_.send_reply_data(bytes, end);
-    sending_reply_ = false;
+    send_own([&] { mount_.send_reply_data(bytes, end); });
     if (dead_) return;
   }
   if (reply_ended_ && reply_.empty() && !reply_end_sent_) {
     reply_end_sent_ = true;
-    sending_reply_ = true;
-    mount_.send_reply_data({}, true);
-    sending_reply_ = false;
+    send_own([&] { mount_.send_reply_data({}, true); });
     return;
   }
   if (taken == 0 || !channel_ || channel_->lost()) return;

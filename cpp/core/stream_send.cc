@@ -8,27 +8,13 @@
 namespace tsf::core {
 namespace {
 
-constexpr Failure kOutputLimit{0, 8, "TSF_OUTPUT_LIMIT"};
-
-// Envoy's answer types; the host's table is the same (src/attributes.ts).
 void append_number(std::string& out, uint32_t n) { out.append(reinterpret_cast<const char*>(&n), sizeof n); }
 
 void append_attribute(std::string& out, const std::optional<Attribute>& value) {
   if (!value) return append_number(out, UINT32_MAX);
-  switch (value->kind) {
-    case Attribute::Kind::kString:
-      append_number(out, static_cast<uint32_t>(value->text.size()));
-      out.append(value->text);
-      break;
-    case Attribute::Kind::kInt:
-      append_number(out, sizeof value->number);
-      out.append(reinterpret_cast<const char*>(&value->number), sizeof value->number);
-      break;
-    case Attribute::Kind::kBool:
-      append_number(out, 1);
-      out.push_back(value->number != 0 ? '\1' : '\0');
-      break;
-  }
+  const std::string bytes = bytes_of(*value);
+  append_number(out, static_cast<uint32_t>(bytes.size()));
+  out.append(bytes);
 }
 
 std::byte* put(std::byte* at, const void* bytes, size_t length) {

@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "core/metrics.h"
+
 namespace tsf::core {
 
 struct Verdict {
@@ -28,6 +30,7 @@ struct ConfigText {
   std::vector<std::string> deny;
   uint8_t log_level = 2;
   uint32_t stream_window = 0;
+  std::vector<MetricSpec> metrics;
 
   bool operator==(const ConfigText&) const = default;
 };

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "core/stream.h"
+#include "core/text.h"
 
 namespace tsf::core {
 namespace {
@@ -246,6 +247,8 @@ bool Worker::dispatch(const Channel& channel, const Channel::Inbound& frame) {
     case wire::FrameKind_Ops: return to_stream(&Stream::on_ops);
     case wire::FrameKind_Query: return to_stream(&Stream::on_query);
     case wire::FrameKind_Extend: return to_stream(&Stream::on_extend);
+    case wire::FrameKind_Act: return to_stream(&Stream::on_act);
+    case wire::FrameKind_Call: return to_stream(&Stream::on_call);
     case wire::FrameKind_Log: return log_from_host(frame);
     default: return true;  // a newer host's frame
   }
@@ -254,9 +257,7 @@ bool Worker::dispatch(const Channel& channel, const Channel::Inbound& frame) {
 bool Worker::log_from_host(const Channel::Inbound& frame) {
   const auto* table = verified<wire::Log>(frame.payload);
   if (table == nullptr || table->level() > static_cast<uint8_t>(LogLevel::kCritical)) return false;
-  std::string text = "ts_filter: ";
-  for (const char c : view_of(table->block())) text += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
-  process_.log(static_cast<LogLevel>(table->level()), text);
+  process_.log(static_cast<LogLevel>(table->level()), "ts_filter: " + printable(view_of(table->block())));
   return true;
 }
 

@@ -29,6 +29,7 @@ inline Buffer buffer_of(std::string_view text) { return {text.data(), text.size(
 
 extern "C" {
 using tsf::module::Buffer;
+using tsf::module::ConfigEnvoy;
 using tsf::module::FilterEnvoy;
 using tsf::module::Header;
 
@@ -48,6 +49,26 @@ bool envoy_dynamic_module_callback_http_drain_body(FilterEnvoy, int body, size_t
 // In a body hook: the received chunk is the buffered body itself.
 bool envoy_dynamic_module_callback_http_received_buffered_request_body(FilterEnvoy);
 bool envoy_dynamic_module_callback_http_received_buffered_response_body(FilterEnvoy);
+void envoy_dynamic_module_callback_http_set_dynamic_metadata_number(FilterEnvoy, Buffer ns, Buffer key, double);
+void envoy_dynamic_module_callback_http_set_dynamic_metadata_string(FilterEnvoy, Buffer ns, Buffer key, Buffer);
+void envoy_dynamic_module_callback_http_set_dynamic_metadata_bool(FilterEnvoy, Buffer ns, Buffer key, bool);
+bool envoy_dynamic_module_callback_http_add_dynamic_metadata_list_number(FilterEnvoy, Buffer ns, Buffer key, double);
+bool envoy_dynamic_module_callback_http_add_dynamic_metadata_list_string(FilterEnvoy, Buffer ns, Buffer key, Buffer);
+bool envoy_dynamic_module_callback_http_add_dynamic_metadata_list_bool(FilterEnvoy, Buffer ns, Buffer key, bool);
+// 1.40. Merges a serialized google.protobuf.Struct into the namespace.
+[[gnu::weak]] void envoy_dynamic_module_callback_http_set_dynamic_metadata_struct(FilterEnvoy, Buffer ns, Buffer bytes);
+size_t envoy_dynamic_module_callback_http_get_metadata_keys_count(FilterEnvoy, int source, Buffer ns);
+bool envoy_dynamic_module_callback_http_get_metadata_keys(FilterEnvoy, int source, Buffer ns, Buffer* keys_envoy);
+bool envoy_dynamic_module_callback_http_get_metadata_number(FilterEnvoy, int source, Buffer ns, Buffer key, double*);
+bool envoy_dynamic_module_callback_http_get_metadata_string(FilterEnvoy, int source, Buffer ns, Buffer key, Buffer*);
+bool envoy_dynamic_module_callback_http_get_metadata_bool(FilterEnvoy, int source, Buffer ns, Buffer key, bool*);
+bool envoy_dynamic_module_callback_http_get_metadata_list_size(FilterEnvoy, int source, Buffer ns, Buffer key, size_t*);
+bool envoy_dynamic_module_callback_http_get_metadata_list_number(FilterEnvoy, int source, Buffer ns, Buffer key,
+                                                                 size_t index, double*);
+bool envoy_dynamic_module_callback_http_get_metadata_list_string(FilterEnvoy, int source, Buffer ns, Buffer key,
+                                                                 size_t index, Buffer*);
+bool envoy_dynamic_module_callback_http_get_metadata_list_bool(FilterEnvoy, int source, Buffer ns, Buffer key,
+                                                               size_t index, bool*);
 bool envoy_dynamic_module_callback_http_set_filter_state_bytes(FilterEnvoy, Buffer key, Buffer value);
 bool envoy_dynamic_module_callback_http_get_filter_state_bytes(FilterEnvoy, Buffer key, Buffer* value_envoy);
 
@@ -60,6 +81,45 @@ void envoy_dynamic_module_callback_http_send_response_headers(FilterEnvoy, Heade
 void envoy_dynamic_module_callback_http_send_response_data(FilterEnvoy, Buffer bytes, bool end);
 void envoy_dynamic_module_callback_http_send_response_trailers(FilterEnvoy, Header* headers_module, size_t count);
 void envoy_dynamic_module_callback_http_filter_reset_stream(FilterEnvoy, int reason, Buffer details);
+
+// False for what is no IP address.
+bool envoy_dynamic_module_callback_http_set_upstream_override_host(FilterEnvoy, Buffer host, bool strict);
+void envoy_dynamic_module_callback_http_filter_send_go_away_and_close(FilterEnvoy, bool graceful);
+// `headers`: those of a redirect's response, or none.
+bool envoy_dynamic_module_callback_http_filter_recreate_stream(FilterEnvoy, Header* headers_module, size_t count);
+
+// Calls. 0 = started, 2 = no such cluster; the id is set before the first event of the call.
+int envoy_dynamic_module_callback_http_filter_start_http_stream(FilterEnvoy, uint64_t* id, Buffer cluster,
+                                                                Header* headers_module, size_t count, Buffer body,
+                                                                bool end, uint64_t milliseconds);
+bool envoy_dynamic_module_callback_http_stream_send_data(FilterEnvoy, uint64_t id, Buffer bytes, bool end);
+bool envoy_dynamic_module_callback_http_stream_send_trailers(FilterEnvoy, uint64_t id, Header* lines_module, size_t);
+void envoy_dynamic_module_callback_http_filter_reset_http_stream(FilterEnvoy, uint64_t id);
+
+// Metrics: defined while config_new runs; 0 = done. A metric with labels takes one value for each of them.
+int envoy_dynamic_module_callback_http_filter_config_define_counter(ConfigEnvoy, Buffer name, Buffer* labels_module,
+                                                                    size_t, size_t* id);
+int envoy_dynamic_module_callback_http_filter_config_define_gauge(ConfigEnvoy, Buffer name, Buffer* labels_module,
+                                                                  size_t, size_t* id);
+int envoy_dynamic_module_callback_http_filter_config_define_histogram(ConfigEnvoy, Buffer name, Buffer* labels_module,
+                                                                      size_t, size_t* id);
+int envoy_dynamic_module_callback_http_filter_increment_counter(FilterEnvoy, size_t id, Buffer* values_module, size_t,
+                                                                uint64_t);
+int envoy_dynamic_module_callback_http_filter_increment_gauge(FilterEnvoy, size_t id, Buffer* values_module, size_t,
+                                                              uint64_t);
+int envoy_dynamic_module_callback_http_filter_decrement_gauge(FilterEnvoy, size_t id, Buffer* values_module, size_t,
+                                                              uint64_t);
+int envoy_dynamic_module_callback_http_filter_set_gauge(FilterEnvoy, size_t id, Buffer* values_module, size_t,
+                                                        uint64_t);
+int envoy_dynamic_module_callback_http_filter_record_histogram_value(FilterEnvoy, size_t id, Buffer* values_module,
+                                                                     size_t, uint64_t);
+
+// 1.40. Secrets: subscribed to while config_new runs; the id is 0 when Envoy refuses. An empty `source` names a static
+// secret of the bootstrap, else it is an envoy.config.core.v3.ConfigSource as JSON.
+[[gnu::weak]] size_t envoy_dynamic_module_callback_http_filter_config_generic_secret_subscribe(ConfigEnvoy, Buffer name,
+                                                                                               Buffer source);
+[[gnu::weak]] bool envoy_dynamic_module_callback_http_filter_get_generic_secret(FilterEnvoy, size_t id,
+                                                                                Buffer* value_envoy);
 
 void envoy_dynamic_module_callback_http_clear_route_cache(FilterEnvoy);
 const void* envoy_dynamic_module_callback_get_most_specific_route_config(FilterEnvoy);

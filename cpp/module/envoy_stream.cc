@@ -4,11 +4,15 @@
 
 #include <cstring>
 
+#include "exchange_generated.h"
+
 namespace tsf::module {
 namespace {
 
 // Filter state by which our filters in one stream find each other.
 constexpr std::string_view kChainKey = "ts_filter.chain";
+
+constexpr int kDynamic = 0;  // source of metadata: the stream's own
 
 int body_type(core::Dir dir, core::BodySource source) {
   if (dir == core::Dir::kRequest) return source == core::BodySource::kReceived ? kReceivedRequest : kBufferedRequest;
@@ -105,16 +109,13 @@ bool EnvoyStream::received_is_buffered(core::Dir dir) const {
 }
 
 uint64_t EnvoyStream::chain_id() const {
-  Buffer bytes{nullptr, 0};
+  const auto bytes = filter_state(kChainKey);
   uint64_t id = 0;
-  if (envoy_dynamic_module_callback_http_get_filter_state_bytes(envoy_, buffer_of(kChainKey), &bytes) &&
-      bytes.length == sizeof id)
-    std::memcpy(&id, bytes.ptr, sizeof id);
+  if (bytes && bytes->size() == sizeof id) std::memcpy(&id, bytes->data(), sizeof id);
   return id;
 }
 void EnvoyStream::set_chain_id(uint64_t id) {
-  envoy_dynamic_module_callback_http_set_filter_state_bytes(envoy_, buffer_of(kChainKey),
-                                                            {reinterpret_cast<const char*>(&id), sizeof id});
+  set_filter_state(kChainKey, {reinterpret_cast<const char*>(&id), sizeof id});
 }
 
 void EnvoyStream::continue_flow(core::Dir dir) {
@@ -142,6 +143,132 @@ void EnvoyStream::send_reply_trailers(std::span<const core::HeaderLine> headers)
 void EnvoyStream::reset(std::string_view details) {
   constexpr int kLocalReset = 0;
   envoy_dynamic_module_callback_http_filter_reset_stream(envoy_, kLocalReset, buffer_of(details));
+}
+
+void EnvoyStream::set_metadata(std::string_view ns, std::string_view key, double value) {
+  envoy_dynamic_module_callback_http_set_dynamic_metadata_number(envoy_, buffer_of(ns), buffer_of(key), value);
+}
+void EnvoyStream::set_metadata(std::string_view ns, std::string_view key, std::string_view value) {
+  envoy_dynamic_module_callback_http_set_dynamic_metadata_string(envoy_, buffer_of(ns), buffer_of(key),
+                                                                 buffer_of(value));
+}
+void EnvoyStream::set_metadata(std::string_view ns, std::string_view key, bool value) {
+  envoy_dynamic_module_callback_http_set_dynamic_metadata_bool(envoy_, buffer_of(ns), buffer_of(key), value);
+}
+void EnvoyStream::add_metadata(std::string_view ns, std::string_view key, double item) {
+  envoy_dynamic_module_callback_http_add_dynamic_metadata_list_number(envoy_, buffer_of(ns), buffer_of(key), item);
+}
+void EnvoyStream::add_metadata(std::string_view ns, std::string_view key, std::string_view item) {
+  envoy_dynamic_module_callback_http_add_dynamic_metadata_list_string(envoy_, buffer_of(ns), buffer_of(key),
+                                                                      buffer_of(item));
+}
+void EnvoyStream::add_metadata(std::string_view ns, std::string_view key, bool item) {
+  envoy_dynamic_module_callback_http_add_dynamic_metadata_list_bool(envoy_, buffer_of(ns), buffer_of(key), item);
+}
+void EnvoyStream::set_metadata_struct(std::string_view ns, std::string_view bytes) {
+  if (&envoy_dynamic_module_callback_http_set_dynamic_metadata_struct != nullptr)
+    envoy_dynamic_module_callback_http_set_dynamic_metadata_struct(envoy_, buffer_of(ns), buffer_of(bytes));
+}
+
+std::vector<std::string_view> EnvoyStream::metadata_keys(std::string_view ns) const {
+  const size_t count = envoy_dynamic_module_callback_http_get_metadata_keys_count(envoy_, kDynamic, buffer_of(ns));
+  std::vector<Buffer> keys(count);
+  std::vector<std::string_view> out;
+  if (count == 0 || !envoy_dynamic_module_callback_http_get_metadata_keys(envoy_, kDynamic, buffer_of(ns), keys.data()))
+    return out;
+  for (const Buffer& key : keys) out.emplace_back(key.ptr, key.length);
+  return out;
+}
+
+core::MetadataValue EnvoyStream::metadata(std::string_view ns, std::string_view key) const {
+  // Envoy tells no value's type: one is asked for after the other.
+  const Buffer n = buffer_of(ns);
+  const Buffer k = buffer_of(key);
+  Buffer text{nullptr, 0};
+  double number = 0;
+  bool yes = false;
+  size_t size = 0;
+  if (envoy_dynamic_module_callback_http_get_metadata_string(envoy_, kDynamic, n, k, &text))
+    return {std::string_view(text.ptr, text.length), std::nullopt};
+  if (envoy_dynamic_module_callback_http_get_metadata_number(envoy_, kDynamic, n, k, &number))
+    return {number, std::nullopt};
+  if (envoy_dynamic_module_callback_http_get_metadata_bool(envoy_, kDynamic, n, k, &yes)) return {yes, std::nullopt};
+  if (!envoy_dynamic_module_callback_http_get_metadata_list_size(envoy_, kDynamic, n, k, &size)) return {};
+  std::vector<core::MetadataItem> list(size);
+  for (size_t i = 0; i < size; ++i) {
+    if (envoy_dynamic_module_callback_http_get_metadata_list_string(envoy_, kDynamic, n, k, i, &text)) {
+      list[i] = std::string_view(text.ptr, text.length);
+    } else if (envoy_dynamic_module_callback_http_get_metadata_list_number(envoy_, kDynamic, n, k, i, &number)) {
+      list[i] = number;
+    } else if (envoy_dynamic_module_callback_http_get_metadata_list_bool(envoy_, kDynamic, n, k, i, &yes)) {
+      list[i] = yes;
+    }
+  }
+  return {{}, std::move(list)};
+}
+
+std::optional<std::string_view> EnvoyStream::filter_state(std::string_view key) const {
+  Buffer bytes{nullptr, 0};
+  if (!envoy_dynamic_module_callback_http_get_filter_state_bytes(envoy_, buffer_of(key), &bytes)) return std::nullopt;
+  return std::string_view(bytes.ptr, bytes.length);
+}
+void EnvoyStream::set_filter_state(std::string_view key, std::string_view value) {
+  envoy_dynamic_module_callback_http_set_filter_state_bytes(envoy_, buffer_of(key), buffer_of(value));
+}
+
+bool EnvoyStream::override_host(std::string_view host, bool strict) {
+  return envoy_dynamic_module_callback_http_set_upstream_override_host(envoy_, buffer_of(host), strict);
+}
+void EnvoyStream::drain_connection() {
+  constexpr bool kGraceful = true;
+  envoy_dynamic_module_callback_http_filter_send_go_away_and_close(envoy_, kGraceful);
+}
+bool EnvoyStream::recreate() { return envoy_dynamic_module_callback_http_filter_recreate_stream(envoy_, nullptr, 0); }
+
+void EnvoyStream::record(core::MetricKind kind, core::MetricOp op, size_t metric,
+                         std::span<const std::string_view> labels, uint64_t value) {
+  std::vector<Buffer> values;
+  for (const auto label : labels) values.push_back(buffer_of(label));
+  const auto call = [&](auto* update) { update(envoy_, metric, values.data(), values.size(), value); };
+  switch (kind) {
+    case core::MetricKind::kCounter: return call(&envoy_dynamic_module_callback_http_filter_increment_counter);
+    case core::MetricKind::kHistogram: return call(&envoy_dynamic_module_callback_http_filter_record_histogram_value);
+    case core::MetricKind::kGauge: break;
+  }
+  switch (op) {
+    case core::MetricOp::kIncrement: return call(&envoy_dynamic_module_callback_http_filter_increment_gauge);
+    case core::MetricOp::kDecrement: return call(&envoy_dynamic_module_callback_http_filter_decrement_gauge);
+    case core::MetricOp::kSet:
+    case core::MetricOp::kRecord: return call(&envoy_dynamic_module_callback_http_filter_set_gauge);
+  }
+}
+
+std::optional<std::string_view> EnvoyStream::secret(size_t secret) const {
+  Buffer value{nullptr, 0};
+  if (&envoy_dynamic_module_callback_http_filter_get_generic_secret == nullptr ||
+      !envoy_dynamic_module_callback_http_filter_get_generic_secret(envoy_, secret, &value))
+    return std::nullopt;
+  return std::string_view(value.ptr, value.length);
+}
+
+core::CallStart EnvoyStream::start_call(std::string_view cluster, std::span<const core::HeaderLine> headers, bool end,
+                                        uint64_t millis, uint64_t& call) {
+  constexpr int kStarted = 0;
+  constexpr int kNoCluster = 2;
+  const int result = envoy_dynamic_module_callback_http_filter_start_http_stream(
+      envoy_, &call, buffer_of(cluster), lines_of(headers), headers.size(), {nullptr, 0}, end, millis);
+  return result == kStarted     ? core::CallStart::kStarted
+         : result == kNoCluster ? core::CallStart::kNoCluster
+                                : core::CallStart::kRefused;
+}
+bool EnvoyStream::call_data(uint64_t call, std::string_view bytes, bool end) {
+  return envoy_dynamic_module_callback_http_stream_send_data(envoy_, call, buffer_of(bytes), end);
+}
+bool EnvoyStream::call_trailers(uint64_t call, std::span<const core::HeaderLine> trailers) {
+  return envoy_dynamic_module_callback_http_stream_send_trailers(envoy_, call, lines_of(trailers), trailers.size());
+}
+void EnvoyStream::cancel_call(uint64_t call) {
+  envoy_dynamic_module_callback_http_filter_reset_http_stream(envoy_, call);
 }
 
 void EnvoyStream::clear_route_cache() { envoy_dynamic_module_callback_http_clear_route_cache(envoy_); }
@@ -182,6 +309,11 @@ EnvoyProcess::EnvoyProcess() {
   version_ = is_1_40 ? "1.40" : is_1_39 ? "1.39" : "1.38";
   abi_version_ = is_1_40 ? "v0.2.0" : "v0.1.0";
   shared_continue_flag_ = !is_1_40 && !is_1_39;
+  capabilities_ = 0;
+  if (&envoy_dynamic_module_callback_http_set_dynamic_metadata_struct != nullptr)
+    capabilities_ |= wire::Capability_NestedMetadata;
+  if (&envoy_dynamic_module_callback_http_filter_config_generic_secret_subscribe != nullptr)
+    capabilities_ |= wire::Capability_Secrets;
 }
 
 void EnvoyProcess::log(core::LogLevel level, std::string_view text) {

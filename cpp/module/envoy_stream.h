@@ -33,6 +33,31 @@ class EnvoyStream : public core::StreamMount {
   void send_reply_trailers(std::span<const core::HeaderLine> headers) override;
   void reset(std::string_view details) override;
 
+  void set_metadata(std::string_view ns, std::string_view key, double value) override;
+  void set_metadata(std::string_view ns, std::string_view key, std::string_view value) override;
+  void set_metadata(std::string_view ns, std::string_view key, bool value) override;
+  void add_metadata(std::string_view ns, std::string_view key, double item) override;
+  void add_metadata(std::string_view ns, std::string_view key, std::string_view item) override;
+  void add_metadata(std::string_view ns, std::string_view key, bool item) override;
+  void set_metadata_struct(std::string_view ns, std::string_view bytes) override;
+  std::vector<std::string_view> metadata_keys(std::string_view ns) const override;
+  core::MetadataValue metadata(std::string_view ns, std::string_view key) const override;
+  std::optional<std::string_view> filter_state(std::string_view key) const override;
+  void set_filter_state(std::string_view key, std::string_view value) override;
+
+  bool override_host(std::string_view host, bool strict) override;
+  void drain_connection() override;
+  bool recreate() override;
+  void record(core::MetricKind kind, core::MetricOp op, size_t metric, std::span<const std::string_view> labels,
+              uint64_t value) override;
+  std::optional<std::string_view> secret(size_t secret) const override;
+
+  core::CallStart start_call(std::string_view cluster, std::span<const core::HeaderLine> headers, bool end,
+                             uint64_t millis, uint64_t& call) override;
+  bool call_data(uint64_t call, std::string_view bytes, bool end) override;
+  bool call_trailers(uint64_t call, std::span<const core::HeaderLine> trailers) override;
+  void cancel_call(uint64_t call) override;
+
   void clear_route_cache() override;
   void refresh_route_cache() override;
   std::optional<core::Attribute> attribute(uint32_t id) const override;
@@ -48,6 +73,7 @@ class EnvoyProcess final : public core::ProcessMount {
   void log(core::LogLevel level, std::string_view text) override;
   bool log_enabled(core::LogLevel level) const override;
   std::string_view envoy_version() const override { return version_; }
+  uint32_t capabilities() const override { return capabilities_; }
   bool shared_continue_flag() const override { return shared_continue_flag_; }
 
   // "v0.1.0" or "v0.2.0": what this Envoy expects of a module.
@@ -56,6 +82,7 @@ class EnvoyProcess final : public core::ProcessMount {
  private:
   std::string_view version_;
   const char* abi_version_;
+  uint32_t capabilities_;
   bool shared_continue_flag_;
 };
 

@@ -80,8 +80,37 @@ void find_route_config(EnvoyFilter& filter, FilterEnvoy envoy) {
   if (route != nullptr) filter.stream().set_route_config(*static_cast<const RouteHandle*>(route));
 }
 
+// Metrics and secrets can be told to Envoy only while the config loads. The error's text, empty when there is none.
+std::string define(ConfigEnvoy envoy, core::FilterConfig& config) {
+  for (const core::MetricSpec& metric : config.settings.metrics) {
+    std::vector<Buffer> labels;
+    for (const std::string& label : metric.labels) labels.push_back(buffer_of(label));
+    const auto call = [&](auto* define) {
+      size_t id = 0;
+      const int result = define(envoy, buffer_of(metric.name), labels.data(), labels.size(), &id);
+      config.metrics.push_back(id);
+      return result == 0;
+    };
+    const bool done = metric.kind == core::MetricKind::kCounter
+                          ? call(&envoy_dynamic_module_callback_http_filter_config_define_counter)
+                      : metric.kind == core::MetricKind::kGauge
+                          ? call(&envoy_dynamic_module_callback_http_filter_config_define_gauge)
+                          : call(&envoy_dynamic_module_callback_http_filter_config_define_histogram);
+    if (!done) return "filter_config.metrics: Envoy does not define \"" + metric.name + "\"";
+  }
+  for (const core::SecretSpec& secret : config.settings.secrets) {
+    if (&envoy_dynamic_module_callback_http_filter_config_generic_secret_subscribe == nullptr)
+      return "filter_config.secrets: needs Envoy 1.40; this is " + std::string(envoy_process().envoy_version());
+    const size_t id = envoy_dynamic_module_callback_http_filter_config_generic_secret_subscribe(
+        envoy, buffer_of(secret.name), buffer_of(secret.source));
+    if (id == 0) return "filter_config.secrets: Envoy has no secret \"" + secret.name + "\" (its log says why)";
+    config.secrets.push_back(id);
+  }
+  return {};
+}
+
 // Null: refused; the reason has been logged.
-ConfigHandle* new_config(std::string name, std::string_view text) {
+ConfigHandle* new_config(ConfigEnvoy envoy, std::string name, std::string_view text) {
   auto parsed = core::parse_settings(text);
   if (name.empty()) parsed.error = "filter_name: is empty; give the name under which the filter is registered";
   if (!parsed.error.empty()) {
@@ -91,6 +120,10 @@ ConfigHandle* new_config(std::string name, std::string_view text) {
   auto config = std::make_shared<core::FilterConfig>();
   config->name = std::move(name);
   config->settings = std::move(*parsed.value);
+  if (const std::string error = define(envoy, *config); !error.empty()) {
+    say(LogLevel::kError, "filter \"" + config->name + "\": " + error);
+    return nullptr;
+  }
   if (!envoy_dynamic_module_callback_is_validation_mode()) {
     config->link =
         core::Link::obtain(config->settings, envoy_process(), envoy_dynamic_module_callback_get_concurrency());
@@ -125,9 +158,9 @@ using tsf::core::Dir;
 
 TSF_EXPORT const char* envoy_dynamic_module_on_program_init() { return envoy_process().abi_version(); }
 
-TSF_EXPORT const void* envoy_dynamic_module_on_http_filter_config_new(void*, Buffer name, Buffer config) {
+TSF_EXPORT const void* envoy_dynamic_module_on_http_filter_config_new(ConfigEnvoy envoy, Buffer name, Buffer config) {
   return guarded<const void*>("config_new", nullptr, [&] {
-    return new_config(std::string(name.ptr, name.length), std::string_view(config.ptr, config.length));
+    return new_config(envoy, std::string(name.ptr, name.length), std::string_view(config.ptr, config.length));
   });
 }
 TSF_EXPORT void envoy_dynamic_module_on_http_filter_config_destroy(const void* config) {
@@ -216,18 +249,43 @@ TSF_EXPORT int envoy_dynamic_module_on_http_filter_local_reply(FilterEnvoy, cons
   return 0;  // Continue: Envoy's own replies take their ordinary way
 }
 
+// Calls that a filter makes.
+TSF_EXPORT void envoy_dynamic_module_on_http_filter_http_stream_headers(FilterEnvoy, const void* module, uint64_t id,
+                                                                        Header* lines, size_t count, bool end) {
+  with_filter("http_stream_headers", module, [&](EnvoyFilter& f) {
+    f.stream().on_call_headers(id, {lines, count}, end);
+    return 0;
+  });
+}
+TSF_EXPORT void envoy_dynamic_module_on_http_filter_http_stream_data(FilterEnvoy, const void* module, uint64_t id,
+                                                                     const Buffer* chunks, size_t count, bool end) {
+  with_filter("http_stream_data", module, [&](EnvoyFilter& f) {
+    f.stream().on_call_data(id, {chunks, count}, end);
+    return 0;
+  });
+}
+TSF_EXPORT void envoy_dynamic_module_on_http_filter_http_stream_trailers(FilterEnvoy, const void* module, uint64_t id,
+                                                                         Header* lines, size_t count) {
+  with_filter("http_stream_trailers", module, [&](EnvoyFilter& f) {
+    f.stream().on_call_trailers(id, {lines, count});
+    return 0;
+  });
+}
+TSF_EXPORT void envoy_dynamic_module_on_http_filter_http_stream_complete(FilterEnvoy, const void*, uint64_t) {
+  // Its last event said so.
+}
+TSF_EXPORT void envoy_dynamic_module_on_http_filter_http_stream_reset(FilterEnvoy, const void* module, uint64_t id,
+                                                                      int) {
+  with_filter("http_stream_reset", module, [&](EnvoyFilter& f) {
+    f.stream().on_call_reset(id);
+    return 0;
+  });
+}
+
 // Looked up by Envoy, for callouts and schedulers that this module does not make.
 TSF_EXPORT void envoy_dynamic_module_on_http_filter_config_scheduled(void*, const void*, uint64_t) {}
 TSF_EXPORT void envoy_dynamic_module_on_http_filter_http_callout_done(FilterEnvoy, const void*, uint64_t, int, Header*,
                                                                       size_t, Buffer*, size_t) {}
-TSF_EXPORT void envoy_dynamic_module_on_http_filter_http_stream_headers(FilterEnvoy, const void*, uint64_t, Header*,
-                                                                        size_t, bool) {}
-TSF_EXPORT void envoy_dynamic_module_on_http_filter_http_stream_data(FilterEnvoy, const void*, uint64_t, const Buffer*,
-                                                                     size_t, bool) {}
-TSF_EXPORT void envoy_dynamic_module_on_http_filter_http_stream_trailers(FilterEnvoy, const void*, uint64_t, Header*,
-                                                                         size_t) {}
-TSF_EXPORT void envoy_dynamic_module_on_http_filter_http_stream_complete(FilterEnvoy, const void*, uint64_t) {}
-TSF_EXPORT void envoy_dynamic_module_on_http_filter_http_stream_reset(FilterEnvoy, const void*, uint64_t, int) {}
 TSF_EXPORT void envoy_dynamic_module_on_http_filter_config_http_callout_done(void*, const void*, uint64_t, int, Header*,
                                                                              size_t, Buffer*, size_t) {}
 TSF_EXPORT void envoy_dynamic_module_on_http_filter_config_http_stream_headers(void*, const void*, uint64_t, Header*,

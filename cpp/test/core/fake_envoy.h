@@ -6,11 +6,13 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "core/filter_config.h"
@@ -58,6 +60,7 @@ class FakeProcess final : public ProcessMount {
   explicit FakeProcess(bool shared_flag) : shared_flag_(shared_flag) {}
   void log(LogLevel level, std::string_view text) override { lines.emplace_back(level, text); }
   bool log_enabled(LogLevel) const override { return true; }
+  uint32_t capabilities() const override { return 0; }
   std::string_view envoy_version() const override { return shared_flag_ ? "1.38" : "1.40"; }
   bool shared_continue_flag() const override { return shared_flag_; }
   bool logged(std::string_view part) const {
@@ -94,6 +97,68 @@ struct EnvoyOptions {
   size_t buffer_limit = 32 << 10;
   size_t slice = 3000;            // length of the slices that a body is made of
   bool end_with_response = true;  // Envoy ends the stream when the response has gone
+};
+
+// What filters ask of their stream beside the flows: kept, and given back.
+struct Asked {
+  using Item = std::variant<double, std::string, bool>;
+  struct Value {
+    std::vector<Item> items;
+    bool is_list = false;
+  };
+  struct Record {
+    MetricKind kind;
+    MetricOp op;
+    size_t metric;
+    std::vector<std::string> labels;
+    uint64_t value;
+  };
+
+  std::map<std::string, std::map<std::string, Value>> metadata;
+  std::map<std::string, std::string> structs;
+  std::map<std::string, std::string> filter_state;
+  std::map<size_t, std::string> secrets;
+  std::vector<Record> records;
+  std::vector<std::string> calls;
+  std::string host;
+  CallStart call_starts = CallStart::kStarted;
+  uint64_t last_call = 100;
+  bool drained = false;
+  bool recreates = true;
+  int recreated = 0;
+
+  void put(std::string_view ns, std::string_view key, Item item) {
+    metadata[std::string(ns)][std::string(key)] = {{std::move(item)}, false};
+  }
+  // As Envoy: a value that is no list becomes one.
+  void add(std::string_view ns, std::string_view key, Item item) {
+    Value& value = metadata[std::string(ns)][std::string(key)];
+    if (!value.is_list) value = {{}, true};
+    value.items.push_back(std::move(item));
+  }
+  std::vector<std::string_view> keys(std::string_view ns) const {
+    std::vector<std::string_view> out;
+    const auto found = metadata.find(std::string(ns));
+    if (found != metadata.end())
+      for (const auto& [key, value] : found->second) out.push_back(key);
+    return out;
+  }
+  MetadataValue get(std::string_view ns, std::string_view key) const {
+    const Value& value = metadata.at(std::string(ns)).at(std::string(key));
+    std::vector<MetadataItem> items;
+    for (const Item& item : value.items) std::visit([&](const auto& v) { items.push_back(v); }, item);
+    if (!value.is_list) return {items[0], std::nullopt};
+    return {{}, std::move(items)};
+  }
+  CallStart start_call(std::string_view cluster, std::span<const HeaderLine> headers, bool end, uint64_t millis,
+                       uint64_t& call) {
+    if (call_starts != CallStart::kStarted) return call_starts;
+    call = ++last_call;
+    std::string text = "start " + std::to_string(call) + " " + std::string(cluster);
+    for (const HeaderLine& line : headers) text += " " + std::string(line.name()) + "=" + std::string(line.value());
+    calls.push_back(text + (end ? " end" : "") + " " + std::to_string(millis) + "ms");
+    return CallStart::kStarted;
+  }
 };
 
 class FakeEnvoy {
@@ -213,6 +278,7 @@ class FakeEnvoy {
   // Called for every use of ours that moves the stream, before it takes effect.
   std::function<void(std::string_view what)> on_move;
   std::vector<std::pair<uint32_t, Attribute>> attributes;
+  Asked asked;
 
  private:
   struct Segment {
@@ -273,6 +339,57 @@ class FakeEnvoy {
     void send_reply_data(std::string_view bytes, bool end) override { envoy_.send_reply_data(bytes, end); }
     void send_reply_trailers(std::span<const HeaderLine> headers) override { envoy_.send_reply_trailers(headers); }
     void reset(std::string_view details) override { envoy_.reset(details); }
+    void set_metadata(std::string_view ns, std::string_view key, double value) override { asked().put(ns, key, value); }
+    void set_metadata(std::string_view ns, std::string_view key, std::string_view value) override {
+      asked().put(ns, key, std::string(value));
+    }
+    void set_metadata(std::string_view ns, std::string_view key, bool value) override { asked().put(ns, key, value); }
+    void add_metadata(std::string_view ns, std::string_view key, double item) override { asked().add(ns, key, item); }
+    void add_metadata(std::string_view ns, std::string_view key, std::string_view item) override {
+      asked().add(ns, key, std::string(item));
+    }
+    void add_metadata(std::string_view ns, std::string_view key, bool item) override { asked().add(ns, key, item); }
+    void set_metadata_struct(std::string_view ns, std::string_view bytes) override {
+      asked().structs[std::string(ns)] = bytes;
+    }
+    std::vector<std::string_view> metadata_keys(std::string_view ns) const override { return asked().keys(ns); }
+    MetadataValue metadata(std::string_view ns, std::string_view key) const override { return asked().get(ns, key); }
+    std::optional<std::string_view> filter_state(std::string_view key) const override {
+      const auto found = asked().filter_state.find(std::string(key));
+      if (found == asked().filter_state.end()) return std::nullopt;
+      return found->second;
+    }
+    void set_filter_state(std::string_view key, std::string_view value) override {
+      asked().filter_state.emplace(key, value);
+    }
+    bool override_host(std::string_view host, bool strict) override {
+      asked().host = std::string(host) + (strict ? " strict" : "");
+      return host.find(':') != std::string_view::npos;
+    }
+    void drain_connection() override { asked().drained = true; }
+    bool recreate() override { return envoy_.recreate(); }
+    void record(MetricKind kind, MetricOp op, size_t metric, std::span<const std::string_view> labels,
+                uint64_t value) override {
+      asked().records.push_back({kind, op, metric, {labels.begin(), labels.end()}, value});
+    }
+    std::optional<std::string_view> secret(size_t secret) const override {
+      const auto found = asked().secrets.find(secret);
+      if (found == asked().secrets.end()) return std::nullopt;
+      return found->second;
+    }
+    CallStart start_call(std::string_view cluster, std::span<const HeaderLine> headers, bool end, uint64_t millis,
+                         uint64_t& call) override {
+      return asked().start_call(cluster, headers, end, millis, call);
+    }
+    bool call_data(uint64_t call, std::string_view bytes, bool end) override {
+      asked().calls.push_back("data " + std::to_string(call) + " " + std::string(bytes) + (end ? " end" : ""));
+      return true;
+    }
+    bool call_trailers(uint64_t call, std::span<const HeaderLine> trailers) override {
+      asked().calls.push_back("trailers " + std::to_string(call) + " " + std::to_string(trailers.size()));
+      return true;
+    }
+    void cancel_call(uint64_t call) override { asked().calls.push_back("cancel " + std::to_string(call)); }
     void clear_route_cache() override { ++envoy_.route_clears_; }
     void refresh_route_cache() override { ++envoy_.route_refreshes_; }
     std::optional<Attribute> attribute(uint32_t id) const override {
@@ -283,6 +400,7 @@ class FakeEnvoy {
     std::unique_ptr<Waker> make_waker() override { return std::make_unique<FakeWaker>(envoy_.loop_, envoy_.target_); }
 
    private:
+    Asked& asked() const { return envoy_.asked; }
     FakeEnvoy& envoy_;
 
    public:
@@ -577,6 +695,13 @@ class FakeEnvoy {
     require(replied_, "reply trailers without a reply");
     seen_[1].trailers = map_of(headers);
     ended(Dir::kResponse);
+  }
+  // As Envoy: only of a request whose end has come in.
+  bool recreate() {
+    if (!asked.recreates || !moves("recreate")) return false;
+    ++asked.recreated;
+    teardown();
+    return true;
   }
   void reset(std::string_view details) {
     if (!moves("reset")) return;

@@ -1,0 +1,154 @@
+#include "core/calls.h"
+
+#include <algorithm>
+
+#include "core/http_rules.h"
+
+namespace tsf::core {
+namespace {
+
+bool settable(std::string_view name) {
+  return name == ":method" || name == ":path" || name == ":authority" || name == ":scheme";
+}
+
+bool read_lines(std::string_view block, bool pseudo, std::vector<HeaderLine>& out) {
+  BlockReader reader(block);
+  while (!reader.done()) {
+    std::string_view name;
+    std::string_view value;
+    if (!reader.pair(name, value) || !valid_header_value(value)) return false;
+    if (!(pseudo && settable(name)) && !valid_header_name(name)) return false;
+    out.push_back(HeaderLine::of(name, value));
+  }
+  return true;
+}
+
+std::string block_of(std::span<const HeaderLine> lines) {
+  std::string out;
+  for (const HeaderLine& line : lines) {
+    const uint32_t lengths[2] = {static_cast<uint32_t>(line.name_length), static_cast<uint32_t>(line.value_length)};
+    out.append(reinterpret_cast<const char*>(lengths), sizeof lengths);
+    out.append(line.name());
+    out.append(line.value());
+  }
+  return out;
+}
+
+}  // namespace
+
+std::vector<Calls::Running>::iterator Calls::find(uint32_t call) {
+  return std::find_if(running_.begin(), running_.end(), [call](const Running& r) { return r.call == call; });
+}
+
+std::optional<uint32_t> Calls::host_id(uint64_t envoy_id) const {
+  for (const Running& r : running_)
+    if (r.envoy_id == envoy_id) return r.call;
+  return starting_;
+}
+
+void Calls::forget(uint32_t call) {
+  const auto found = find(call);
+  if (found != running_.end()) running_.erase(found);
+  if (starting_ == call) starting_.reset();
+}
+
+// An answer may be complete before its request is: then the host cancels what is left of it.
+void Calls::answered(uint32_t call) {
+  const auto found = find(call);
+  if (found == running_.end() || found->asked) return forget(call);
+  found->answered = true;
+}
+
+void Calls::tell(uint32_t call, uint8_t part, bool end, std::string bytes) {
+  waiting_ += bytes.size();
+  events_.push_back({call, part, end, std::move(bytes)});
+}
+
+void Calls::fail(uint32_t call, std::string_view why) {
+  forget(call);
+  tell(call, wire::CallEventPart_Failed, true, std::string(why));
+}
+
+bool Calls::start(const wire::Call& frame) {
+  const auto block = view_of(frame.block());
+  if (find(frame.call()) != running_.end() || frame.cluster_length() > block.size()) return false;
+  std::vector<HeaderLine> headers;
+  if (!read_lines(block.substr(frame.cluster_length()), true, headers)) return false;
+  uint64_t envoy_id = 0;
+  starting_ = frame.call();
+  const auto result =
+      mount_.start_call(block.substr(0, frame.cluster_length()), headers, frame.end(), frame.timeout(), envoy_id);
+  const bool is_over = !starting_.has_value();  // it has failed or ended inside the call
+  starting_.reset();
+  if (is_over) return true;
+  if (result == CallStart::kStarted) {
+    running_.push_back({frame.call(), envoy_id, frame.end(), false});
+  } else {
+    fail(frame.call(), result == CallStart::kNoCluster ? "no such cluster" : "refused");
+  }
+  return true;
+}
+
+bool Calls::on_frame(const wire::Call& frame) {
+  if (frame.part() == wire::CallPart_Start) return start(frame);
+  std::vector<HeaderLine> trailers;
+  if (frame.part() == wire::CallPart_Trailers && !read_lines(view_of(frame.block()), false, trailers)) return false;
+  const auto found = find(frame.call());
+  if (found == running_.end()) return true;  // it has ended meanwhile
+  const uint64_t envoy_id = found->envoy_id;
+  const bool is_cancel = frame.part() == wire::CallPart_Cancel;
+  if (found->asked && !is_cancel) return false;
+  if (!is_cancel && (frame.end() || frame.part() == wire::CallPart_Trailers)) found->asked = true;
+  if (is_cancel || (found->asked && found->answered)) running_.erase(found);
+  switch (frame.part()) {
+    case wire::CallPart_Data: mount_.call_data(envoy_id, view_of(frame.block()), frame.end()); return true;
+    case wire::CallPart_Trailers: mount_.call_trailers(envoy_id, trailers); return true;
+    case wire::CallPart_Cancel: mount_.cancel_call(envoy_id); return true;
+    default: return false;
+  }
+}
+
+void Calls::on_headers(uint64_t envoy_id, std::span<const HeaderLine> headers, bool end) {
+  const auto call = host_id(envoy_id);
+  if (!call) return;
+  if (end) answered(*call);
+  tell(*call, wire::CallEventPart_Headers, end, block_of(headers));
+}
+
+void Calls::on_data(uint64_t envoy_id, std::span<const Bytes> chunks, bool end) {
+  const auto call = host_id(envoy_id);
+  if (!call) return;
+  size_t total = 0;
+  for (const Bytes& chunk : chunks) total += chunk.length;
+  if (waiting_ + total > limit_) {
+    fail(*call, "too much waits for the host");
+    mount_.cancel_call(envoy_id);
+    return;
+  }
+  std::string bytes;
+  bytes.reserve(total);
+  for (const Bytes& chunk : chunks) bytes.append(chunk.ptr, chunk.length);
+  if (end) answered(*call);
+  tell(*call, wire::CallEventPart_Data, end, std::move(bytes));
+}
+
+void Calls::on_trailers(uint64_t envoy_id, std::span<const HeaderLine> trailers) {
+  const auto call = host_id(envoy_id);
+  if (!call) return;
+  answered(*call);
+  tell(*call, wire::CallEventPart_Trailers, true, block_of(trailers));
+}
+
+void Calls::on_reset(uint64_t envoy_id) {
+  if (const auto call = host_id(envoy_id)) fail(*call, "reset");
+}
+
+void Calls::cancel_all() {
+  const auto running = std::move(running_);
+  running_.clear();
+  events_.clear();
+  waiting_ = 0;
+  for (const Running& r : running) mount_.cancel_call(r.envoy_id);
+}
+
+}  // namespace tsf::core

@@ -1,0 +1,71 @@
+// A stream's requests to Envoy's clusters (`httpCall`): which are under way, and what came back and waits for the ring.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/frame.h"
+#include "core/mount.h"
+
+namespace tsf::core {
+
+struct CallEvent {
+  uint32_t call;
+  uint8_t part;  // wire::CallEventPart
+  bool end;
+  std::string bytes;
+};
+
+class Calls {
+ public:
+  // `limit`: bytes of answers that may wait here; a call that brings more is cancelled.
+  Calls(StreamMount& mount, uint64_t limit) : mount_(mount), limit_(limit) {}
+
+  // False: no correct host sends this.
+  bool on_frame(const wire::Call& frame);
+
+  // ---- Envoy's hooks ----
+  void on_headers(uint64_t envoy_id, std::span<const HeaderLine> headers, bool end);
+  void on_data(uint64_t envoy_id, std::span<const Bytes> chunks, bool end);
+  void on_trailers(uint64_t envoy_id, std::span<const HeaderLine> trailers);
+  void on_reset(uint64_t envoy_id);
+
+  // The host is gone, or does not care any more.
+  void cancel_all();
+
+  std::deque<CallEvent>& events() { return events_; }
+  // The ring has taken so many bytes of the first event.
+  void took(uint64_t bytes) { waiting_ -= std::min(bytes, waiting_); }
+
+ private:
+  struct Running {
+    uint32_t call;
+    uint64_t envoy_id;
+    bool asked;     // the request is complete
+    bool answered;  // and so is its answer
+  };
+
+  bool start(const wire::Call& frame);
+  std::vector<Running>::iterator find(uint32_t call);
+  // The host's number of the call that Envoy names so.
+  std::optional<uint32_t> host_id(uint64_t envoy_id) const;
+  void forget(uint32_t call);
+  void answered(uint32_t call);
+  void tell(uint32_t call, uint8_t part, bool end, std::string bytes);
+  void fail(uint32_t call, std::string_view why);
+
+  StreamMount& mount_;
+  const uint64_t limit_;
+  std::vector<Running> running_;
+  std::optional<uint32_t> starting_;  // events may come before Envoy has named the call
+  std::deque<CallEvent> events_;
+  uint64_t waiting_ = 0;
+};
+
+}  // namespace tsf::core
