@@ -18,8 +18,6 @@ export const NOT_YET = {
   filters: true,
   replay: true,
   observe_only: true,
-  metrics: true,
-  upgrades: true,
   takeover: true,
   reload: true,
 } as const;

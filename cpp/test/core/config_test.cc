@@ -237,13 +237,49 @@ TEST(Config, PluginConfigIsHandedOnAsItIs) {
 }
 
 TEST(Config, WhatIsNotInThisVersionIsRefusedByName) {
-  for (const char* key : {"filters", "observe_only", "metrics"})
+  for (const char* key : {"filters", "observe_only"})
     EXPECT_EQ(refusal(with(key, "[]")),
               std::string("filter_config.") + key + ": is not supported yet by this version; remove it");
-  EXPECT_FALSE(settings(with("upgrades", "false")).upgrades);
-  EXPECT_NE(refusal(with("upgrades", "true")).find("filter_config.upgrades: true is not supported yet"),
-            std::string::npos);
+}
+
+TEST(Config, Upgrades) {
+  EXPECT_FALSE(settings("{}").upgrades);
+  EXPECT_TRUE(settings(with("upgrades", "true")).upgrades);
   EXPECT_EQ(refusal(with("upgrades", "1")), "filter_config.upgrades: must be true or false");
+}
+
+TEST(Config, MetricsHaveNameTypeAndLabels) {
+  const auto metrics = settings(with("metrics", R"([{"name":"a","type":"counter","labels":["x","y"]},
+      {"name":"b","type":"gauge"},{"name":"c","type":"histogram","labels":[]}])"))
+                           .metrics;
+  const std::vector<MetricSpec> expected{
+      {"a", MetricKind::kCounter, {"x", "y"}}, {"b", MetricKind::kGauge, {}}, {"c", MetricKind::kHistogram, {}}};
+  EXPECT_EQ(metrics, expected);
+  const auto refused = [](const char* list) { return refusal(with("metrics", list)); };
+  EXPECT_EQ(refused("{}"), "filter_config.metrics: must be a list");
+  EXPECT_EQ(refused("[1]"), "filter_config.metrics[0]: must be an object");
+  EXPECT_EQ(refused(R"([{"name":"a","type":"counter","lables":[]}])"),
+            "filter_config.metrics[0].lables: is not a known key; known are: name, type, labels");
+  EXPECT_EQ(refused(R"([{"type":"counter"}])"), "filter_config.metrics[0].name: must be a non-empty string");
+  EXPECT_EQ(refused(R"([{"name":"a","type":"counter"},{"name":"a","type":"gauge"}])"),
+            "filter_config.metrics[1].name: \"a\" is there twice");
+  EXPECT_EQ(refused(R"([{"name":"a"}])"), "filter_config.metrics[0].type: must be counter, gauge or histogram");
+  EXPECT_EQ(refused(R"([{"name":"a","type":"timer"}])"),
+            "filter_config.metrics[0].type: must be counter, gauge or histogram");
+  EXPECT_EQ(refused(R"([{"name":"a","type":"gauge","labels":"x"}])"),
+            "filter_config.metrics[0].labels: must be a list of label names");
+  EXPECT_EQ(refused(R"([{"name":"a","type":"gauge","labels":[""]}])"),
+            "filter_config.metrics[0].labels: \"\" is not a label name");
+}
+
+TEST(Config, SecretsAreStaticOrCome) {
+  const auto secrets = settings(with("secrets", R"([{"name":"a"},{"name":"b","sds_config":{"ads":{}}}])")).secrets;
+  ASSERT_EQ(secrets.size(), 2u);
+  EXPECT_EQ(secrets[0].name, "a");
+  EXPECT_EQ(secrets[0].source, "");
+  EXPECT_EQ(secrets[1].source, R"({"ads":{}})");
+  EXPECT_EQ(refusal(with("secrets", R"([{"name":"b","sds_config":"ads"}])")),
+            "filter_config.secrets[0].sds_config: must be an envoy.config.core.v3.ConfigSource");
 }
 
 TEST(Config, AnUnknownKeyIsRefusedWithThoseThatAreKnown) {
