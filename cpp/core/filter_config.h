@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -27,6 +28,8 @@ struct FilterConfig {
   // What Envoy calls settings.metrics and settings.secrets.
   std::vector<size_t> metrics;
   std::vector<size_t> secrets;
+  // Of our own counter of failed filters, labelled with the filter's name.
+  std::optional<size_t> panics;
 };
 
 // What the host is told of a filter's own config.

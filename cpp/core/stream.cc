@@ -42,6 +42,7 @@ Nanos Stream::message_timeout() const {
 }
 
 bool Stream::is_grpc() const {
+  if (grpc_) return true;
   const auto type = mount_.header(HeaderType::kRequest, "content-type");
   return type && type->starts_with("application/grpc") &&
          (type->size() == 16 || (*type)[16] == '+' || (*type)[16] == ';');
@@ -147,6 +148,7 @@ HeadersStatus Stream::on_headers(Dir dir, bool end) {
   if (chain_ == nullptr && config_->link->has_siblings()) chain_ = &Chain::join(mount_, *this);
   f.headers_seen = true;
   f.headers_only = f.input_ended = end;
+  if (dir == Dir::kRequest) grpc_ = is_grpc();
   bool stop;
   if (replied_) {
     stop = !is_own_reply(dir);
@@ -434,7 +436,7 @@ void Stream::fail_later(const Failure& failure) {
 }
 
 void Stream::fail_by_mode(Flow& f, const Failure& failure) {
-  if (failure_mode() != FailureMode::kOpen) return fail(failure);
+  if (failure_mode() != FailureMode::kOpen || failure.in_any_mode) return fail(failure);
   Flow& o = flow(other(f.dir));
   if (!is_untouched(f) || (waits_for_host(o) && !is_untouched(o))) return fail(failure);
   if (start_told_ && channel_ && !channel_->lost()) tell_end(wire::EndReason_Timeout);
@@ -458,6 +460,7 @@ void Stream::fail_by_mode(Flow& f, const Failure& failure) {
 bool Stream::is_untouched(const Flow& f) const {
   if (f.state == State::kAsked) return true;
   if (f.state == State::kWhole) return f.whole;
+  if (f.trailers_seen && !f.trailers_answered && f.output_done) return true;  // only the trailers hook is left
   return f.state == State::kEnding && !f.hosted && f.out.empty();
 }
 

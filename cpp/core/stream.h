@@ -29,9 +29,10 @@ struct Failure {
   int grpc = 0;
   const char* code = nullptr;  // response code details, and the body when there is no other
   const char* body = nullptr;
+  bool in_any_mode = false;  // failure_mode does not let it pass: bytes are lost already
 };
 
-inline constexpr Failure kOutputLimit{0, 8, "TSF_OUTPUT_LIMIT"};
+inline constexpr Failure kOutputLimit{0, 8, "TSF_OUTPUT_LIMIT", nullptr, true};
 
 class Stream {
  public:
@@ -251,6 +252,7 @@ class Stream {
   uint32_t context_cursor_ = 0;
   int above_watermark_ = 0;
   uint8_t end_reason_ = 0;   // wire::EndReason that we caused
+  bool grpc_ = false;        // the request came as gRPC, which is what Envoy goes by
   bool begun_ = false;       // a host was found
   bool start_told_ = false;  // a frame with Start has been written
   bool context_pending_ = false;

@@ -245,6 +245,10 @@ bool Stream::on_fail(const wire::Fail& frame) {
   if (dead_) return true;
   worker_.process().log(LogLevel::kError,
                         "ts_filter: filter " + config_->name + " failed: " + printable(view_of(frame.block())));
+  if (config_->panics) {
+    const std::string_view name = config_->name;
+    mount_.record(MetricKind::kCounter, MetricOp::kIncrement, *config_->panics, {&name, 1}, 1);
+  }
   if (streaming_reply_ && !reply_end_sent_) {
     end_reason_ = wire::EndReason_LocalReply;
     clear(reply_);

@@ -229,9 +229,9 @@ bool Stream::hold_body(Flow& f, BodySource source) {
     return false;
   }
   if (f.dir == Dir::kRequest) {
-    fail_later({413, 8, "ts_filter_body_too_large", "Payload Too Large"});
+    fail_later({413, 8, "ts_filter_body_too_large", "Payload Too Large", true});
   } else {
-    fail_later({500, 8, "ts_filter_body_too_large", "Internal Server Error"});
+    fail_later({500, 8, "ts_filter_body_too_large", "Internal Server Error", true});
   }
   return false;
 }

@@ -126,6 +126,9 @@ const void* envoy_dynamic_module_callback_get_most_specific_route_config(FilterE
 bool envoy_dynamic_module_callback_http_filter_get_attribute_string(FilterEnvoy, int id, Buffer* value_envoy);
 bool envoy_dynamic_module_callback_http_filter_get_attribute_int(FilterEnvoy, int id, uint64_t* value);
 bool envoy_dynamic_module_callback_http_filter_get_attribute_bool(FilterEnvoy, int id, bool* value);
+bool envoy_dynamic_module_callback_http_get_cluster_name(FilterEnvoy, Buffer* name_envoy);
+// 1.40: how many hosts the router has tried.
+[[gnu::weak]] size_t envoy_dynamic_module_callback_http_get_upstream_hosts_attempted_size(FilterEnvoy);
 uint32_t envoy_dynamic_module_callback_http_filter_get_worker_index(FilterEnvoy);
 
 // The scheduler holds its filter weakly: commit is safe from any thread and after the filter's death.

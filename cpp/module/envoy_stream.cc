@@ -54,6 +54,11 @@ constexpr bool is_int(uint32_t id) {
     default: return false;
   }
 }
+// Envoy's attributes for which there are better callbacks.
+constexpr uint32_t kAttemptCount = 53;
+constexpr uint32_t kClusterName = 57;
+constexpr uint32_t kVirtualHostName = 63;
+
 constexpr bool is_bool(uint32_t id) { return id == 29 || id == 67; }  // connection.mtls, health check
 
 }  // namespace
@@ -280,6 +285,26 @@ void EnvoyStream::refresh_route_cache() {
 
 std::optional<core::Attribute> EnvoyStream::attribute(uint32_t id) const {
   using Kind = core::Attribute::Kind;
+  Buffer text{nullptr, 0};
+  switch (id) {
+    case kAttemptCount: {
+      if (&envoy_dynamic_module_callback_http_get_upstream_hosts_attempted_size == nullptr) return std::nullopt;
+      const size_t count = envoy_dynamic_module_callback_http_get_upstream_hosts_attempted_size(envoy_);
+      return count == 0 ? std::nullopt : std::optional(core::Attribute{Kind::kInt, {}, count});
+    }
+    case kClusterName:
+      if (!envoy_dynamic_module_callback_http_get_cluster_name(envoy_, &text)) return std::nullopt;
+      return core::Attribute{Kind::kString, std::string_view(text.ptr, text.length), 0};
+    case kVirtualHostName:
+      // 1.39 answers this with the name of the virtual cluster.
+      if (envoy_process().envoy_version() == "1.39") return std::nullopt;
+      break;
+    case core::kVirtualCluster:
+      if (envoy_process().envoy_version() != "1.39") return std::nullopt;
+      id = kVirtualHostName;
+      break;
+    default: break;
+  }
   const int key = static_cast<int>(id);
   if (is_int(id)) {
     uint64_t number = 0;
@@ -292,7 +317,6 @@ std::optional<core::Attribute> EnvoyStream::attribute(uint32_t id) const {
     return core::Attribute{Kind::kBool, {}, yes ? 1u : 0u};
   }
   constexpr uint32_t kLastAttribute = 67;
-  Buffer text{nullptr, 0};
   if (id > kLastAttribute || !envoy_dynamic_module_callback_http_filter_get_attribute_string(envoy_, key, &text))
     return std::nullopt;
   return core::Attribute{Kind::kString, std::string_view(text.ptr, text.length), 0};

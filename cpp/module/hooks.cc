@@ -82,6 +82,11 @@ void find_route_config(EnvoyFilter& filter, FilterEnvoy envoy) {
 
 // Metrics and secrets can be told to Envoy only while the config loads. The error's text, empty when there is none.
 std::string define(ConfigEnvoy envoy, core::FilterConfig& config) {
+  Buffer filter = buffer_of("filter");
+  size_t panics = 0;
+  if (envoy_dynamic_module_callback_http_filter_config_define_counter(envoy, buffer_of("ts_filter.panics"), &filter, 1,
+                                                                      &panics) == 0)
+    config.panics = panics;
   for (const core::MetricSpec& metric : config.settings.metrics) {
     std::vector<Buffer> labels;
     for (const std::string& label : metric.labels) labels.push_back(buffer_of(label));
