@@ -1,23 +1,33 @@
 /** FilterCallbacks: what the author asks of a stream. One small object per stream; the rest is made when asked for. */
+import { isIP, isIPv6 } from 'node:net';
 import { type Attribute, type AttributeTypes, decodeAttributes } from './attributes.js';
 import { FilterError } from './errors.js';
 import { RequestViewImpl } from './header-views.js';
 import type { RequestHeadersImpl } from './headers.js';
-import { notYet, StreamInfoImpl } from './info.js';
+import { StreamInfoImpl, unsupported, utf8 } from './info.js';
 import { makeLogger } from './logger.js';
+import { StreamMetrics } from './stream/metrics.js';
 import type { HttpStream } from './stream/stream.js';
 import { StatusType } from './types.js';
 import type {
+  CallRequest,
+  CallResponse,
   DecoderCallbacks,
   DirectionCallbacks,
   FilterCallbacks,
   LocalReply,
   Logger,
+  LogLevel,
+  Metrics,
+  SecretManager,
   StreamContext,
   StreamInfo,
 } from './types-callbacks.js';
 import type { Chunk, HeaderInit, RequestView } from './types-data.js';
-import { Direction, HeaderOp } from './wire.js';
+import { ActKind, Capability, Direction, HeaderOp, QueryKind } from './wire.js';
+
+/** By Envoy's numbers. */
+const LOG_LEVELS: readonly LogLevel[] = ['trace', 'debug', 'info', 'warn', 'error', 'critical', 'off'];
 
 export class Callbacks implements FilterCallbacks<Attribute> {
   readonly #stream: HttpStream;
@@ -25,6 +35,7 @@ export class Callbacks implements FilterCallbacks<Attribute> {
   #context: StreamContext | undefined;
   #attributes: FilterCallbacks<Attribute>['attributes'] | undefined;
   #request: RequestView | undefined;
+  #metrics: Metrics | undefined;
 
   constructor(stream: HttpStream) {
     this.#stream = stream;
@@ -104,7 +115,7 @@ export class Callbacks implements FilterCallbacks<Attribute> {
   async getProperty<K extends Attribute>(name: K): Promise<AttributeTypes[K]> {
     const stream = this.#stream;
     stream.assertAlive(`getProperty(${JSON.stringify(name)})`);
-    const value = await stream.queries.attribute(name);
+    const value = await stream.attribute(name);
     if (value === undefined) {
       throw new FilterError(
         'TSF_PROPERTY_NOT_FOUND',
@@ -115,24 +126,56 @@ export class Callbacks implements FilterCallbacks<Attribute> {
     return value;
   }
 
-  httpCall(): Promise<Response> {
-    throw notYet('httpCall()');
+  async httpCall(cluster: string, request: Request | CallRequest): Promise<CallResponse> {
+    const stream = this.#stream;
+    stream.assertAlive(`httpCall(${JSON.stringify(cluster)})`);
+    return stream.calls.start(cluster, request);
+  }
+
+  recreateStream(): typeof StatusType.LocalReply {
+    this.#stream.replies.recreate();
+    return StatusType.LocalReply;
+  }
+
+  get metrics(): Metrics {
+    return (this.#metrics ??= new StreamMetrics(this.#stream));
+  }
+
+  secretManager(): SecretManager {
+    const stream = this.#stream;
+    return {
+      getGenericSecret: async (name) => {
+        const call = `getGenericSecret(${JSON.stringify(name)})`;
+        stream.assertAlive(call);
+        if ((stream.config.capabilities & Capability.Secrets) === 0) throw unsupported(call, 'secrets need Envoy 1.40');
+        return stream.query(QueryKind.Secret, 0, Buffer.from(name), utf8);
+      },
+    };
+  }
+
+  logLevel(): LogLevel {
+    return LOG_LEVELS[this.#stream.config.logLevel] ?? 'off';
   }
 
   streamInfo(): StreamInfo {
-    const stream = this.#stream;
-    return new StreamInfoImpl(stream.start.workerId, async (name) => {
-      stream.assertAlive('streamInfo()');
-      return stream.queries.attribute(name);
-    });
+    return new StreamInfoImpl(this.#stream);
   }
 
   decoderFilterCallbacks(): DecoderCallbacks {
-    const direction = this.#direction(Direction.Request);
+    const stream = this.#stream;
     return {
-      ...direction,
-      setUpstreamOverrideHost: () => {
-        throw notYet('setUpstreamOverrideHost()');
+      ...this.#direction(Direction.Request),
+      setUpstreamOverrideHost: (host, strict = false) => {
+        const call = `setUpstreamOverrideHost(${JSON.stringify(host)})`;
+        stream.assertAlive(call);
+        if (!isAddress(host)) {
+          throw new FilterError(
+            'TSF_ARGUMENT_INVALID',
+            `${call}: an IP address and a port, as 10.0.0.1:80 or [::1]:80`,
+            stream.phase,
+          );
+        }
+        stream.act(ActKind.OverrideHost, strict ? 1 : 0, 0, 0, Buffer.from(host));
       },
     };
   }
@@ -182,4 +225,11 @@ export class Callbacks implements FilterCallbacks<Attribute> {
     headers.assertHeld(call);
     headers.routeCache(op);
   }
+}
+
+function isAddress(host: unknown): boolean {
+  const match = typeof host === 'string' ? /^(?:\[(.+)\]|([^:]+)):(\d{1,5})$/.exec(host) : null;
+  if (match === null) return false;
+  const [, v6, v4, port] = match;
+  return (v6 === undefined ? isIP(v4!) === 4 : isIPv6(v6)) && Number(port) >= 1 && Number(port) <= 65535;
 }

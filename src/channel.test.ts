@@ -300,6 +300,66 @@ test('a source that throws fails its own stream and no other', async () => {
   expect(f.streams[1]!.events).toHaveLength(1);
 });
 
+test('events of calls and runs of log hooks are handed over, the bytes in memory of their own', async () => {
+  const f = make();
+  f.headers(1, 1, HeadersFlag.Start);
+  const event = (part: schema.CallEventPart, end: boolean, bytes: string): void =>
+    f.send(FrameKind.CallEvent, (b, v) => schema.CallEvent.createCallEvent(b, 1, 1, 7, part, end, v), bytes);
+  event(schema.CallEventPart.Headers, false, 'block');
+  event(schema.CallEventPart.Data, true, 'bytes!');
+  f.send(FrameKind.LogRun, (b, v) => schema.LogRun.createLogRun(b, 1, 1, schema.LogKind.Periodic, v), 'ATTR');
+  f.send(FrameKind.CallEvent, (b, v) => schema.CallEvent.createCallEvent(b, 1, 2, 7, 0, true, v), 'another life');
+  await f.run();
+  expect(f.streams[0]!.events.slice(1)).toEqual([
+    { name: 'call', args: [7, wire.CallEventPart.Headers, false, 'block', 5] },
+    { name: 'call', args: [7, wire.CallEventPart.Data, true, 'bytes!', 6] },
+    { name: 'logRun', args: [wire.LogKind.Periodic, 'ATTR'] },
+  ]);
+});
+
+test.each([FrameKind.CallEvent, FrameKind.LogRun])('a malformed frame of kind %i stops the channel', async (kind) => {
+  const f = make();
+  f.headers(1, 1, HeadersFlag.Start);
+  f.sendRaw(kind, Buffer.alloc(16, 0xff));
+  await f.run();
+  expect(f.malformed).toEqual(['root lies outside its frame']);
+});
+
+test('acts, queries and calls go out in the order in which they were said', async () => {
+  const f = make();
+  f.headers(1, 1, HeadersFlag.Start);
+  await f.run();
+  const { sink } = f.streams[0]!;
+  const bytes = Buffer.from('bytes');
+  sink.ops(0, [wire.HeaderOp.Set, 'x-a', 'b']);
+  sink.act(wire.ActKind.Drain, 0, 0, 0, bytes);
+  sink.query(5, wire.QueryKind.Metadata, 0, bytes);
+  sink.callStart(9, 'c', 100, [':path', '/'], false);
+  sink.callData(9, bytes, true);
+  sink.callCancel(9);
+  await f.run();
+  const { Ops, Act, Query, Call } = FrameKind;
+  expect(f.received().map(({ kind }) => kind)).toEqual([Ops, Act, Query, Call, Call, Call]);
+});
+
+test('a value that no frame can carry fails its stream; a call with such headers fails alone', async () => {
+  const f = make();
+  for (const slot of [1, 2, 3]) f.headers(slot, 1, HeadersFlag.Start);
+  await f.run();
+  const [acting, asking, calling] = f.streams;
+  const large = Buffer.alloc(20_000);
+  acting!.sink.act(wire.ActKind.SetFilterState, 0, 0, 0, large);
+  asking!.sink.query(1, wire.QueryKind.Metadata, 0, large);
+  calling!.sink.callStart(4, 'c', 0, [':path', '/'.repeat(20_000)], true);
+  calling!.sink.callTrailers(5, ['x-a', 'b'.repeat(20_000)]);
+  await f.run();
+  const frames = f.received();
+  expect(frames.map(({ kind }) => kind)).toEqual([FrameKind.Fail, FrameKind.Fail, FrameKind.Call]);
+  expect(frames[0]!.bytes.toString()).toContain('TSF_VALUE_TOO_LARGE');
+  const failed = calling!.events.filter(({ name }) => name === 'call').map(({ args }) => args.slice(0, 3));
+  expect(failed).toEqual([4, 5].map((call) => [call, wire.CallEventPart.Failed, true]));
+});
+
 test('a malformed frame stops the channel and says why; sinks fall silent', async () => {
   const f = make();
   f.headers(1, 1, HeadersFlag.Start);

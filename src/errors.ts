@@ -36,9 +36,15 @@ export const ERROR_CODES = {
   // reading from Envoy
   TSF_PROPERTY_UNKNOWN: 'Envoy has no attribute of that name',
   TSF_PROPERTY_NOT_FOUND: 'the attribute has no value on this stream, or not yet',
+  // asking Envoy to do something
+  TSF_CALL_CLUSTER: 'Envoy has no cluster of that name',
+  TSF_CALL_FAILED: 'a call to a cluster got no answer, or not all of it',
+  TSF_CALL_LIMIT: 'too much of the answer to a call waits to be read',
+  TSF_METRIC_UNKNOWN: "the filter's configuration declares no such metric",
+  TSF_METRIC_LABELS: 'the labels are not those that the metric was declared with',
+  TSF_UNSUPPORTED: 'this Envoy is too old for that',
   // rest
   TSF_ARGUMENT_INVALID: 'an argument is of the wrong type or out of range',
-  TSF_NOT_YET: 'this version of the module cannot do that yet',
   TSF_GLOBAL_FAILED: 'the thread of runtime.global has died or does not have that function',
 } as const;
 

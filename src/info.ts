@@ -1,23 +1,23 @@
 /** StreamInfo: names for what Envoy's attributes tell. Asked when called, for most change during a stream. */
 import type { Attribute, AttributeTypes } from './attributes.js';
 import { FilterError } from './errors.js';
+import { metadataValue, pairBlock } from './stream/metadata.js';
+import type { HttpStream } from './stream/stream.js';
 import type { ConnectionInfo, StreamInfo } from './types-callbacks.js';
 import type { Json } from './types-data.js';
+import { ActKind, Capability, MetadataType, QueryKind } from './wire.js';
 
-/** undefined = Envoy has no value. */
-export type Ask = <K extends Attribute>(name: K) => Promise<AttributeTypes[K] | undefined>;
-
-export function notYet(call: string): FilterError {
-  return new FilterError('TSF_NOT_YET', `${call}: this version of the module cannot do that yet`);
-}
+const NO_BYTES = new Uint8Array(0);
 
 export class StreamInfoImpl implements StreamInfo {
-  readonly workerId: number;
-  readonly #ask: Ask;
+  readonly #stream: HttpStream;
 
-  constructor(workerId: number, ask: Ask) {
-    this.workerId = workerId;
-    this.#ask = ask;
+  constructor(stream: HttpStream) {
+    this.#stream = stream;
+  }
+
+  get workerId(): number {
+    return this.#stream.start.workerId;
   }
 
   routeName(): Promise<string | undefined> {
@@ -89,24 +89,57 @@ export class StreamInfoImpl implements StreamInfo {
 
   get dynamicMetadata(): StreamInfo['dynamicMetadata'] {
     return {
-      get: (): Promise<{ [key: string]: Json }> => Promise.reject(notYet('streamInfo().dynamicMetadata.get()')),
-      set: (): void => {
-        throw notYet('streamInfo().dynamicMetadata.set()');
+      get: async (ns) => {
+        this.#check('dynamicMetadata.get()', ns);
+        const found = await this.#stream.query(QueryKind.Metadata, 0, Buffer.from(ns), (bytes) => {
+          return JSON.parse(utf8(bytes)) as { [key: string]: Json };
+        });
+        return found ?? {};
+      },
+      set: (ns, key, value) => {
+        this.#check('dynamicMetadata.set()', ns, key);
+        const stream = this.#stream;
+        const { type, number, bytes } = metadataValue(key, value);
+        if (type === MetadataType.Struct && (stream.config.capabilities & Capability.NestedMetadata) === 0) {
+          throw unsupported(
+            'dynamicMetadata.set()',
+            'null, objects and lists that are empty or of several types need Envoy 1.40; numbers, strings, booleans and lists of one of them do not',
+          );
+        }
+        stream.act(ActKind.SetMetadata, type, 0, number, pairBlock(ns, key, bytes));
       },
     };
   }
 
   get filterState(): StreamInfo['filterState'] {
     return {
-      getString: (): Promise<string | undefined> => Promise.reject(notYet('streamInfo().filterState.getString()')),
-      setString: (): void => {
-        throw notYet('streamInfo().filterState.setString()');
+      getString: async (key) => {
+        this.#check('filterState.getString()', key);
+        return this.#stream.query(QueryKind.FilterState, 0, Buffer.from(key), utf8);
+      },
+      setString: (key, value) => {
+        this.#check('filterState.setString()', key, value);
+        this.#stream.act(ActKind.SetFilterState, 0, 0, 0, pairBlock(key, value));
       },
     };
   }
 
   drainConnectionUponCompletion(): void {
-    throw notYet('streamInfo().drainConnectionUponCompletion()');
+    this.#check('drainConnectionUponCompletion()');
+    this.#stream.act(ActKind.Drain, 0, 0, 0, NO_BYTES);
+  }
+
+  async #ask<K extends Attribute>(name: K): Promise<AttributeTypes[K] | undefined> {
+    this.#check('streamInfo()');
+    return this.#stream.attribute(name);
+  }
+
+  #check(call: string, ...names: string[]): void {
+    this.#stream.assertAlive(call);
+    for (const name of names) {
+      if (typeof name !== 'string')
+        throw new FilterError('TSF_ARGUMENT_INVALID', `${call}: names and texts are strings`, this.#stream.phase);
+    }
   }
 
   /** Envoy has no empty names: '' is its way to say that there is none. */
@@ -114,4 +147,13 @@ export class StreamInfoImpl implements StreamInfo {
     const value = await this.#ask(name);
     return value === '' ? undefined : value;
   }
+}
+
+/** For what this Envoy is too old for. */
+export function unsupported(call: string, needs: string): FilterError {
+  return new FilterError('TSF_UNSUPPORTED', `${call}: ${needs}`);
+}
+
+export function utf8(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8');
 }

@@ -1,7 +1,7 @@
 /** Types of what a filter can ask of its stream. Part of the public API. */
 import type { Attribute, AttributeTypes } from './attributes.js';
 import type { StatusType } from './types.js';
-import type { Chunk, HeaderInit, Json, RequestView } from './types-data.js';
+import type { Chunk, HeaderInit, HeaderView, Json, RequestView } from './types-data.js';
 
 /** `log.info('text')` or `log.info({ fields }, 'text')`. */
 export interface LogFn {
@@ -32,13 +32,82 @@ export interface LocalReply {
   details?: string;
 }
 
+/** A request for `httpCall` that is no web Request. */
 export interface CallRequest {
+  /** With the query; begins with `/` and is percent-encoded. */
   path: string;
+  /** Default: GET, with a body POST. */
   method?: string;
+  /** `host` becomes `:authority`; without it that is the cluster's name. A connection's own headers (`connection`,
+   *  `te`, `upgrade` …) are left out, and so is `content-length` but for a streamed body. */
   headers?: HeaderInit;
+  /** A string (UTF-8) or bytes go whole, with `content-length`. What is iterated goes piece by piece, no faster than
+   *  Envoy takes it. */
   body?: Chunk | AsyncIterable<Chunk>;
+  /** Sent after the body; HTTP/2 clusters and gRPC. */
+  trailers?: HeaderInit;
+  /** Milliseconds for all of the call, 0 to 2^31 - 1. Default 0: none. */
   timeoutMs?: number;
+  /** Cancels the call; the promise, or the body that is read, rejects with the signal's reason. */
+  signal?: AbortSignal;
 }
+
+/** The web's Response, and the trailers that it has no place for. */
+export interface CallResponse extends Response {
+  /** Settles at the end of the body, undefined = none. Rejects as the body does. */
+  readonly trailers: Promise<HeaderView | undefined>;
+}
+
+/** A value for each label that the metric was declared with. */
+export type MetricLabels = { readonly [label: string]: string };
+
+/**
+ * A counter. Values are integers from 0 to 2^53 - 1, else `TSF_ARGUMENT_INVALID`; wrong labels throw
+ * `TSF_METRIC_LABELS`. A negative step is ignored, as in Go.
+ */
+export interface CounterMetric {
+  /** Adds n, default 1. */
+  increment(n?: number, labels?: MetricLabels): void;
+  /** Adds n, as in Go. */
+  record(n: number, labels?: MetricLabels): void;
+  /** What this module has counted since Envoy started. */
+  get(labels?: MetricLabels): Promise<number>;
+}
+
+/** A gauge; throws as a counter does. */
+export interface GaugeMetric {
+  /** Adds n, default 1. A negative n is subtracted, as in Go. */
+  increment(n?: number, labels?: MetricLabels): void;
+  /** Subtracts n, default 1. */
+  decrement(n?: number, labels?: MetricLabels): void;
+  /** Sets the gauge. */
+  record(value: number, labels?: MetricLabels): void;
+  /** What this module has made of it since Envoy started. */
+  get(labels?: MetricLabels): Promise<number>;
+}
+
+/** A histogram; throws as a counter does. */
+export interface HistogramMetric {
+  record(value: number, labels?: MetricLabels): void;
+}
+
+/**
+ * The metrics that the filter's configuration declares by `metrics`; Envoy has them under
+ * `dynamicmodulescustom.<name>`. A name that is not there, or is of another kind, throws `TSF_METRIC_UNKNOWN`.
+ */
+export interface Metrics {
+  counter(name: string): CounterMetric;
+  gauge(name: string): GaugeMetric;
+  histogram(name: string): HistogramMetric;
+}
+
+export interface SecretManager {
+  /** A generic secret of Envoy's, undefined = not there (yet). Rejects with `TSF_UNSUPPORTED` before Envoy 1.40. */
+  getGenericSecret(name: string): Promise<string | undefined>;
+}
+
+/** Envoy's words for `log_level`. */
+export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'critical' | 'off';
 
 /**
  * What a filter can do with its stream; the second argument of `create`. After the stream's end every call that does
@@ -83,10 +152,54 @@ export interface FilterCallbacks<A extends Attribute = never> {
   clearRouteCache(): void;
   /** Chooses the route anew at once; ordered with header writes. Only while the request headers are held. */
   refreshRouteCache(): void;
-  /** Asks Envoy. Rejects with `TSF_PROPERTY_NOT_FOUND` when it has no value, `TSF_PROPERTY_UNKNOWN` for a bad name. */
+  /**
+   * Asks Envoy, after the header writes so far: what it answers is what they made of it. Rejects with `TSF_PROPERTY_NOT_FOUND` when it has no value, `TSF_PROPERTY_UNKNOWN` for a bad name.
+   */
   getProperty<K extends Attribute>(name: K): Promise<AttributeTypes[K]>;
-  /** Throws `TSF_NOT_YET` in this version. */
-  httpCall(cluster: string, request: Request | CallRequest): Promise<Response>;
+  /**
+   * A request of the filter's own to one of Envoy's clusters, with its load balancing, TLS and connection pools. Resolves
+   * when the answer's headers come; the body streams. Of a web Request its path and query go, its host as `:authority`,
+   * and its signal cancels. Cancelling the body cancels the call, and so does the end of the stream.
+   *
+   * Rejects, or errors the body, with `TSF_CALL_CLUSTER` (no such cluster), `TSF_CALL_FAILED` (reset, timeout, refused),
+   * `TSF_CALL_LIMIT` (more than 32 MiB of the answer unread), a StreamAbortedError when the stream ends,
+   * `TSF_ARGUMENT_INVALID` and the codes of bad headers when the request cannot be made.
+   *
+   * @example
+   * const answer = await callbacks.httpCall('auth', {
+   *   path: '/verify',
+   *   headers: { authorization: callbacks.request.get('authorization') ?? '' },
+   *   timeoutMs: 500,
+   * });
+   * if (!answer.ok) callbacks.sendLocalReply(403, { body: 'no\n' });
+   */
+  httpCall(cluster: string, request: Request | CallRequest): Promise<CallResponse>;
+  /**
+   * Ends this stream and begins it anew with the request headers as they are, earlier writes included: new filter
+   * instances, as after an internal redirect. Like a reply: once, answer LocalReply, and nothing may follow. Envoy can
+   * do it only for a request whose body has not come or is buffered whole; else the stream fails. Throws as
+   * sendLocalReply does. What the new instance must know, keep outside the stream (`runtime.perWorker`).
+   *
+   * @example
+   * defineFilter({
+   *   name: 'retry-login',
+   *   create: (_config, callbacks) => ({
+   *     encodeHeaders: (headers) => (headers.status === 401 ? callbacks.recreateStream() : undefined),
+   *   }),
+   * });
+   */
+  recreateStream(): typeof StatusType.LocalReply;
+  /**
+   * Counters, gauges and histograms in Envoy's own statistics.
+   *
+   * @example
+   * callbacks.metrics.counter('logins').increment(1, { result: 'ok' });
+   */
+  readonly metrics: Metrics;
+  /** Secrets that Envoy gets by SDS. */
+  secretManager(): SecretManager;
+  /** The configuration's `log_level`: lines of `log` at or above it also go to Envoy's log. */
+  logLevel(): LogLevel;
   streamInfo(): StreamInfo;
   decoderFilterCallbacks(): DecoderCallbacks;
   encoderFilterCallbacks(): DirectionCallbacks;
@@ -105,7 +218,13 @@ export interface DirectionCallbacks {
 }
 
 export interface DecoderCallbacks extends DirectionCallbacks {
-  /** Throws `TSF_NOT_YET` in this version. */
+  /**
+   * Chooses the upstream host: an IP address and a port, as `10.0.0.1:80` or `[::1]:80`, else `TSF_ARGUMENT_INVALID`.
+   * Only before the request headers go on. `strict`: no other host will do when the cluster does not have this one.
+   *
+   * @example
+   * callbacks.decoderFilterCallbacks().setUpstreamOverrideHost('10.0.0.1:8080');
+   */
   setUpstreamOverrideHost(host: string, strict?: boolean): void;
 }
 
@@ -143,16 +262,33 @@ export interface StreamInfo {
   virtualClusterName(): Promise<string | undefined>;
   /** undefined on a connection without TLS. */
   downstreamSslConnection(): Promise<ConnectionInfo | undefined>;
-  /** Throws `TSF_NOT_YET` in this version. */
+  /**
+   * Dynamic metadata, by which filters and access logs speak to each other (`%DYNAMIC_METADATA(ns:key)%`).
+   *
+   * @example
+   * const { dynamicMetadata } = callbacks.streamInfo();
+   * dynamicMetadata.set('my-filter', 'tier', 'gold');
+   * const { tier } = await dynamicMetadata.get('my-filter');
+   */
   readonly dynamicMetadata: {
+    /** All of a namespace; an empty object when it has nothing. */
     get(ns: string): Promise<{ [key: string]: Json }>;
+    /** Numbers, strings, booleans and lists of one of them go everywhere; null, objects, empty and mixed lists throw
+     *  `TSF_UNSUPPORTED` before Envoy 1.40. What is no JSON, or nested deeper than 30, throws `TSF_ARGUMENT_INVALID`. */
     set(ns: string, key: string, value: Json): void;
   };
-  /** Throws `TSF_NOT_YET` in this version. */
+  /**
+   * Filter state: strings for other filters and for access logs (`%FILTER_STATE(key:PLAIN)%`).
+   *
+   * @example
+   * callbacks.streamInfo().filterState.setString('tenant', 'acme');
+   */
   readonly filterState: {
+    /** undefined = not set. */
     getString(key: string): Promise<string | undefined>;
+    /** Read-only from then on: Envoy ignores a second set of one key, with a warning in its log. */
     setString(key: string, value: string): void;
   };
-  /** Throws `TSF_NOT_YET` in this version. */
+  /** The downstream connection is closed once this stream is complete: `connection: close`, GOAWAY. */
   drainConnectionUponCompletion(): void;
 }

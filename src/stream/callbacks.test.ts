@@ -118,30 +118,6 @@ describe('callbacks', () => {
     await settled();
     expect(seen).toEqual(['r\xf6ute', 'TSF_PROPERTY_NOT_FOUND', 'TSF_PROPERTY_UNKNOWN', 3, undefined]);
   });
-
-  it('say what this version cannot do', async () => {
-    const codes: unknown[] = [];
-    const stream = await open((callbacks) => ({
-      decodeHeaders() {
-        const info = callbacks.streamInfo();
-        for (const call of [
-          () => callbacks.httpCall('c', { path: '/' }),
-          () => callbacks.decoderFilterCallbacks().setUpstreamOverrideHost('h'),
-          () => info.dynamicMetadata.set('a', 'b', 1),
-          () => info.filterState.setString('a', 'b'),
-          () => info.drainConnectionUponCompletion(),
-        ]) {
-          try {
-            void call();
-          } catch (e) {
-            codes.push((e as { code: string }).code);
-          }
-        }
-      },
-    }));
-    stream.request();
-    expect(codes).toEqual(Array(5).fill('TSF_NOT_YET'));
-  });
 });
 
 describe('AsyncLocalStorage', () => {

@@ -126,6 +126,14 @@ export class Flow extends Hooks {
     return this.driver?.busy === true ? this.names.transform : undefined;
   }
 
+  /** Writes to maps that are still held go on now. */
+  flushWrites(): void {
+    if (this.dead) return;
+    for (const map of [this.headers, this.trailers]) {
+      if (map?.held === true && map.hasOps) this.port.ops(map.type, map.takeOps());
+    }
+  }
+
   // ---- from the callbacks ----
 
   addData(data: Chunk): void {

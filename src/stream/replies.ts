@@ -10,7 +10,7 @@ import { checkValue, type HeaderRules, isLine } from '../header-rules.js';
 import type { Phase } from '../types.js';
 import type { LocalReply } from '../types-callbacks.js';
 import type { Chunk, HeaderInit } from '../types-data.js';
-import { BodyMode, Direction, HeaderType, OutputFlag } from '../wire.js';
+import { ActKind, BodyMode, Direction, HeaderType, OutputFlag } from '../wire.js';
 import { Flow } from './flow.js';
 import type { FlowPort } from './output.js';
 import type { HttpStream } from './stream.js';
@@ -52,6 +52,7 @@ export class Replies {
       details: detailsOf(reply.details),
     };
     const failType = this.openType();
+    stream.deps.count('local_reply', stream.filterName);
     this.taken();
     own?.flow.kill();
     const { filter } = stream;
@@ -82,6 +83,7 @@ export class Replies {
     }
     const failType = this.openType();
     const phase = stream.phase ?? 'decodeHeaders';
+    stream.deps.count('local_reply', stream.filterName);
     this.taken();
     this.own?.flow.kill();
     this.streamed = new StreamedReply(stream, body, failType, phase);
@@ -90,6 +92,16 @@ export class Replies {
     stream.later(() => {
       streamed.start();
     });
+  }
+
+  /** This stream ends here, and Envoy begins anew with its request headers. */
+  recreate(): void {
+    const { stream } = this;
+    this.assertPossible('recreateStream()');
+    stream.flushWrites();
+    this.own?.flow.kill();
+    this.taken();
+    stream.sink.act(ActKind.Recreate, 0, 0, 0, EMPTY);
   }
 
   credit(bytes: number): void {
@@ -124,7 +136,6 @@ export class Replies {
   private taken(): void {
     const { stream } = this;
     this.replied = true;
-    stream.deps.count('local_reply', stream.filterName);
     stream.request?.kill();
     if (this.own === undefined) stream.response?.kill();
   }

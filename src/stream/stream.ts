@@ -4,6 +4,7 @@
  */
 import { AsyncResource } from 'node:async_hooks';
 import { randomUUID } from 'node:crypto';
+import type { Attribute, AttributeTypes } from '../attributes.js';
 import { Callbacks } from '../callbacks.js';
 import { type AbortedBy, describeError, FilterError, StreamAbortedError } from '../errors.js';
 import { checkInstance, checkPhases, phasesOf } from '../filter.js';
@@ -12,7 +13,9 @@ import { HeaderMapImpl } from '../headers.js';
 import type { HeaderRules } from '../header-rules.js';
 import type { LogEntry, Phase, StreamFilter } from '../types.js';
 import {
+  type ActKind,
   type BodyMode,
+  type CallEventPart,
   Direction,
   EndReason,
   type HeaderBlock,
@@ -21,10 +24,12 @@ import {
   type OpList,
   PhaseBit,
   PHASES_UNCHANGED,
+  type QueryKind,
   type StreamSink,
   type StreamSource,
   type StreamStart,
 } from '../wire.js';
+import { Calls } from './calls.js';
 import type { StreamConfig } from './config.js';
 import type { FilledDeps } from './deps.js';
 import { Flow } from './flow.js';
@@ -73,6 +78,7 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
   private logMaps: (HeaderBlock | undefined)[] | undefined;
   private logged = false;
   private maybeQueries: Queries | undefined;
+  private maybeCalls: Calls | undefined;
   private maybeReplies: Replies | undefined;
 
   constructor(config: StreamConfig, start: StreamStart, sink: StreamSink, deps: FilledDeps, linger: Linger) {
@@ -114,7 +120,9 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
     if (kind === LogKind.End) this.runOnLog();
   }
 
-  onCallEvent(): void {}
+  onCallEvent(call: number, part: CallEventPart, end: boolean, bytes: Uint8Array): void {
+    this.maybeCalls?.event(call, part, end, bytes);
+  }
 
   onEnd(reason: EndReason): void {
     if (this.ended !== undefined) return;
@@ -133,6 +141,7 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
     response?.end(error);
     this.maybeReplies?.end();
     this.maybeQueries?.end(error);
+    this.maybeCalls?.end(error);
     if ((this.bits & AT_END) !== 0)
       this.lastHooks(normal ? 'complete' : reason === EndReason.HostDrain ? 'host_drain' : 'reset');
     this.config.release();
@@ -263,8 +272,31 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
     return (this.maybeReplies ??= new Replies(this));
   }
 
-  get queries(): Queries {
-    return (this.maybeQueries ??= new Queries(this.sink));
+  get calls(): Calls {
+    return (this.maybeCalls ??= new Calls(this));
+  }
+
+  /** Header writes that wait go first, so that Envoy answers and acts by what the filter sees. */
+  flushWrites(): void {
+    this.request?.flushWrites();
+    this.response?.flushWrites();
+  }
+
+  /** Arguments as in the schema's Act, by kind. */
+  act(kind: ActKind, detail: number, id: number, number: number, block: Uint8Array): void {
+    this.flushWrites();
+    this.sink.act(kind, detail, id, number, block);
+  }
+
+  /** undefined = Envoy has no value. Arguments as in the schema's Query, by kind. */
+  query<T>(kind: QueryKind, key: number, block: Uint8Array, decode: (bytes: Uint8Array) => T): Promise<T | undefined> {
+    this.flushWrites();
+    return this.queries.ask(kind, key, block, decode);
+  }
+
+  attribute<K extends Attribute>(name: K): Promise<AttributeTypes[K] | undefined> {
+    this.flushWrites();
+    return this.queries.attribute(name);
   }
 
   /** The author's mistake, or ours: once, the rest is only logged. */
@@ -294,6 +326,10 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
   }
 
   // ---- inside ----
+
+  private get queries(): Queries {
+    return (this.maybeQueries ??= new Queries(this.sink));
+  }
 
   /** A hook, a transform or a streamed reply has not finished. */
   private get busy(): boolean {

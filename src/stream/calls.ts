@@ -1,0 +1,370 @@
+/**
+ * Requests of the filter's own to Envoy's clusters. A call is a web Response that Envoy fills: it resolves when the
+ * headers come, and its body is a stream. The module cancels what still runs when the stream ends.
+ */
+import { ownBytes, toBytes } from '../buffer.js';
+import { FilterError, type KnownErrorCode } from '../errors.js';
+import { headerLines } from '../header-lines.js';
+import { checkValue, HeaderRules } from '../header-rules.js';
+import { HeaderViewImpl } from '../header-views.js';
+import { HeaderMapImpl } from '../headers.js';
+import type { Phase } from '../types.js';
+import type { CallRequest, CallResponse } from '../types-callbacks.js';
+import type { Chunk, HeaderInit, HeaderView } from '../types-data.js';
+import { CALL_NO_CLUSTER, CallEventPart, HeaderType } from '../wire.js';
+import type { HttpStream } from './stream.js';
+
+/** Bytes of an answer that nobody has read yet: Envoy cannot be slowed down here. */
+const MAX_UNREAD_BYTES = 32 * 1024 * 1024;
+const PIECE = 64 * 1024;
+const MAX_TIMEOUT_MS = 0x7fffffff;
+const METHOD = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+const PATH = /^[/*][\x21-\x7e\x80-\xff]*$/;
+/** What the web's Response allows no body for. */
+const NULL_BODY = new Set([204, 205, 304]);
+/** They belong to a connection, and Envoy makes its own. */
+const HOP_BY_HOP = new Set(['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade', 'te']);
+/** The operator's rules are about the headers of the stream, not about these. */
+const GRAMMAR = new HeaderRules([], []);
+
+/** What goes out. */
+interface Plan {
+  /** For messages. */
+  readonly name: string;
+  readonly cluster: string;
+  readonly method: string;
+  /** name, value … */
+  readonly lines: readonly string[];
+  readonly timeout: number;
+  readonly body: Uint8Array | AsyncIterable<Chunk> | undefined;
+  readonly trailers: readonly string[] | undefined;
+  readonly signal: AbortSignal | undefined;
+}
+
+export class Calls {
+  private readonly stream: HttpStream;
+  private readonly running = new Map<number, Call>();
+  private nextId = 1;
+
+  constructor(stream: HttpStream) {
+    this.stream = stream;
+  }
+
+  /** Throws for a request that cannot be made. */
+  start(cluster: string, request: Request | CallRequest): Promise<CallResponse> {
+    const { stream } = this;
+    const plan = planOf(cluster, request, stream.phase);
+    plan.signal?.throwIfAborted();
+    const id = this.nextId++;
+    const call = new Call(stream, id, plan, () => this.running.delete(id));
+    this.running.set(id, call);
+    stream.flushWrites();
+    call.start();
+    return call.response;
+  }
+
+  event(id: number, part: CallEventPart, end: boolean, bytes: Uint8Array): void {
+    this.running.get(id)?.event(part, end, bytes);
+  }
+
+  /** The stream ended, and with it every call of it. */
+  end(error: () => Error): void {
+    for (const call of [...this.running.values()]) call.fail(error());
+  }
+}
+
+class Call {
+  readonly response: Promise<CallResponse>;
+  private readonly stream: HttpStream;
+  private readonly id: number;
+  private readonly plan: Plan;
+  private readonly phase: Phase | undefined;
+  private readonly onOver: () => void;
+  private settle: { resolve(response: CallResponse): void; reject(error: unknown): void } | undefined;
+  private body: ReadableStreamDefaultController<Uint8Array> | undefined;
+  private trailers: { resolve(view: HeaderView | undefined): void; reject(error: unknown): void } | undefined;
+  /** The request's body while it streams. */
+  private sending: AsyncIterator<Chunk> | Iterator<Chunk> | undefined;
+  private over = false;
+  /** What ended it before its time. */
+  private error: unknown;
+
+  constructor(stream: HttpStream, id: number, plan: Plan, onOver: () => void) {
+    this.stream = stream;
+    this.id = id;
+    this.plan = plan;
+    this.phase = stream.phase;
+    this.onOver = onOver;
+    this.response = new Promise((resolve, reject) => (this.settle = { resolve, reject }));
+    plan.signal?.addEventListener('abort', this.onAbort);
+  }
+
+  start(): void {
+    const { plan, id } = this;
+    const { sink } = this.stream;
+    const { body, trailers } = plan;
+    sink.callStart(id, plan.cluster, plan.timeout, plan.lines, body === undefined && trailers === undefined);
+    if (body instanceof Uint8Array && body.length <= PIECE) {
+      sink.callData(id, body, trailers === undefined);
+      if (trailers !== undefined) sink.callTrailers(id, trailers);
+    } else if (body !== undefined) void this.send(body instanceof Uint8Array ? [body] : body);
+    else if (trailers !== undefined) sink.callTrailers(id, trailers);
+  }
+
+  event(part: CallEventPart, end: boolean, bytes: Uint8Array): void {
+    switch (part) {
+      case CallEventPart.Headers:
+        this.headersCame(bytes);
+        break;
+      case CallEventPart.Data:
+        this.dataCame(bytes);
+        break;
+      case CallEventPart.Trailers:
+        this.trailers?.resolve(new HeaderViewImpl(trailerMap(this.stream, bytes)));
+        this.trailers = undefined;
+        break;
+      case CallEventPart.Failed: {
+        const word = Buffer.from(bytes).toString('latin1');
+        if (word === CALL_NO_CLUSTER) this.fail(this.coded('TSF_CALL_CLUSTER', 'Envoy has no cluster of that name'));
+        else this.fail(this.coded('TSF_CALL_FAILED', word));
+        return;
+      }
+    }
+    if (end) this.ended();
+  }
+
+  /** Ends it before its time; what waits for it hears the error. */
+  fail(error: unknown): void {
+    if (this.over) return;
+    this.error = error;
+    this.close();
+    this.settle?.reject(error);
+    this.body?.error(error);
+    this.trailers?.reject(error);
+  }
+
+  // ---- inside ----
+
+  private readonly onAbort = (): void => {
+    this.cancel(this.plan.signal?.reason);
+  };
+
+  /** The same from this side: Envoy is told. */
+  private cancel(error: unknown): void {
+    if (this.over) return;
+    this.tellCancelled();
+    this.fail(error);
+  }
+
+  private tellCancelled(): void {
+    const { stream } = this;
+    if (!stream.over) stream.sink.callCancel(this.id);
+  }
+
+  private headersCame(block: Uint8Array): void {
+    const { settle } = this;
+    if (settle === undefined) return;
+    let status = 0;
+    const headers = new Headers();
+    for (const [name, value] of linesOf(block)) {
+      if (name === ':status') status = Number(value);
+      else if (!name.startsWith(':')) headers.append(name, value);
+    }
+    if (!(status >= 200 && status <= 599)) {
+      this.cancel(
+        this.coded('TSF_CALL_FAILED', `the answer has the status ${String(status)}, which no Response can have`),
+      );
+      return;
+    }
+    let body: ReadableStream<Uint8Array> | null = null;
+    if (!NULL_BODY.has(status) && this.plan.method !== 'HEAD') {
+      body = new ReadableStream<Uint8Array>(
+        {
+          start: (controller) => {
+            this.body = controller;
+          },
+          cancel: (reason) => {
+            this.body = undefined;
+            this.cancel(reason ?? this.coded('TSF_CALL_FAILED', 'its body was cancelled'));
+          },
+        },
+        new ByteLengthQueuingStrategy({ highWaterMark: MAX_UNREAD_BYTES }),
+      );
+    }
+    const trailers = new Promise<HeaderView | undefined>((resolve, reject) => (this.trailers = { resolve, reject }));
+    trailers.catch(() => undefined); // a filter need not look at it
+    this.settle = undefined;
+    settle.resolve(new FilledResponse(body, { status, headers }, trailers));
+  }
+
+  private dataCame(bytes: Uint8Array): void {
+    const { body } = this;
+    if (body === undefined || bytes.length === 0) return;
+    body.enqueue(bytes);
+    if ((body.desiredSize ?? 0) < 0) {
+      const limit = `${String(MAX_UNREAD_BYTES / 1024 / 1024)} MiB of the answer`;
+      this.cancel(this.coded('TSF_CALL_LIMIT', `more than ${limit} wait to be read; read the body as it comes`));
+    }
+  }
+
+  private ended(): void {
+    if (this.over) return;
+    if (this.settle !== undefined) {
+      this.fail(this.coded('TSF_CALL_FAILED', 'it ended without an answer'));
+      return;
+    }
+    // The answer is complete, so the rest of the request interests nobody.
+    if (this.sending !== undefined) this.tellCancelled();
+    this.close();
+    this.body?.close();
+    this.trailers?.resolve(undefined);
+  }
+
+  private close(): void {
+    this.over = true;
+    this.onOver();
+    this.plan.signal?.removeEventListener('abort', this.onAbort);
+    const { sending } = this;
+    this.sending = undefined;
+    if (sending?.return === undefined) return;
+    Promise.resolve(this.stream.run(this.phase, sending.return as () => unknown, sending)).catch((e: unknown) => {
+      this.late(e);
+    });
+  }
+
+  private async send(body: AsyncIterable<Chunk> | Iterable<Chunk>): Promise<void> {
+    const { stream, id, plan } = this;
+    const { sink } = stream;
+    try {
+      const sending = Symbol.asyncIterator in body ? body[Symbol.asyncIterator]() : body[Symbol.iterator]();
+      this.sending = sending;
+      for (;;) {
+        const { value, done } = await sending.next();
+        if (this.isOver()) return;
+        if (done === true) break;
+        const bytes = toBytes(value);
+        for (let at = 0; at < bytes.length; at += PIECE) {
+          sink.callData(id, bytes.subarray(at, at + PIECE), false);
+          const room = sink.backpressure();
+          if (room === undefined) continue;
+          await room;
+          if (this.isOver()) return;
+        }
+      }
+      this.sending = undefined;
+      if (plan.trailers === undefined) sink.callData(id, NO_BYTES, true);
+      else sink.callTrailers(id, plan.trailers);
+    } catch (e) {
+      this.sending = undefined;
+      if (this.isOver()) this.late(e);
+      else this.cancel(e);
+    }
+  }
+
+  /** Asked after each await. */
+  private isOver(): boolean {
+    return this.over;
+  }
+
+  private late(error: unknown): void {
+    if (error !== this.error) this.stream.lateError(this.phase ?? 'decodeHeaders', error);
+  }
+
+  private coded(code: KnownErrorCode, why: string): FilterError {
+    return new FilterError(code, `${this.plan.name}: ${why}`, this.phase);
+  }
+}
+
+const NO_BYTES = new Uint8Array(0);
+
+class FilledResponse extends Response implements CallResponse {
+  readonly trailers: Promise<HeaderView | undefined>;
+
+  constructor(body: ReadableStream<Uint8Array> | null, init: ResponseInit, trailers: Promise<HeaderView | undefined>) {
+    super(body, init);
+    this.trailers = trailers;
+  }
+}
+
+// ---- the request ----
+
+function planOf(cluster: string, request: Request | CallRequest, phase: Phase | undefined): Plan {
+  const bad = (why: string): FilterError =>
+    new FilterError('TSF_ARGUMENT_INVALID', `httpCall(${JSON.stringify(cluster)}): ${why}`, phase);
+  if (typeof cluster !== 'string' || cluster === '') throw bad('the cluster is a name');
+  if (typeof request !== 'object' || request === null) throw bad('the request is a Request or { path, … }');
+  const given = 'path' in request ? request : fromWeb(request, bad);
+  const { path, body, timeoutMs = 0, signal } = given;
+  const method = given.method ?? (body === undefined ? 'GET' : 'POST');
+  if (typeof path !== 'string' || !PATH.test(path)) {
+    throw bad(`${JSON.stringify(path)} is no path: it begins with / and is percent-encoded`);
+  }
+  if (typeof method !== 'string' || !METHOD.test(method)) throw bad(`${JSON.stringify(method)} is no method`);
+  if (!(timeoutMs >= 0 && timeoutMs <= MAX_TIMEOUT_MS)) {
+    throw bad(`timeoutMs ${String(timeoutMs)}: milliseconds from 0 (none) to 2^31 - 1`);
+  }
+  const streamed = typeof body === 'object' && body !== null && Symbol.asyncIterator in body;
+  const whole = body === undefined || streamed ? undefined : ownBytes(body);
+  let authority = cluster;
+  const rest: string[] = [];
+  for (const [name, value] of requestLines(given.headers)) {
+    if (name === 'host') authority = value;
+    else if (!HOP_BY_HOP.has(name) && (name !== 'content-length' || streamed)) rest.push(name, value);
+  }
+  const trailers = given.trailers === undefined ? undefined : requestLines(given.trailers).flat();
+  // A length and trailers exclude each other in HTTP/1.
+  if (whole !== undefined && trailers === undefined) rest.push('content-length', String(whole.length));
+  return {
+    name: `httpCall(${JSON.stringify(cluster)}) ${method} ${path}`,
+    cluster,
+    method,
+    lines: [':method', method, ':path', path, ':authority', authority, ...rest],
+    timeout: Math.ceil(timeoutMs),
+    body: streamed ? body : whole,
+    trailers: trailers?.length === 0 ? undefined : trailers,
+    signal,
+  };
+}
+
+function fromWeb(request: Request, bad: (why: string) => FilterError): CallRequest {
+  if (typeof request.url !== 'string') throw bad('the request is a Request or { path, … }');
+  const url = new URL(request.url);
+  const headers: [string, string][] = [['host', url.host], ...request.headers];
+  const given: CallRequest = {
+    path: url.pathname + url.search,
+    method: request.method,
+    headers,
+    signal: request.signal,
+  };
+  if (request.body !== null) given.body = request.body;
+  return given;
+}
+
+/** Checked, names in lower case. */
+function requestLines(init: HeaderInit | undefined): [string, string][] {
+  return headerLines(init).map(([name, value]) => {
+    const lower = name.toLowerCase() === 'host' ? 'host' : GRAMMAR.name(HeaderType.RequestTrailers, 'add', name);
+    checkValue(lower, value);
+    return [lower, value];
+  });
+}
+
+// ---- the answer ----
+
+/** The lines of a header block; what does not fit its own lengths ends it. */
+function linesOf(block: Uint8Array): [string, string][] {
+  const bytes = Buffer.from(block.buffer, block.byteOffset, block.length);
+  const lines: [string, string][] = [];
+  for (let at = 0; at + 8 <= bytes.length;) {
+    const nameEnd = at + 8 + bytes.readUInt32LE(at);
+    const valueEnd = nameEnd + bytes.readUInt32LE(at + 4);
+    if (valueEnd > bytes.length) break;
+    lines.push([bytes.toString('latin1', at + 8, nameEnd), bytes.toString('latin1', nameEnd, valueEnd)]);
+    at = valueEnd;
+  }
+  return lines;
+}
+
+function trailerMap(stream: HttpStream, bytes: Uint8Array): HeaderMapImpl {
+  return new HeaderMapImpl(stream, HeaderType.ResponseTrailers, { bytes, count: linesOf(bytes).length }, false);
+}
