@@ -2,7 +2,7 @@
 import { type Attribute, attributeId } from './attributes.js';
 import { ConfigError, FilterError } from './errors.js';
 import { transformKind } from './transform.js';
-import type { Filter, FilterDefinition, Phase, StreamFilter } from './types.js';
+import type { Filter, FilterDefinition, OneConfigStyle, Phase, StreamFilter } from './types.js';
 import { PhaseBit } from './wire.js';
 
 // By Symbol.for, so that a filter bundled with its own copy of this package is understood.
@@ -41,7 +41,7 @@ export function defineFilter<
   const A extends Attribute = never,
   const P extends Phase = Phase,
   F extends StreamFilter = StreamFilter,
->(definition: FilterDefinition<C, R, A, P, F>): Filter<C> {
+>(definition: FilterDefinition<C, R, A, P, F> & OneConfigStyle): Filter<C> {
   checkDefinition(definition);
   return Object.freeze({ name: definition.name, [DEFINITION]: definition });
 }

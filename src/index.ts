@@ -23,6 +23,7 @@ export {
   type LogEntry,
   type Misspelt,
   type OneBodyStyle,
+  type OneConfigStyle,
   type Only,
   type Phase,
   type StandardSchema,

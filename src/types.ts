@@ -75,6 +75,8 @@ export interface LogEntry {
 
 export type Phase = Exclude<keyof StreamFilter, 'onDestroy'>;
 
+/** Refuses a schema beside parseConfig. */
+export type OneConfigStyle = { schema?: never } | { parseConfig?: never };
 /** Refuses both body styles in one direction. */
 export type OneBodyStyle = ({ decodeData?: never } | { transformRequest?: never }) &
   ({ encodeData?: never } | { transformResponse?: never });
@@ -102,7 +104,9 @@ export interface FilterDefinition<C, R, A extends Attribute, P extends Phase, F>
   readonly name: string;
   /** schema or parseConfig, not both. Throwing or failing rejects the config. */
   readonly schema?: StandardSchema<C>;
-  /** `raw`: `plugin_config`, undefined when not given. */
+  /** `raw`: `plugin_config`, undefined when not given. TypeScript takes C from here before it looks at what uses it only
+   *  when this stands above `create`, `mergeConfig` and `destroyConfig`, or writes its parameters' types
+   *  (`raw: Json | undefined`). The same holds for parseRouteConfig and `mergeConfig`. */
   parseConfig?(raw: Json | undefined, cx: ConfigContext): MaybePromise<C>;
   /** A route's config. Omitted: it is parsed as the filter's own. */
   parseRouteConfig?(raw: Json | undefined, cx: ConfigContext): MaybePromise<R>;
