@@ -1,5 +1,5 @@
 /** defineFilter, and the checks that TypeScript makes at compile time made again at load, for filters in JavaScript. */
-import { type Attribute, attributeId } from './attributes.js';
+import { type Attribute, attributeNames } from './attributes.js';
 import { ConfigError, FilterError } from './errors.js';
 import { transformKind } from './transform.js';
 import type { Filter, FilterDefinition, OneConfigStyle, Phase, StreamFilter } from './types.js';
@@ -12,7 +12,7 @@ const DEFINITION: unique symbol = Symbol.for('envoy-ts-filter.definition') as ne
 export type AnyDefinition = FilterDefinition<unknown, unknown, Attribute, Phase, StreamFilter>;
 
 /** Every member that `create` may return. */
-const MEMBERS = Object.keys(PhaseBit) as (keyof StreamFilter)[];
+export const MEMBERS = Object.keys(PhaseBit) as (keyof StreamFilter)[];
 const KEYS = [
   'name',
   'schema',
@@ -42,7 +42,13 @@ export function defineFilter<
   const P extends Phase = Phase,
   F extends StreamFilter = StreamFilter,
 >(definition: FilterDefinition<C, R, A, P, F> & OneConfigStyle): Filter<C> {
-  checkDefinition(definition);
+  try {
+    checkDefinition(definition);
+  } catch (error) {
+    // The first place of the stack is shown: the author's call, not ours.
+    if (error instanceof Error) Error.captureStackTrace(error, defineFilter);
+    throw error;
+  }
   return Object.freeze({ name: definition.name, [DEFINITION]: definition });
 }
 
@@ -79,36 +85,25 @@ function checkDefinition(definition: unknown): void {
       throw new ConfigError(where('schema'), "must be a Standard Schema (it has no '~standard'.validate)");
     }
   }
-  checkNames(
-    where('attributes'),
-    given['attributes'],
-    (one) => attributeId(one) !== undefined,
-    'an attribute of Envoy',
-    [],
-  );
+  checkNames(where('attributes'), given['attributes'], 'an attribute of Envoy', attributeNames());
   const phases = MEMBERS.filter((member) => member !== 'onDestroy');
-  checkNames(where('phases'), given['phases'], (one) => phases.includes(one as Phase), 'a phase', phases);
+  checkNames(where('phases'), given['phases'], 'a phase', phases);
 }
 
-function checkNames(
-  path: string,
-  list: unknown,
-  known: (one: string) => boolean,
-  what: string,
-  all: readonly string[],
-): void {
+function checkNames(path: string, list: unknown, what: string, all: readonly string[]): void {
   if (list === undefined) return;
   if (!Array.isArray(list)) throw new ConfigError(path, 'must be an array of names');
   list.forEach((one: unknown, i) => {
-    if (typeof one !== 'string' || !known(one)) {
-      const hint = typeof one === 'string' ? suggest(one, all) : '';
+    if (typeof one !== 'string' || !all.includes(one)) {
+      const needless = one === 'onDestroy' ? '; onDestroy needs no declaration' : undefined;
+      const hint = needless ?? (typeof one === 'string' ? suggest(one, all) : '');
       throw new ConfigError(`${path}[${String(i)}]`, `${JSON.stringify(one) ?? 'undefined'} is not ${what}${hint}`);
     }
   });
 }
 
 /** `; did you mean "x"?` when a known name is near. */
-function suggest(wrong: string, known: readonly string[]): string {
+export function suggest(wrong: string, known: readonly string[]): string {
   let best: string | undefined;
   let least = Math.max(2, Math.floor(wrong.length / 3)) + 1;
   for (const name of known) {
@@ -157,49 +152,69 @@ export function phasesOf(filter: StreamFilter): number {
   return bits;
 }
 
+/** What is wrong with a filter begins so, whoever finds it. */
+export const MADE = 'the filter that create() returned';
 const BOTH_REQUEST = PhaseBit.decodeData | PhaseBit.transformRequest;
 const BOTH_RESPONSE = PhaseBit.encodeData | PhaseBit.transformResponse;
 const LIKE_A_HOOK = /^(decode|encode|transform|on)/;
 
 /** Two body styles in one direction, or a hook outside the declared phases. Cheap enough for every stream. */
 export function checkPhases(bits: number, declared: number): void {
-  if ((bits & BOTH_REQUEST) === BOTH_REQUEST) throw invalid('has decodeData and transformRequest: one or the other');
-  if ((bits & BOTH_RESPONSE) === BOTH_RESPONSE) throw invalid('has encodeData and transformResponse: one or the other');
+  const fault = phaseFault(bits, declared);
+  if (fault !== undefined) throw invalid(fault);
+}
+
+/** The same as text. */
+export function phaseFault(bits: number, declared: number): string | undefined {
+  if ((bits & BOTH_REQUEST) === BOTH_REQUEST) return 'has decodeData and transformRequest: one or the other';
+  if ((bits & BOTH_RESPONSE) === BOTH_RESPONSE) return 'has encodeData and transformResponse: one or the other';
   const outside = bits & ~declared & ~PhaseBit.onDestroy;
-  if (outside !== 0) {
-    const names = MEMBERS.filter((member) => (PhaseBit[member] & outside) !== 0);
-    throw invalid(`has ${names.join(', ')}, which its phases do not declare`);
-  }
+  if (outside === 0) return undefined;
+  const names = MEMBERS.filter((member) => (PhaseBit[member] & outside) !== 0);
+  return `has ${names.join(', ')}, which its phases do not declare; add it to phases`;
+}
+
+/** A name that looks like a hook's and is none. */
+export function nameFault(name: string): string | undefined {
+  if (!LIKE_A_HOOK.test(name) || MEMBERS.includes(name as keyof StreamFilter)) return undefined;
+  return `has ${name}, which is no hook${suggest(name, MEMBERS)}`;
+}
+
+/** A filter that is none at all, by its `typeof`. */
+export const notAnObject = (type: string): string => `is ${type}, not an object`;
+export const IS_PROMISE = 'is a promise: create() cannot be async';
+
+/** A member of the wrong kind. */
+export function kindFault(member: keyof StreamFilter): string {
+  return member === 'transformRequest' || member === 'transformResponse'
+    ? `has a ${member} that is neither a function, nor perChunk(fn), nor a TransformStream`
+    : `has a ${member} that is no function`;
 }
 
 /** The rest of what a first instance is looked over for: misspelt names and values of the wrong kind. */
 export function checkInstance(filter: unknown): asserts filter is StreamFilter {
-  if (typeof filter !== 'object' || filter === null)
-    throw invalid(`is ${filter === null ? 'null' : typeof filter}, not an object`);
-  if (typeof (filter as { then?: unknown }).then === 'function')
-    throw invalid('is a promise: create() cannot be async');
+  if (typeof filter !== 'object' || filter === null) {
+    throw invalid(notAnObject(filter === null ? 'null' : typeof filter));
+  }
+  if (typeof (filter as { then?: unknown }).then === 'function') throw invalid(IS_PROMISE);
   for (
     let level: object | null = filter;
     level !== null && level !== Object.prototype;
     level = Object.getPrototypeOf(level) as object | null
   ) {
     for (const key of Object.getOwnPropertyNames(level)) {
-      if (LIKE_A_HOOK.test(key) && !MEMBERS.includes(key as keyof StreamFilter)) {
-        throw invalid(`has ${key}, which is no hook${suggest(key, MEMBERS)}`);
-      }
+      const fault = nameFault(key);
+      if (fault !== undefined) throw invalid(fault);
     }
   }
   for (const member of MEMBERS) {
     const value: unknown = (filter as StreamFilter)[member];
     if (value === undefined) continue;
-    if (member === 'transformRequest' || member === 'transformResponse') {
-      if (transformKind(value) === undefined) {
-        throw invalid(`has a ${member} that is neither a function, nor perChunk(fn), nor a TransformStream`);
-      }
-    } else if (typeof value !== 'function') throw invalid(`has a ${member} that is no function`);
+    const transform = member === 'transformRequest' || member === 'transformResponse';
+    if (transform ? transformKind(value) === undefined : typeof value !== 'function') throw invalid(kindFault(member));
   }
 }
 
 function invalid(what: string): FilterError {
-  return new FilterError('TSF_FILTER_INVALID', `the filter that create() returned ${what}`);
+  return new FilterError('TSF_FILTER_INVALID', `${MADE} ${what}`);
 }

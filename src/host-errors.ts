@@ -9,6 +9,7 @@ export const HOST_ERROR_CODES = {
   TSF_HOST_RUNNING: 'another host serves this socket',
   TSF_FILTER_NOT_FOUND: 'a path given as filter does not exist or holds no filter files',
   TSF_LOAD_FAILED: 'a filter does not compile, or throws while it loads',
+  TSF_FILTER_INVALID: 'a filter has a mistake that every stream would meet; TypeScript finds the same',
   TSF_FILTER_DUPLICATE: 'two files define a filter of the same name',
   TSF_FILTER_NONE: 'a file exports no filter',
   TSF_INIT_FAILED: 'the init script throws',

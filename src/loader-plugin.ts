@@ -11,7 +11,7 @@ const LOADERS: Record<string, Loader> = { '.ts': 'ts', '.mts': 'ts', '.cts': 'ts
 
 /** Filters share the host's own copy of the library, whichever copy lies beside them. From src/ (tests) the built one
  *  is taken: Node itself imports it. */
-function libraryUrl(subpath: string): string {
+export function libraryUrl(subpath: string): string {
   const beside = fileURLToPath(new URL('./index.js', import.meta.url));
   if (subpath === '') {
     return pathToFileURL(existsSync(beside) ? beside : fileURLToPath(new URL('../dist/src/index.js', import.meta.url)))

@@ -2,94 +2,10 @@ import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
 import { describe, expect, expectTypeOf, it } from 'vitest';
-import { z } from 'zod';
-import { defineFilter, type Filter, type FilterCallbacks, type Json, perChunk, runtime, StatusType } from './index.js';
+import { type FilterCallbacks, runtime } from './index.js';
 
-describe('the types of defineFilter', () => {
-  it('infer the config from a schema, in any order', () => {
-    const filter = defineFilter({
-      create: (config) => {
-        expectTypeOf(config).toEqualTypeOf<{ table: string }>();
-        return {};
-      },
-      name: 'a',
-      schema: z.object({ table: z.string() }),
-    });
-    expectTypeOf(filter).toEqualTypeOf<Filter<{ table: string }>>();
-  });
-
-  it('infer it from parseConfig, sync or async, and the raw JSON without', () => {
-    defineFilter({
-      name: 'a',
-      create: (config) => {
-        expectTypeOf(config).toEqualTypeOf<{ n: number }>();
-        return {};
-      },
-      parseConfig: () => Promise.resolve({ n: 1 }),
-    });
-    defineFilter({
-      name: 'a',
-      create: (config) => {
-        expectTypeOf(config).toEqualTypeOf<Json | undefined>();
-        return {};
-      },
-    });
-  });
-
-  it('know the declared attributes, and no others', () => {
-    defineFilter({
-      name: 'a',
-      attributes: ['request.path', 'response.code', 'connection.mtls'],
-      create: (_config, { attributes }) => {
-        expectTypeOf(attributes).toEqualTypeOf<{
-          readonly 'request.path': string | undefined;
-          readonly 'response.code': number | undefined;
-          readonly 'connection.mtls': boolean | undefined;
-        }>();
-        return {};
-      },
-    });
-  });
-
-  it('infer the arguments of hooks and transforms', () => {
-    defineFilter({
-      name: 'a',
-      create: () => ({
-        decodeHeaders(headers, endStream) {
-          expectTypeOf(headers.path).toEqualTypeOf<string>();
-          expectTypeOf(endStream).toEqualTypeOf<boolean>();
-        },
-        encodeHeaders: async (headers) => {
-          await Promise.resolve();
-          headers.status = 201;
-          return StatusType.StopAndBuffer;
-        },
-        async *transformRequest(body, ctx) {
-          expectTypeOf(ctx.headers.method).toEqualTypeOf<string>();
-          for await (const chunk of body) yield chunk;
-        },
-        transformResponse: perChunk((chunk, last) => (last ? chunk : 'text')),
-      }),
-    });
-  });
-
-  it('refuse what the runtime refuses', () => {
-    // @ts-expect-error a misspelt hook
-    defineFilter({ name: 'a', create: () => ({ decodeHeader() {} }) });
-    // @ts-expect-error both body styles
-    defineFilter({ name: 'a', create: () => ({ decodeData() {}, transformRequest: perChunk((chunk) => chunk) }) });
-    // @ts-expect-error outside the declared phases
-    defineFilter({ name: 'a', phases: ['decodeHeaders'], create: () => ({ encodeHeaders() {} }) });
-    // @ts-expect-error StopNoBuffer is for data hooks
-    defineFilter({ name: 'a', create: () => ({ decodeHeaders: () => StatusType.StopNoBuffer }) });
-    // @ts-expect-error not a status of a trailers hook
-    defineFilter({ name: 'a', create: () => ({ decodeTrailers: () => StatusType.StopAndBuffer }) });
-    expect(() => {
-      // @ts-expect-error an attribute that Envoy does not have
-      defineFilter({ name: 'a', attributes: ['request.pth'], create: () => ({}) });
-    }).toThrow();
-  });
-
+// What TypeScript makes of definitions is in test/types/.
+describe('the types', () => {
   it('type questions by their name', () => {
     expectTypeOf<FilterCallbacks['getProperty']>().toBeCallableWith('source.port');
     const ask = (callbacks: FilterCallbacks): Promise<number> => callbacks.getProperty('source.port');

@@ -137,7 +137,11 @@ const RIGHT: readonly Case[] = [
   {
     title: 'a class',
     before: `class F { #n = 0; decodeHeaders() { this.#n++; } transformResponse = perChunk((chunk) => { void this.#n; return chunk; }); }`,
-    properties: [`phases: ['decodeHeaders', 'transformResponse'],`, 'mergeConfig: (parent) => parent,', 'create: () => new F(),'],
+    properties: [
+      `phases: ['decodeHeaders', 'transformResponse'],`,
+      'mergeConfig: (parent) => parent,',
+      'create: () => new F(),',
+    ],
   },
 ];
 
@@ -198,4 +202,3 @@ describe.each(COMPILERS)('%s', (compiler) => {
     }
   });
 });
-

@@ -261,10 +261,7 @@ export const MISTAKES: readonly Mistake[] = [
 ];
 
 /** A module with that definition. `heading` comes first. */
-export function moduleOf(
-  { before = '', properties }: Pick<Mistake, 'before' | 'properties'>,
-  heading: string,
-): string {
+export function moduleOf({ before = '', properties }: Pick<Mistake, 'before' | 'properties'>, heading: string): string {
   return `${heading}\n${before}\nexport default defineFilter({\nname: 'a',\n${properties.join('\n')}\n});\n`;
 }
 
