@@ -176,8 +176,9 @@ export interface FilterCallbacks<A extends Attribute = never> {
   httpCall(cluster: string, request: Request | CallRequest): Promise<CallResponse>;
   /**
    * Ends this stream and begins it anew with the request headers as they are, earlier writes included: new filter
-   * instances, as after an internal redirect. Like a reply: once, answer LocalReply, and nothing may follow. Envoy can
-   * do it only for a request whose body has not come or is buffered whole; else the stream fails. Throws as
+   * instances, as after an internal redirect. Like a reply: once, answer LocalReply, and nothing may follow. Envoy
+   * can do it while it has the request's body whole: it waits for the end of the body, and when the body has gone on
+   * (an encode hook of a request that had one) the stream fails with 500 `ts_filter_recreate_refused`. Throws as
    * sendLocalReply does. What the new instance must know, keep outside the stream (`runtime.perWorker`).
    *
    * @example

@@ -74,8 +74,8 @@ export const Capability = { NestedMetadata: 1, Secrets: 2 } as const;
 /** Parts of a call's answer (schema: CallEventPart). */
 export const CallEventPart = { Headers: 0, Data: 1, Trailers: 2, Failed: 3 } as const;
 export type CallEventPart = (typeof CallEventPart)[keyof typeof CallEventPart];
-/** What a Failed part says when Envoy has no such cluster. */
-export const CALL_NO_CLUSTER = 'no_cluster';
+/** What a Failed part may say that has a code of its own. */
+export const CallFailure = { NoCluster: 'no such cluster', Limit: 'too much waits for the host' } as const;
 /** Which log hook (schema: LogKind). */
 export const LogKind = { Start: 0, Periodic: 1, End: 2 } as const;
 export type LogKind = (typeof LogKind)[keyof typeof LogKind];
@@ -149,7 +149,7 @@ export interface StreamSource {
   onLogHeaders(type: HeaderType, block: HeaderBlock): void;
   /** Runs that log hook. attributes: the declared ones as they are now, as in StreamStart. */
   onLogRun(kind: LogKind, attributes: Uint8Array): void;
-  /** bytes: a header block, body bytes, or (Failed) latin1 words, CALL_NO_CLUSTER for one; the receiver's own memory. */
+  /** bytes: a header block, body bytes, or (Failed) latin1 words, see CallFailure; the receiver's own memory. */
   onCallEvent(call: number, part: CallEventPart, end: boolean, bytes: Uint8Array): void;
   onEnd(reason: EndReason): void;
   onCredit(bytes: number): void;

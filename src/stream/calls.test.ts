@@ -3,7 +3,7 @@ import { Bench, filterOf, linesOf, settled, type Lines, type TestStream } from '
 import { packHeaders } from '../header-lines.js';
 import type { StreamFilter } from '../types.js';
 import type { CallRequest, CallResponse, FilterCallbacks } from '../types-callbacks.js';
-import { CallEventPart, EndReason } from '../wire.js';
+import { CallEventPart, CallFailure, EndReason } from '../wire.js';
 
 let bench: Bench;
 afterEach(() => {
@@ -229,7 +229,7 @@ describe('a call fails', () => {
   it('before its headers: the promise rejects, saying what happened', async () => {
     const { callbacks, event } = await open();
     const calls = [1, 2, 3, 4].map(() => callbacks.httpCall('c', { path: '/p' }));
-    event(1, FAILED, 'no_cluster', true);
+    event(1, FAILED, CallFailure.NoCluster, true);
     event(2, FAILED, 'connection refused', true);
     event(3, HEADERS, { ':status': '600' });
     event(4, TRAILERS, {}, true);

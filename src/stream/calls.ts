@@ -11,7 +11,7 @@ import { HeaderMapImpl } from '../headers.js';
 import type { Phase } from '../types.js';
 import type { CallRequest, CallResponse } from '../types-callbacks.js';
 import type { Chunk, HeaderInit, HeaderView } from '../types-data.js';
-import { CALL_NO_CLUSTER, CallEventPart, HeaderType } from '../wire.js';
+import { CallEventPart, CallFailure, HeaderType } from '../wire.js';
 import type { HttpStream } from './stream.js';
 
 /** Bytes of an answer that nobody has read yet: Envoy cannot be slowed down here. */
@@ -125,7 +125,8 @@ class Call {
         break;
       case CallEventPart.Failed: {
         const word = Buffer.from(bytes).toString('latin1');
-        if (word === CALL_NO_CLUSTER) this.fail(this.coded('TSF_CALL_CLUSTER', 'Envoy has no cluster of that name'));
+        if (word === CallFailure.NoCluster) this.fail(this.coded('TSF_CALL_CLUSTER', 'Envoy has no such cluster'));
+        else if (word === CallFailure.Limit) this.fail(this.tooMuch());
         else this.fail(this.coded('TSF_CALL_FAILED', word));
         return;
       }
@@ -201,10 +202,7 @@ class Call {
     const { body } = this;
     if (body === undefined || bytes.length === 0) return;
     body.enqueue(bytes);
-    if ((body.desiredSize ?? 0) < 0) {
-      const limit = `${String(MAX_UNREAD_BYTES / 1024 / 1024)} MiB of the answer`;
-      this.cancel(this.coded('TSF_CALL_LIMIT', `more than ${limit} wait to be read; read the body as it comes`));
-    }
+    if ((body.desiredSize ?? 0) < 0) this.cancel(this.tooMuch());
   }
 
   private ended(): void {
@@ -268,6 +266,10 @@ class Call {
 
   private late(error: unknown): void {
     if (error !== this.error) this.stream.lateError(this.phase ?? 'decodeHeaders', error);
+  }
+
+  private tooMuch(): FilterError {
+    return this.coded('TSF_CALL_LIMIT', 'more than 32 MiB of the answer wait to be read; read the body as it comes');
   }
 
   private coded(code: KnownErrorCode, why: string): FilterError {
