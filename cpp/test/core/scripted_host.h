@@ -24,11 +24,11 @@ struct Heard {
   uint32_t kind = 0;
   uint32_t slot = 0;
   uint32_t generation = 0;
-  uint8_t type = 0;  // Headers: type; Data: direction; End: reason
+  uint8_t type = 0;  // Headers: type; Data: direction; End: reason; CallEvent: part
   uint8_t flags = 0;
-  uint32_t number = 0;  // Headers: config; Credit: bytes; QueryAnswer: query
+  uint32_t number = 0;  // Headers: config; Credit: bytes; QueryAnswer: query; CallEvent: call
   uint32_t route = 0;
-  bool found = false;
+  bool found = false;  // CallEvent: end
   std::string attributes;
   HeaderMap headers;
   std::string bytes;
@@ -147,11 +147,26 @@ class ScriptedHost {
     b.Finish(wire::CreateFail(b, id.slot, id.generation, static_cast<wire::HeaderType>(type), block));
     return send(wire::FrameKind_Fail, b);
   }
-  bool query(StreamId id, uint32_t query, uint32_t key) {
+  bool query(StreamId id, uint32_t query, uint32_t key, wire::QueryKind kind = wire::QueryKind_Attribute,
+             std::string_view text = {}) {
     flatbuffers::FlatBufferBuilder b;
-    const auto block = bytes(b, {});
-    b.Finish(wire::CreateQuery(b, id.slot, id.generation, query, wire::QueryKind_Attribute, key, block));
+    const auto block = bytes(b, text);
+    b.Finish(wire::CreateQuery(b, id.slot, id.generation, query, kind, key, block));
     return send(wire::FrameKind_Query, b);
+  }
+  bool act(StreamId id, wire::ActKind kind, std::string_view text, uint8_t detail = 0, double number = 0,
+           uint32_t index = 0) {
+    flatbuffers::FlatBufferBuilder b;
+    const auto block = bytes(b, text);
+    b.Finish(wire::CreateAct(b, id.slot, id.generation, kind, detail, index, number, block));
+    return send(wire::FrameKind_Act, b);
+  }
+  bool call(StreamId id, uint32_t number, wire::CallPart part, std::string_view text, bool end = false,
+            uint32_t timeout = 0, uint32_t cluster_length = 0) {
+    flatbuffers::FlatBufferBuilder b;
+    const auto block = bytes(b, text);
+    b.Finish(wire::CreateCall(b, id.slot, id.generation, number, part, end, timeout, cluster_length, block));
+    return send(wire::FrameKind_Call, b);
   }
   bool extend(StreamId id, uint32_t milliseconds) {
     flatbuffers::FlatBufferBuilder b;
@@ -242,6 +257,14 @@ class ScriptedHost {
         common(t);
         out.number = t->query();
         out.found = t->found();
+        out.bytes = view_of(t->block());
+      }
+    } else if (frame.kind == wire::FrameKind_CallEvent) {
+      if (const auto* t = table<wire::CallEvent>(frame)) {
+        common(t);
+        out.type = t->part();
+        out.number = t->call();
+        out.found = t->end();
         out.bytes = view_of(t->block());
       }
     } else {
