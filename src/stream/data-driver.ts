@@ -11,8 +11,6 @@ export type DataHook = (data: BodyBuffer, endStream: boolean) => unknown;
 interface Frame {
   readonly bytes: Uint8Array;
   readonly last: boolean;
-  /** Bytes to acknowledge when the hook is done with it. */
-  readonly owed: number;
 }
 
 export class DataDriver implements BodyDriver {
@@ -40,8 +38,7 @@ export class DataDriver implements BodyDriver {
   }
 
   data(bytes: Uint8Array, last: boolean): void {
-    this.queue.push({ bytes, last, owed: bytes.length - this.handedOver });
-    this.handedOver = 0;
+    this.queue.push({ bytes, last });
     this.next();
   }
 
@@ -56,7 +53,7 @@ export class DataDriver implements BodyDriver {
     const chunk = this.buffer!.take();
     this.current = this.buffer = undefined;
     const out = this.output();
-    out.acknowledged += frame.owed;
+    out.acknowledged += frame.bytes.length;
     switch (status) {
       case StatusType.Continue:
         this.emit(out, chunk);
@@ -91,24 +88,16 @@ export class DataDriver implements BodyDriver {
     for (const part of chunk) out.write(part, true);
   }
 
-  /** StopAndBuffer in the middle: all that did not go on, and all that comes, make one last call. */
+  /** StopAndBuffer in the middle: all that comes makes one last call. What the hook has seen stays kept, as in Go. */
   private gather(): void {
-    const parts = this.kept;
-    this.kept = [];
     const frames = this.queue.splice(0);
-    for (const frame of frames) parts.push(frame.bytes);
-    let owed = 0;
-    for (const frame of frames) owed += frame.owed;
-    const whole = joinBytes(parts);
-    if (frames.at(-1)?.last === true) this.queue.push({ bytes: whole, last: true, owed });
-    else {
-      this.handedOver = whole.length - owed;
-      this.flow.gather([whole]);
+    if (frames.at(-1)?.last !== true) {
+      this.flow.gather(frames.map(({ bytes }) => bytes));
+      return;
     }
+    const bytes = joinBytes(frames.map((frame) => frame.bytes));
+    this.queue.push({ bytes, last: true });
   }
-
-  /** Bytes of the next whole body that were acknowledged before, when the hook was handed them piece by piece. */
-  private handedOver = 0;
 
   private finish(): void {
     // Chunks still kept here are the trailers hook's to let go; without one they go now.
