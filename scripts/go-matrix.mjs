@@ -65,6 +65,8 @@ for (const id of listed.keys()) {
 }
 const cells = CASES.length * VERSIONS.length;
 console.log(
-  bad === 0 ? `${cells} cells passed or are listed in ${doc}` : `${bad} of ${cells} cells neither passed nor are listed in ${doc}`,
+  bad === 0
+    ? `${cells} cells passed or are listed in ${doc}`
+    : `${bad} of ${cells} cells neither passed nor are listed in ${doc}`,
 );
 process.exit(bad === 0 ? 0 : 1);

@@ -132,8 +132,7 @@ for (const [name, query, pieces] of variants) {
     logsOnFailure(at);
     // Two chunks in one frame of Envoy's, or one with the end after it.
     await check(protocol, `/test${query}`, ['helloworld'], WHOLE);
-    const upload =
-      pieces === WHOLE ? ['hello', 'world'] : twoChunks(at.fx, 'go-basic.decodeData', 'hello', 'world');
+    const upload = pieces === WHOLE ? ['hello', 'world'] : twoChunks(at.fx, 'go-basic.decodeData', 'hello', 'world');
     await check(protocol, `/test${query}`, upload as string[], pieces);
   });
 }

@@ -62,7 +62,7 @@ describe('add-data', () => {
 
   goCaseBoth('go/add-data/decodeData-refused', async (protocol) => {
     logsOnFailure(at);
-    const answer = await ask(protocol, 'decodeData=bar', { body: ['addData'] , length: 7 });
+    const answer = await ask(protocol, 'decodeData=bar', { body: ['addData'], length: 7 });
     expect(answer.status).toBe(200);
     const { body } = upstream.one();
     expect(body).toMatch(/^addData TSF_WRONG_PHASE: addData\(\) in decodeData: /);

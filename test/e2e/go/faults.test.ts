@@ -54,20 +54,25 @@ describe('a later filter replies', () => {
       },
     ],
   });
-  goCaseBoth('go/local-reply/later-filter', async (protocol) => {
+  const reply = "forbidden from lua, original header: foo, go's header: foo";
+  const ask = async (protocol: Protocol) => {
     logsOnFailure(at);
-    const answer = await exchange(protocol, at.port, {
-      method: 'POST',
-      path: '/test',
-      headers: [['x-test-header-0', 'foo']],
-      body: ['hello'],
-    });
-    expect([answer.status, answer.text]).toEqual([
-      403,
-      "FORBIDDEN FROM LUA, ORIGINAL HEADER: FOO, GO'S HEADER: FOO",
-    ]);
+    const headers = [['x-test-header-0', 'foo']] as const;
+    const answer = await exchange(protocol, at.port, { method: 'POST', path: '/test', headers, body: ['hello'] });
     expect(at.upstream.seen.size).toBe(0);
-  });
+    return [answer.status, answer.text];
+  };
+  goCaseBoth(
+    'go/local-reply/later-filter',
+    async (protocol) => {
+      expect(await ask(protocol)).toEqual([403, reply.toUpperCase()]);
+    },
+    // the reply passes our encode hooks by, and the log says so
+    async (protocol) => {
+      expect(await ask(protocol)).toEqual([403, reply]);
+      await eventually('Envoy logs it', () => /ts_filter: .*pass the encode hooks by/.test(at.fx.envoy.output));
+    },
+  );
 });
 
 describe('a body over the limit', () => {
