@@ -1,34 +1,9 @@
 /** Ours among other filters: buffer, Lua, ours again; replies made before and after ours. */
 import { describe, expect, it } from 'vitest';
-import {
-  digest,
-  eventually,
-  get,
-  http1,
-  pattern,
-  patternDigest,
-  type Config,
-  type Pieces,
-  type Seen,
-} from '../fixture/index.js';
+import { digest, eventually, get, http1, pattern, patternDigest, type Pieces, type Seen } from '../fixture/index.js';
 import { mapRequest, mapResponse } from './filters/lib/maps.js';
+import { buffer, lua } from './envoy-filters.js';
 import { logsOnFailure, NOT_YET, stage } from './support.js';
-
-const buffer = (bytes: number): { name: string; typed_config: Config } => ({
-  name: 'envoy.filters.http.buffer',
-  typed_config: {
-    '@type': 'type.googleapis.com/envoy.extensions.filters.http.buffer.v3.Buffer',
-    max_request_bytes: bytes,
-  },
-});
-
-const lua = (source: string): { name: string; typed_config: Config } => ({
-  name: 'envoy.filters.http.lua',
-  typed_config: {
-    '@type': 'type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua',
-    default_source_code: { inline_string: source },
-  },
-});
 
 /** Reads both bodies whole, and tells their sizes. */
 const LUA_BODIES = lua(`

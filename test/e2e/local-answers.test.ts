@@ -16,15 +16,8 @@ import {
   type Config,
   type Request,
 } from '../fixture/index.js';
+import { lua } from './envoy-filters.js';
 import { logsOnFailure, stage } from './support.js';
-
-const lua = (source: string): { name: string; typed_config: Config } => ({
-  name: 'envoy.filters.http.lua',
-  typed_config: {
-    '@type': 'type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua',
-    default_source_code: { inline_string: source },
-  },
-});
 
 const LATER_REPLY = lua(`
   function envoy_on_request(handle)
