@@ -28,6 +28,9 @@ class Recorder implements wire.StreamSource {
   onData(direction: wire.Direction, bytes: Uint8Array, last: boolean, trailers: boolean, fresh: boolean): void {
     this.#hear('data', direction, Buffer.from(bytes).toString('latin1'), last, trailers, fresh);
   }
+  onBodyTooLarge(): void {
+    this.#hear('tooLarge');
+  }
   onLogHeaders(type: wire.HeaderType, block: wire.HeaderBlock): void {
     this.#hear('log', type, block.count);
   }

@@ -143,6 +143,10 @@ export class Channel {
         const stream = this.#find(t.stream(), t.generation());
         if (stream?.source === undefined) return;
         const flags = t.flags();
+        if ((flags & DataFlag.TooLarge) !== 0) {
+          stream.source.onBodyTooLarge();
+          return;
+        }
         const bytes = reader.dataBytes();
         const direction = t.direction();
         try {

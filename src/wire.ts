@@ -145,6 +145,8 @@ export interface StreamSource {
   /** bytes are the receiver's own memory. last: the input ends here; trailers: trailers follow; fresh: this frame came
    *  with a hook of its own, so one more push is possible. */
   onData(direction: Direction, bytes: Uint8Array, last: boolean, trailers: boolean, fresh: boolean): void;
+  /** The request's whole body is over max_body_bytes: to be answered with 413 through the filter's own encode hooks. */
+  onBodyTooLarge(): void;
   /** Maps for the log hook that the next onLogRun names. */
   onLogHeaders(type: HeaderType, block: HeaderBlock): void;
   /** Runs that log hook. attributes: the declared ones as they are now, as in StreamStart. */

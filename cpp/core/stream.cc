@@ -436,6 +436,7 @@ void Stream::fail_later(const Failure& failure) {
 }
 
 void Stream::fail_by_mode(Flow& f, const Failure& failure) {
+  if (f.too_large) return fail(kRequestTooLarge);
   if (failure_mode() != FailureMode::kOpen || failure.in_any_mode) return fail(failure);
   Flow& o = flow(other(f.dir));
   if (!is_untouched(f) || (waits_for_host(o) && !is_untouched(o))) return fail(failure);

@@ -32,6 +32,7 @@ struct Failure {
   bool in_any_mode = false;  // failure_mode does not let it pass: bytes are lost already
 };
 
+inline constexpr Failure kRequestTooLarge{413, 8, "ts_filter_body_too_large", "Payload Too Large", true};
 inline constexpr Failure kOutputLimit{0, 8, "TSF_OUTPUT_LIMIT", nullptr, true};
 
 class Stream {
@@ -107,6 +108,8 @@ class Stream {
     bool whole = false;           // WHOLE from the first byte on, and no output yet
     bool output_done = false;     // but for what the trailers hook adds
     bool release_wanted = false;  // PASS was decided, the continue is still to come
+    bool too_large = false;       // over max_body_bytes; the host is asked to say so
+    uint64_t emitted = 0;         // bytes that went on to the next filter by our continues
     uint32_t header_cursor = 0;   // lines of the pending map already written
     size_t beyond = 0;            // bytes that filters behind us had in Envoy's buffer after our last continue
     uint64_t outstanding = 0;     // input bytes at the host, not acknowledged
@@ -161,6 +164,7 @@ class Stream {
   bool send_envoy_body(Flow& f, BodySource source);
   bool send_held(Flow& f, uint64_t limit);
   bool send_data(Flow& f, std::string_view bytes, bool last);
+  void body_too_large(Flow& f);
   bool hold_body(Flow& f, BodySource source);
   void send_log();
   void wait_for_room();
@@ -200,6 +204,7 @@ class Stream {
   bool others_hold(const Flow& f) const;
   bool siblings_keep_up(const Flow& f);
   bool siblings_are_through(const Flow& f) const;
+  bool end_is_held_before(const Flow& f) const;
   void wake_siblings(const Flow& f);
   Stream* owner_before(const Flow& f);
   std::string take_body(Dir dir, BodySource source);

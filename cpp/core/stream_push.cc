@@ -17,7 +17,7 @@ void Stream::settle(Flow& f, bool stop) {
 }
 
 bool Stream::can_continue(Flow& f) {
-  if (dead_ || !f.stopped || !siblings_are_through(f)) return false;
+  if (dead_ || !f.stopped || !siblings_are_through(f) || end_is_held_before(f)) return false;
   if (!shared_flag()) return true;
   // The response's last continue must not be lost to an upload that the router has given up.
   if (f.dir == Dir::kRequest && response_.input_ended && waits_for_host(response_)) return false;
@@ -36,7 +36,17 @@ void Stream::continue_with(Flow& f, std::initializer_list<ByteQueue*> queues) {
   Stream* const owner = owner_before(f);
   const std::string parked = owner != nullptr ? owner->take_body(f.dir, BodySource::kBuffered) : std::string();
   if (chain_ != nullptr) chain_->set_pushed_over(f.dir, mount_.body_size(f.dir, BodySource::kBuffered));
-  for (ByteQueue* queue : queues) put_back(f, *queue);
+  const size_t kept_behind_us = mount_.body_size(f.dir, BodySource::kBuffered);
+  const bool all_is_kept = f.emitted > 0 && kept_behind_us == f.emitted;
+  for (ByteQueue* queue : queues) {
+    f.emitted += queue->size();
+    put_back(f, *queue);
+  }
+  // A filter behind us has kept all so far, headers too, and is shown it once more: who counts (buffer) would give the
+  // body a length that is too large.
+  if (all_is_kept && f.input_ended && f.dir == Dir::kRequest && !dead_ &&
+      !mount_.header(HeaderType::kRequest, "content-length"))
+    mount_.set_header(HeaderType::kRequest, "content-length", std::to_string(f.emitted));
   if (!dead_) do_continue(f);
   if (dead_) return;
   if (chain_ != nullptr) chain_->set_pushed_over(f.dir, 0);

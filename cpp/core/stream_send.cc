@@ -65,6 +65,8 @@ bool Stream::send_waiting(Flow& f) {
       if (!send_envoy_body(f, BodySource::kBuffered)) return false;
       f.unread = mount_.body_size(f.dir, BodySource::kBuffered) > 0;
     }
+  } else if (f.state == State::kWhole && f.too_large) {
+    return f.end_told || send_data(f, {}, true);
   } else if (f.state == State::kWhole) {
     if (f.unread && !in_hook() && !hold_body(f, BodySource::kBuffered)) return true;
     if (f.input_ended && !send_held(f, UINT64_MAX)) return false;
@@ -157,6 +159,7 @@ bool Stream::send_data(Flow& f, std::string_view bytes, bool last) {
   uint8_t flags = 0;
   if (last) flags |= wire::DataFlag_Last | (f.trailers_seen ? wire::DataFlag_Trailers : 0);
   if (f.fresh) flags |= wire::DataFlag_Fresh;
+  if (f.too_large) flags |= wire::DataFlag_TooLarge;
   auto* frame = shape.place(slot.data());
   frame->mutate_stream(id_.slot);
   frame->mutate_generation(id_.generation);
@@ -214,7 +217,7 @@ bool Stream::hold_body(Flow& f, BodySource source) {
   const size_t total = mount_.body_size(f.dir, source);
   if (source == BodySource::kBuffered) f.unread = false;
   const uint64_t limit = config_->settings.max_body_bytes;
-  const bool over = f.state == State::kWhole && f.held.size() + f.outstanding + total > limit;
+  const bool over = f.state == State::kWhole && (f.too_large || f.held.size() + f.outstanding + total > limit);
   if (!over && total > 0 && mount_.body_chunks(f.dir, source, chunks)) {
     for (const auto& chunk : chunks) {
       grow(f.held, {chunk.ptr, chunk.length});
@@ -228,12 +231,22 @@ bool Stream::hold_body(Flow& f, BodySource source) {
     fail_later(kOutputLimit);
     return false;
   }
-  if (f.dir == Dir::kRequest) {
-    fail_later({413, 8, "ts_filter_body_too_large", "Payload Too Large", true});
-  } else {
-    fail_later({500, 8, "ts_filter_body_too_large", "Internal Server Error", true});
-  }
+  body_too_large(f);
   return false;
+}
+
+void Stream::body_too_large(Flow& f) {
+  if (f.dir == Dir::kResponse) return fail_later({500, 8, "ts_filter_body_too_large", "Internal Server Error", true});
+  constexpr uint32_t kEncodePhases =
+      wire::Phase_EncodeHeaders | wire::Phase_EncodeData | wire::Phase_EncodeTrailers | wire::Phase_TransformResponse;
+  if ((phases_ & kEncodePhases) == 0 || !channel_ || channel_->lost()) return fail_later(kRequestTooLarge);
+  if (f.too_large) return;
+  // A reply of ours would pass the filter's own encode hooks by; the host runs them on it.
+  f.too_large = true;
+  clear(f.held);
+  clear(f.original);
+  start_timer(f);
+  send_waiting();
 }
 
 void Stream::send_log() {

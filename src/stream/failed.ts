@@ -18,6 +18,7 @@ export class FailedStream implements StreamSource {
   }
 
   onData(): void {}
+  onBodyTooLarge(): void {}
   onLogHeaders(): void {}
   onLogRun(): void {}
   onCallEvent(): void {}

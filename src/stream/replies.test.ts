@@ -24,6 +24,23 @@ const code = (call: () => unknown): string => {
   }
 };
 
+describe('a whole body over max_body_bytes', () => {
+  it('is answered with 413 through the own encode hooks', async () => {
+    const stream = await open(() => ({
+      decodeHeaders: () => S.StopAndBuffer,
+      encodeData: (data) => {
+        data.set(data.text().toUpperCase());
+      },
+    }));
+    stream.request().take();
+    stream.source.onBodyTooLarge();
+    await settled();
+    expect(stream.take()).toEqual([
+      'localReply 413 grpc -1 "ts_filter_body_too_large" [content-type: text/plain] "PAYLOAD TOO LARGE"',
+    ]);
+  });
+});
+
 describe('sendLocalReply', () => {
   it('goes at once when the filter has no encode hooks', async () => {
     const stream = await open((callbacks) => ({

@@ -112,6 +112,12 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
     }
   }
 
+  onBodyTooLarge(): void {
+    if (this.over || this.maybeReplies?.replied === true) return;
+    const reply = { body: 'Payload Too Large', details: 'ts_filter_body_too_large' };
+    this.replies.local(413, this.start.grpc ? { ...reply, grpcStatus: 8 } : reply);
+  }
+
   onLogHeaders(type: HeaderType, block: HeaderBlock): void {
     (this.logMaps ??= [])[type] = block;
   }

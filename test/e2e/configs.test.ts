@@ -70,8 +70,6 @@ const LATER: Partial<Record<keyof typeof NOT_YET, Config>> = {
   filters: { filters: [{ name: 'a' }] },
   replay: { failure_mode: 'replay' },
   observe_only: { observe_only: true },
-  metrics: { metrics: { counters: [] } },
-  upgrades: { upgrades: true },
 };
 
 describe('not supported yet', () => {
@@ -105,7 +103,8 @@ describe('accepted by --mode validate, without a host', () => {
         headers: { allow: ['x-a'], deny: ['x-b'] },
         allowed_uids: [0],
         ...(NOT_YET.observe_only ? {} : { observe_only: false }),
-        upgrades: false,
+        upgrades: true,
+        metrics: [{ name: 'a', type: 'counter', labels: ['b'] }],
         log_level: 'info',
         plugin_config: { any: [1, null, 'x'] },
       },

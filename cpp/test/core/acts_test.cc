@@ -350,5 +350,32 @@ TEST_F(Acts, ATooLargeBodyIsNeverLetPass) {
   EXPECT_EQ(envoy().reply_details(), "ts_filter_body_too_large");
 }
 
+TEST_F(Acts, AFilterWithEncodeHooksSaysItselfThatABodyIsTooLarge) {
+  settings().max_body_bytes = 10;
+  connect_and_open();
+  answer(HeaderType::kRequest, BodyMode_Whole, {}, wire::Phase_DecodeData | wire::Phase_EncodeData);
+  envoy().data(kReq, "more than ten bytes", false);
+  auto heard = hear();
+  ASSERT_EQ(heard.size(), 1u);
+  EXPECT_TRUE(heard[0].has(wire::DataFlag_TooLarge));
+  EXPECT_EQ(heard[0].bytes, "");
+  envoy().data(kReq, "and more", true);
+  EXPECT_TRUE(hear().empty());
+  ASSERT_TRUE(host().local_reply(id_, 413, {}, "PAYLOAD TOO LARGE", "ts_filter_body_too_large"));
+  turn();
+  EXPECT_EQ(envoy().downstream().body, "PAYLOAD TOO LARGE");
+}
+
+TEST_F(Acts, AHostThatDoesNotSayItIsNotWaitedFor) {
+  settings().max_body_bytes = 10;
+  settings().message_timeout = Millis(5);
+  connect_and_open();
+  answer(HeaderType::kRequest, BodyMode_Whole, {}, wire::Phase_DecodeData | wire::Phase_EncodeData);
+  envoy().data(kReq, "more than ten bytes", true);
+  hear();
+  pass_time(20);
+  EXPECT_EQ(envoy().reply_details(), "ts_filter_body_too_large");
+}
+
 }  // namespace
 }  // namespace tsf::core::test
