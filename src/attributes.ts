@@ -6,6 +6,10 @@
 /**
  * One entry per attribute that Envoy's module interface has a name for. Which of them have a value differs by version
  * and phase; those that are maps in Envoy (`request.headers`, metadata …) never have one here.
+ *
+ * @example
+ * type Port = AttributeTypes['source.port']; // number
+ * const port: Port = await callbacks.getProperty('source.port');
  */
 export interface AttributeTypes {
   'request.path': string;
@@ -78,6 +82,13 @@ export interface AttributeTypes {
   'xds.filter_chain_name': string;
   health_check: boolean;
 }
+/**
+ * The name of an attribute.
+ *
+ * @example
+ * const wanted: readonly Attribute[] = ['request.method', 'source.address'];
+ * const facts = await Promise.all(wanted.map((name) => callbacks.getProperty(name)));
+ */
 export type Attribute = keyof AttributeTypes;
 
 type Kind<T> = T extends string ? 'string' : T extends number ? 'int' : 'bool';

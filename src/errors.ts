@@ -48,7 +48,17 @@ export const ERROR_CODES = {
   TSF_GLOBAL_FAILED: 'the thread of runtime.global has died or does not have that function',
 } as const;
 
-/** A code of the table. Written as a pattern, so that a program that compares with an older code still compiles. */
+/**
+ * A code of docs/errors.md. Written as a pattern, so that a program that compares with an older code still compiles.
+ *
+ * @example
+ * const harmless: readonly ErrorCode[] = ['TSF_STREAM_ABORTED', 'TSF_PROPERTY_NOT_FOUND'];
+ * const mtls = await callbacks.getProperty('connection.mtls').catch((e: unknown) => {
+ *   if (FilterError.is(e) && harmless.includes(e.code)) return false;
+ *   throw e;
+ * });
+ * headers.set('x-mtls', String(mtls));
+ */
 export type ErrorCode = `TSF_${Uppercase<string>}`;
 /** The codes that this version has. */
 export type KnownErrorCode = keyof typeof ERROR_CODES;
@@ -60,9 +70,10 @@ const brand: unique symbol = Symbol.for('envoy-ts-filter.error') as never;
  * The base of all errors of this package.
  *
  * @example
- * try { headers.set('x-a', value) } catch (e) {
- *   if (FilterError.is(e) && e.code === 'TSF_HEADERS_SENT') return;
- *   throw e;
+ * try {
+ *   headers.set('x-note', callbacks.request.get('x-from-outside') ?? '');
+ * } catch (e) {
+ *   if (!FilterError.is(e) || e.code !== 'TSF_HEADER_EMPTY') throw e;
  * }
  */
 export class FilterError extends Error {
@@ -93,8 +104,9 @@ export class FilterError extends Error {
  *
  * @example
  * parseConfig(raw) {
- *   if (!isTable(raw)) throw new ConfigError('table', 'must be an object');
- *   return raw;
+ *   const greeting = raw ?? 'hello';
+ *   if (typeof greeting !== 'string') throw new ConfigError('', 'must be a string');
+ *   return greeting;
  * }
  */
 export class ConfigError extends FilterError {
@@ -122,7 +134,15 @@ const ABORTED: { readonly [by in AbortedBy]: string } = {
   host_drain: 'this host is being replaced and its drain time is over',
 };
 
-/** The reason of `callbacks.signal`, and what a body that is read rejects with when its stream dies. */
+/**
+ * The reason of `callbacks.signal`, and what a body that is read rejects with when its stream dies.
+ *
+ * @example
+ * callbacks.signal.addEventListener('abort', () => {
+ *   const reason = callbacks.signal.reason as StreamAbortedError;
+ *   if (reason.by === 'downstream') callbacks.log.info('the client has left');
+ * });
+ */
 export class StreamAbortedError extends FilterError {
   readonly by: AbortedBy;
 

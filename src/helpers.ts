@@ -4,6 +4,13 @@ import type { Json } from './types-data.js';
 
 type Body = AsyncIterable<Uint8Array>;
 
+/**
+ * For lines(), ndjson() and sse().
+ *
+ * @example
+ * const options: LineOptions = { maxLength: 64 * 1024 };
+ * for await (const line of lines(body, options)) yield `${line}\n`;
+ */
 export interface LineOptions {
   /** The longest line, in characters; over it `TSF_LINE_TOO_LONG`. Default 1 Mi. */
   maxLength?: number;
@@ -74,7 +81,13 @@ export async function* ndjson<T = Json>(body: Body, options: LineOptions = {}): 
   for await (const line of lines(body, options)) if (line.trim() !== '') yield JSON.parse(line) as T;
 }
 
-/** One event of a `text/event-stream`. */
+/**
+ * One event of a `text/event-stream`.
+ *
+ * @example
+ * const show = ({ event, data }: ServerSentEvent) => `event: ${event}\ndata: ${data.trim()}\n\n`;
+ * for await (const event of sse(body)) yield show(event);
+ */
 export interface ServerSentEvent {
   /** `message` unless the event has a name. */
   event: string;

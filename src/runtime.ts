@@ -2,7 +2,26 @@
 import { FilterError } from './errors.js';
 import { GlobalClient, type GlobalLink } from './runtime-global.js';
 
-/** Members of T that are functions, as seen from another thread. */
+/**
+ * Members of T that are functions, as seen from another thread.
+ *
+ * @example
+ * // limits.js
+ * let left = 100;
+ * export const take = (n) => (left -= n) >= 0;
+ * // filter.ts
+ * import type * as Limits from './limits.js';
+ *
+ * const limits = (): Remote<typeof Limits> => runtime.global('limits', new URL('./limits.js', import.meta.url));
+ * export default defineFilter({
+ *   name: 'limit',
+ *   create: (_config, callbacks) => ({
+ *     async decodeHeaders() {
+ *       return (await limits().take(1)) ? undefined : callbacks.sendLocalReply(429);
+ *     },
+ *   }),
+ * });
+ */
 export type Remote<T> = {
   [K in keyof T]: T[K] extends (...a: infer P) => infer R ? (...a: P) => Promise<Awaited<R>> : never;
 };
@@ -26,13 +45,21 @@ export function linkGlobals(link: GlobalLink): void {
   state().link = link;
 }
 
+/**
+ * State that outlives a stream.
+ *
+ * @example
+ * const started = runtime.perWorker('start', () => Date.now());
+ * headers.set('x-up', `${Date.now() - started} ms`);
+ */
 export const runtime = {
   /**
    * The same object for all filters of one worker thread; made at the first call. A reload starts new worker threads,
    * with new objects.
    *
    * @example
-   * const cache = runtime.perWorker('tickets', () => new Map<string, Ticket>());
+   * const seen = runtime.perWorker('seen paths', () => new Set<string>());
+   * seen.add(headers.path);
    */
   perWorker<T>(name: string, factory: () => T): T {
     const { values } = state();
@@ -49,8 +76,12 @@ export const runtime = {
    * reject with what the function threw, or with `TSF_GLOBAL_FAILED`.
    *
    * @example
+   * // counter.js
+   * let count = 0;
+   * export const add = (n) => (count += n);
+   * // filter.ts
    * const counter = runtime.global<typeof import('./counter.js')>('counter', new URL('./counter.js', import.meta.url));
-   * await counter.add(1);
+   * headers.set('x-count', String(await counter.add(1)));
    */
   global<T extends object>(name: string, module: URL): Remote<T> {
     const { globals } = state();

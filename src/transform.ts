@@ -2,7 +2,20 @@
 import { FilterError } from './errors.js';
 import type { BodyStream, Chunk, ChunkTransform, HeaderMap, StreamTransform } from './types-data.js';
 
+/** What perChunk takes. */
 export type ChunkFunction = (chunk: Uint8Array, last: boolean) => Chunk | Iterable<Chunk> | void;
+/**
+ * For perChunk.
+ *
+ * @example
+ * transformRequest: perChunk(
+ *   (chunk) => {
+ *     for (let i = 0; i < chunk.length; i++) chunk[i]! ^= 0x20;
+ *     return chunk;
+ *   },
+ *   { borrow: true },
+ * ),
+ */
 export interface PerChunkOptions {
   /** The chunk is pooled memory, dead after the call: what is kept must be copied. */
   borrow?: boolean;

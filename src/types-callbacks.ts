@@ -3,14 +3,27 @@ import type { Attribute, AttributeTypes } from './attributes.js';
 import type { StatusType } from './types.js';
 import type { Chunk, HeaderInit, HeaderView, Json, RequestView } from './types-data.js';
 
-/** `log.info('text')` or `log.info({ fields }, 'text')`. */
+/**
+ * `log.info('text')` or `log.info({ fields }, 'text')`.
+ *
+ * @example
+ * const tell: LogFn = callbacks.log.warn;
+ * tell({ path: headers.path }, 'an old path');
+ */
 export interface LogFn {
   (msg: string): void;
   (fields: object, msg?: string): void;
 }
 
-/** Lines carry the request id, the filter's name and the worker. Those at or above the config's `log_level` also go to
- *  Envoy's log. */
+/**
+ * Lines carry the request id, the filter's name and the worker. Those at or above the config's `log_level` also go to
+ * Envoy's log.
+ *
+ * @example
+ * const log: Logger = callbacks.log;
+ * log.info('a request');
+ * log.debug({ agent: headers.get('user-agent') }, 'its agent');
+ */
 export interface Logger {
   debug: LogFn;
   info: LogFn;
@@ -18,10 +31,40 @@ export interface Logger {
   error: LogFn;
 }
 
-/** One object for both directions of a stream, empty at first. Augment the interface to type it. */
+/**
+ * One object for both directions of a stream, empty at first. Augment the interface to type it.
+ *
+ * @example
+ * import { defineFilter } from 'envoy-ts-filter';
+ *
+ * declare module 'envoy-ts-filter' {
+ *   interface StreamContext {
+ *     began?: number;
+ *   }
+ * }
+ * export default defineFilter({
+ *   name: 'timer',
+ *   create: (_config, { context }) => ({
+ *     decodeHeaders: () => void (context.began = performance.now()),
+ *     encodeHeaders: (headers) => void headers.set('x-ms', (performance.now() - (context.began ?? 0)).toFixed(1)),
+ *   }),
+ * });
+ */
 // eslint-disable-next-line @typescript-eslint/no-empty-object-type
 export interface StreamContext {}
 
+/**
+ * What sendLocalReply sends besides the status.
+ *
+ * @example
+ * const reply: LocalReply = {
+ *   body: '{"error":"no ticket"}',
+ *   headers: { 'content-type': 'application/json' },
+ *   grpcStatus: 7,
+ *   details: 'no_ticket',
+ * };
+ * return callbacks.sendLocalReply(403, reply);
+ */
 export interface LocalReply {
   body?: Chunk;
   /** `content-length` is set by Envoy, `content-type` is text/plain unless given. Empty values are left out. */
@@ -32,7 +75,14 @@ export interface LocalReply {
   details?: string;
 }
 
-/** A request for `httpCall` that is no web Request. */
+/**
+ * A request for `httpCall` that is no web Request.
+ *
+ * @example
+ * const request: CallRequest = { path: '/log', headers: { 'content-type': 'text/plain' }, body: headers.path };
+ * const { status } = await callbacks.httpCall('auth', request);
+ * callbacks.log.info(`logged: ${status}`);
+ */
 export interface CallRequest {
   /** With the query; begins with `/` and is percent-encoded. */
   path: string;
@@ -52,18 +102,37 @@ export interface CallRequest {
   signal?: AbortSignal;
 }
 
-/** The web's Response, and the trailers that it has no place for. */
+/**
+ * The web's Response, and the trailers that it has no place for.
+ *
+ * @example
+ * const answer: CallResponse = await callbacks.httpCall('auth', { path: '/whoami' });
+ * headers.set('x-user', answer.ok ? (await answer.text()).trim() : 'nobody');
+ * const trailers = await answer.trailers;
+ * if (trailers?.get('grpc-status') === '0') callbacks.log.info('and gRPC agrees');
+ */
 export interface CallResponse extends Response {
   /** Settles at the end of the body, undefined = none. Rejects as the body does. */
   readonly trailers: Promise<HeaderView | undefined>;
 }
 
-/** A value for each label that the metric was declared with. */
+/**
+ * A value for each label that the metric was declared with.
+ *
+ * @example
+ * const labels: MetricLabels = { result: headers.has('authorization') ? 'ok' : 'none' };
+ * callbacks.metrics.counter('logins').increment(1, labels);
+ */
 export type MetricLabels = { readonly [label: string]: string };
 
 /**
  * A counter. Values are integers from 0 to 2^53 - 1, else `TSF_ARGUMENT_INVALID`; wrong labels throw
  * `TSF_METRIC_LABELS`. A negative step is ignored, as in Go.
+ *
+ * @example
+ * const requests: CounterMetric = callbacks.metrics.counter('requests');
+ * requests.increment();
+ * headers.set('x-requests', String(await requests.get()));
  */
 export interface CounterMetric {
   /** Adds n, default 1. */
@@ -74,7 +143,14 @@ export interface CounterMetric {
   get(labels?: MetricLabels): Promise<number>;
 }
 
-/** A gauge; throws as a counter does. */
+/**
+ * A gauge; throws as a counter does.
+ *
+ * @example
+ * const open: GaugeMetric = callbacks.metrics.gauge('open');
+ * open.increment();
+ * headers.set('x-open', String(await open.get()));
+ */
 export interface GaugeMetric {
   /** Adds n, default 1. A negative n is subtracted, as in Go. */
   increment(n?: number, labels?: MetricLabels): void;
@@ -86,7 +162,13 @@ export interface GaugeMetric {
   get(labels?: MetricLabels): Promise<number>;
 }
 
-/** A histogram; throws as a counter does. */
+/**
+ * A histogram; throws as a counter does.
+ *
+ * @example
+ * const sizes: HistogramMetric = callbacks.metrics.histogram('path_bytes');
+ * sizes.record(headers.path.length);
+ */
 export interface HistogramMetric {
   record(value: number, labels?: MetricLabels): void;
 }
@@ -94,6 +176,10 @@ export interface HistogramMetric {
 /**
  * The metrics that the filter's configuration declares by `metrics`; Envoy has them under
  * `dynamicmodulescustom.<name>`. A name that is not there, or is of another kind, throws `TSF_METRIC_UNKNOWN`.
+ *
+ * @example
+ * const { metrics }: { metrics: Metrics } = callbacks;
+ * metrics.gauge('open').record(1);
  */
 export interface Metrics {
   counter(name: string): CounterMetric;
@@ -101,17 +187,48 @@ export interface Metrics {
   histogram(name: string): HistogramMetric;
 }
 
+/**
+ * Secrets that Envoy gets by SDS and the filter's configuration names in `secrets`.
+ *
+ * @example
+ * const secrets: SecretManager = callbacks.secretManager();
+ * const key = await secrets.getGenericSecret('api-key').catch(() => undefined); // before Envoy 1.40
+ * if (key !== undefined) headers.set('x-api-key', key);
+ */
 export interface SecretManager {
   /** A generic secret of Envoy's, undefined = not there (yet). Rejects with `TSF_UNSUPPORTED` before Envoy 1.40. */
   getGenericSecret(name: string): Promise<string | undefined>;
 }
 
-/** Envoy's words for `log_level`. */
+/**
+ * Envoy's words for `log_level`.
+ *
+ * @example
+ * const verbose: readonly LogLevel[] = ['trace', 'debug'];
+ * if (verbose.includes(callbacks.logLevel())) callbacks.log.debug({ headers: [...headers] }, 'all headers');
+ */
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'critical' | 'off';
 
 /**
  * What a filter can do with its stream; the second argument of `create`. After the stream's end every call that does
  * something throws `TSF_STREAM_ENDED`, naming the call and the phase; reading goes on working.
+ *
+ * @example
+ * import { defineFilter, type FilterCallbacks } from 'envoy-ts-filter';
+ *
+ * class Ticket {
+ *   constructor(readonly callbacks: FilterCallbacks<'source.address'>) {}
+ *   decodeHeaders() {
+ *     if (this.callbacks.request.has('authorization')) return;
+ *     this.callbacks.log.info(`no ticket from ${this.callbacks.attributes['source.address']}`);
+ *     return this.callbacks.sendLocalReply(401);
+ *   }
+ * }
+ * export default defineFilter({
+ *   name: 'ticket',
+ *   attributes: ['source.address'],
+ *   create: (_config, callbacks) => new Ticket(callbacks),
+ * });
  */
 export interface FilterCallbacks<A extends Attribute = never> {
   /** `x-request-id`, else one made here. */
@@ -139,21 +256,50 @@ export interface FilterCallbacks<A extends Attribute = never> {
    * as sendLocalReply does.
    *
    * @example
-   * return callbacks.reply(200, { 'content-type': 'text/event-stream' }, events(callbacks.signal));
+   * async function* ticks() {
+   *   for (let i = 0; i < 3 && !callbacks.signal.aborted; i++) {
+   *     yield `data: ${i}\n\n`;
+   *     await new Promise((resolve) => setTimeout(resolve, 10));
+   *   }
+   * }
+   * return callbacks.reply(200, { 'content-type': 'text/event-stream' }, ticks());
    */
   reply(
     status: number,
     headers: HeaderInit,
     body: AsyncIterable<Chunk> | Iterable<Chunk>,
   ): typeof StatusType.LocalReply;
-  /** Adds milliseconds to `message_timeout` of the answer that is waited for. */
+  /**
+   * Adds milliseconds to `message_timeout` of the answer that is waited for.
+   *
+   * @example
+   * callbacks.extendTimeout(30_000);
+   * await callbacks.httpCall('auth', { path: '/slow', timeoutMs: 30_000 });
+   */
   extendTimeout(ms: number): void;
-  /** Lets Envoy choose the route anew; ordered with header writes. Only while the request headers are held. */
+  /**
+   * Lets Envoy choose the route anew; ordered with header writes. Only while the request headers are held.
+   *
+   * @example
+   * headers.path = '/v2' + headers.path;
+   * callbacks.clearRouteCache();
+   */
   clearRouteCache(): void;
-  /** Chooses the route anew at once; ordered with header writes. Only while the request headers are held. */
+  /**
+   * Chooses the route anew at once; ordered with header writes. Only while the request headers are held.
+   *
+   * @example
+   * headers.host = 'tenant-a.local';
+   * callbacks.refreshRouteCache();
+   * headers.set('x-route', (await callbacks.streamInfo().routeName()) ?? 'none');
+   */
   refreshRouteCache(): void;
   /**
-   * Asks Envoy, after the header writes so far: what it answers is what they made of it. Rejects with `TSF_PROPERTY_NOT_FOUND` when it has no value, `TSF_PROPERTY_UNKNOWN` for a bad name.
+   * Asks Envoy, after the header writes so far: what it answers is what they made of it. Rejects with
+   * `TSF_PROPERTY_NOT_FOUND` when it has no value, `TSF_PROPERTY_UNKNOWN` for a bad name.
+   *
+   * @example
+   * headers.set('x-forwarded-by', await callbacks.getProperty('destination.address'));
    */
   getProperty<K extends Attribute>(name: K): Promise<AttributeTypes[K]>;
   /**
@@ -182,7 +328,7 @@ export interface FilterCallbacks<A extends Attribute = never> {
    * sendLocalReply does. What the new instance must know, keep outside the stream (`runtime.perWorker`).
    *
    * @example
-   * defineFilter({
+   * export default defineFilter({
    *   name: 'retry-login',
    *   create: (_config, callbacks) => ({
    *     encodeHeaders: (headers) => (headers.status === 401 ? callbacks.recreateStream() : undefined),
@@ -197,27 +343,98 @@ export interface FilterCallbacks<A extends Attribute = never> {
    * callbacks.metrics.counter('logins').increment(1, { result: 'ok' });
    */
   readonly metrics: Metrics;
-  /** Secrets that Envoy gets by SDS. */
+  /**
+   * Secrets that Envoy gets by SDS.
+   *
+   * @example
+   * const key = await callbacks.secretManager().getGenericSecret('api-key').catch(() => undefined);
+   * if (key === undefined) return callbacks.sendLocalReply(503, { details: 'no_api_key' });
+   */
   secretManager(): SecretManager;
-  /** The configuration's `log_level`: lines of `log` at or above it also go to Envoy's log. */
+  /**
+   * The configuration's `log_level`: lines of `log` at or above it also go to Envoy's log.
+   *
+   * @example
+   * if (callbacks.logLevel() === 'debug') callbacks.log.debug({ headers: [...headers] }, 'request');
+   */
   logLevel(): LogLevel;
+  /**
+   * What Envoy knows of the stream.
+   *
+   * @example
+   * const { workerId } = callbacks.streamInfo();
+   * callbacks.log.info(`on Envoy's worker ${workerId}`);
+   */
   streamInfo(): StreamInfo;
+  /**
+   * What can be done with the request.
+   *
+   * @example
+   * callbacks.decoderFilterCallbacks().addData('a body for a request without one');
+   */
   decoderFilterCallbacks(): DecoderCallbacks;
+  /**
+   * What can be done with the response.
+   *
+   * @example
+   * encodeTrailers() {
+   *   callbacks.encoderFilterCallbacks().addData('-- end --');
+   * }
+   */
   encoderFilterCallbacks(): DirectionCallbacks;
 }
 
-/** Go's per-direction callbacks. */
+/**
+ * Go's per-direction callbacks.
+ *
+ * @example
+ * const request: DirectionCallbacks = callbacks.decoderFilterCallbacks();
+ * setTimeout(() => request.continue(StatusType.Continue), 10);
+ * return StatusType.Running;
+ */
 export interface DirectionCallbacks {
-  /** Goes on after a hook answered Running; once per Running, otherwise `TSF_NOT_RUNNING`. */
+  /**
+   * Goes on after a hook answered Running; once per Running, otherwise `TSF_NOT_RUNNING`.
+   *
+   * @example
+   * decodeHeaders() {
+   *   setImmediate(() => callbacks.decoderFilterCallbacks().continue(StatusType.Continue));
+   *   return StatusType.Running;
+   * }
+   */
   continue(status: StatusType): void;
-  /** In a headers hook: bytes before the body, or a body where there is none. In a trailers hook: bytes after the body.
-   *  Elsewhere `TSF_WRONG_PHASE`. `streaming` is accepted as in Go and changes nothing. */
+  /**
+   * In a headers hook: bytes before the body, or a body where there is none. In a trailers hook: bytes after the body.
+   * Elsewhere `TSF_WRONG_PHASE`. `streaming` is accepted as in Go and changes nothing.
+   *
+   * @example
+   * encodeHeaders(headers) {
+   *   headers.delete('content-length');
+   *   callbacks.encoderFilterCallbacks().addData('-- begin --\n');
+   * }
+   */
   addData(data: Chunk, streaming?: boolean): void;
-  /** Sends bytes on at once, before the chunk in hand. Only in a data hook that waits (after its first `await`, or after
-   *  answering Running); elsewhere `TSF_WRONG_PHASE`. */
+  /**
+   * Sends bytes on at once, before the chunk in hand. Only in a data hook that waits (after its first `await`, or after
+   * answering Running); elsewhere `TSF_WRONG_PHASE`.
+   *
+   * @example
+   * async decodeData() {
+   *   await Promise.resolve();
+   *   callbacks.decoderFilterCallbacks().injectData('before each piece: ');
+   * }
+   */
   injectData(data: Chunk): void;
 }
 
+/**
+ * Go's callbacks of the request.
+ *
+ * @example
+ * const request: DecoderCallbacks = callbacks.decoderFilterCallbacks();
+ * const host = headers.get('x-host');
+ * if (host !== undefined) request.setUpstreamOverrideHost(host, true);
+ */
 export interface DecoderCallbacks extends DirectionCallbacks {
   /**
    * Chooses the upstream host: an IP address and a port, as `10.0.0.1:80` or `[::1]:80`, else `TSF_ARGUMENT_INVALID`.
@@ -229,7 +446,13 @@ export interface DecoderCallbacks extends DirectionCallbacks {
   setUpstreamOverrideHost(host: string, strict?: boolean): void;
 }
 
-/** TLS of the downstream connection; strings are undefined where the certificate has no such entry. */
+/**
+ * TLS of the downstream connection; strings are undefined where the certificate has no such entry.
+ *
+ * @example
+ * const tls: ConnectionInfo | undefined = await callbacks.streamInfo().downstreamSslConnection();
+ * headers.set('x-client', tls?.subjectPeerCertificate ?? 'unknown');
+ */
 export interface ConnectionInfo {
   readonly mtls: boolean;
   readonly tlsVersion: string | undefined;
@@ -243,7 +466,15 @@ export interface ConnectionInfo {
   readonly sha256PeerCertificateDigest: string | undefined;
 }
 
-/** What Envoy knows of the stream, asked when called; undefined = it has no value, or not yet. */
+/**
+ * What Envoy knows of the stream, asked when called; undefined = it has no value, or not yet.
+ *
+ * @example
+ * async encodeHeaders(headers) {
+ *   const info: StreamInfo = callbacks.streamInfo();
+ *   headers.set('x-upstream', (await info.upstreamRemoteAddress()) ?? 'none');
+ * }
+ */
 export interface StreamInfo {
   /** Index of the Envoy worker. */
   readonly workerId: number;

@@ -3,11 +3,23 @@
 /** A value or a promise of it. */
 export type MaybePromise<T> = T | Promise<T>;
 
-/** Any JSON value. */
+/**
+ * Any JSON value.
+ *
+ * @example
+ * const answer: Json = { path: headers.path, names: [...headers].map(([name]) => name) };
+ * return callbacks.sendLocalReply(200, { body: JSON.stringify(answer) });
+ */
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 
-/** What an author may emit. Strings are sent as UTF-8. Emitted memory must not change until the next step: the next
- *  `yield`, the next call of a `perChunk` function, the hook's end. */
+/**
+ * What an author may emit. Strings are sent as UTF-8. Emitted memory must not change until the next step: the next
+ * `yield`, the next call of a `perChunk` function, the hook's end.
+ *
+ * @example
+ * const parts: Chunk[] = ['text, ', new Uint8Array([0x62, 0x79, 0x74, 0x65, 0x73])];
+ * for (const part of parts) data.append(part);
+ */
 export type Chunk = Uint8Array | string;
 
 /**
@@ -15,7 +27,9 @@ export type Chunk = Uint8Array | string;
  * their order are kept. Names compare without case. Values are latin1, one code unit per byte, as they came.
  *
  * @example
- * for (const [name, value] of headers) console.log(name, value);
+ * const view: HeaderView = headers;
+ * for (const [name, value] of view) callbacks.log.debug(`${name}: ${value}`);
+ * if (view.getAll('cookie').length > 1) callbacks.log.info('several cookie lines');
  */
 export interface HeaderView extends Iterable<[name: string, value: string]> {
   /** First line of that name, as in Go. `host` finds `:authority` in request headers. */
@@ -41,6 +55,10 @@ export interface HeaderView extends Iterable<[name: string, value: string]> {
  * - `TSF_HEADER_PSEUDO`: requests may `set` `:path :method :scheme :authority`, responses `:status` (200–599); no
  *   pseudo-header can be deleted or added a second time;
  * - `TSF_HEADER_REFUSED`: the operator's `headers.allow` / `headers.deny` forbid it.
+ *
+ * @example
+ * const map: HeaderMap = headers;
+ * map.set('x-one', '1').add('x-many', 'a').add('x-many', 'b').delete('x-secret');
  */
 export interface HeaderMap extends HeaderView {
   /** Replaces all lines of that name by one. */
@@ -61,23 +79,56 @@ export interface RequestLine {
   host: string;
 }
 
+/**
+ * What decodeHeaders gets.
+ *
+ * @example
+ * if (headers.method === 'GET' && headers.path.startsWith('/old/')) {
+ *   headers.path = headers.path.replace('/old/', '/new/');
+ *   callbacks.clearRouteCache();
+ * }
+ */
 export interface RequestHeaders extends HeaderMap, RequestLine {}
 
-/** Request headers to read, at any time of the stream. */
+/**
+ * Request headers to read, at any time of the stream.
+ *
+ * @example
+ * encodeHeaders(headers) {
+ *   const request: RequestView = callbacks.request;
+ *   headers.set('x-asked', `${request.method} ${request.path}`);
+ * }
+ */
 export interface RequestView extends HeaderView, Readonly<RequestLine> {}
 
+/**
+ * What encodeHeaders gets.
+ *
+ * @example
+ * if (headers.status === 404) headers.status = 410;
+ */
 export interface ResponseHeaders extends HeaderMap {
   /** 200–599 when written. */
   status: number;
 }
 
-/** What a reply's headers can be given as. */
+/**
+ * What the headers of a reply or a call can be given as.
+ *
+ * @example
+ * const cookies: HeaderInit = { 'content-type': 'text/plain', 'set-cookie': ['a=1', 'b=2'] };
+ * return callbacks.sendLocalReply(200, { headers: cookies, body: 'hello\n' });
+ */
 export type HeaderInit =
   Headers | Iterable<readonly [string, string]> | { readonly [name: string]: string | readonly string[] };
 
 /**
  * One piece of a body in a data hook, Go's BufferInstance. Valid until the hook settles; then every member throws
  * `TSF_BUFFER_GONE`.
+ *
+ * @example
+ * if (data.text().startsWith('\ufeff')) data.drain(3);
+ * if (endStream) data.append('-- end --\n');
  */
 export interface BodyBuffer {
   /** Bytes (Go: `len()`). */
@@ -98,12 +149,31 @@ export interface BodyBuffer {
  * The body of a message, for a transform. One-shot. Asking for the next chunk acknowledges the one before, which is
  * what lets more of the body come. `break` does not cancel: iterate again to go on. When the stream dies it rejects
  * with StreamAbortedError, it never just ends. Chunks are plain Uint8Arrays on memory of their own, never empty.
+ *
+ * @example
+ * const size = body.contentLength;
+ * callbacks.log.info(size === undefined ? 'of unknown size' : `${size} bytes`);
+ * for await (const chunk of body) yield chunk;
  */
 export interface BodyStream extends AsyncIterable<Uint8Array> {
   /** From the `content-length` that came, if it had one. */
   readonly contentLength?: number;
 }
 
+/**
+ * The second argument of a transform.
+ *
+ * @example
+ * for await (const chunk of body) {
+ *   yield chunk;
+ *   if (ctx.headers.has('x-only-first')) {
+ *     ctx.bypass();
+ *     return;
+ *   }
+ * }
+ * const trailers = await ctx.trailers;
+ * trailers?.set('x-seen', 'yes');
+ */
 export interface TransformContext<H extends HeaderMap> {
   /** The headers of the message; writable until they went on. */
   readonly headers: H;
@@ -133,8 +203,19 @@ export interface ChunkTransform {
  *
  * @example
  * async *transformResponse(body, ctx) {
- *   for await (const chunk of body) yield upper(chunk);
+ *   const decoder = new TextDecoder();
+ *   for await (const chunk of body) yield decoder.decode(chunk, { stream: true }).toUpperCase();
+ *   yield decoder.decode();
  * }
+ *
+ * @example
+ * export default defineFilter({
+ *   name: 'gzip',
+ *   create: () => ({
+ *     encodeHeaders: (headers) => void headers.set('content-encoding', 'gzip'),
+ *     transformResponse: new CompressionStream('gzip') as TransformStream<Uint8Array, Uint8Array>,
+ *   }),
+ * });
  */
 export type Transform<H extends HeaderMap> =
   StreamTransform<H> | ChunkTransform | TransformStream<Uint8Array, Uint8Array>;

@@ -13,7 +13,17 @@ import type {
   Transform,
 } from './types-data.js';
 
-/** What a hook answers; the words and numbers of Envoy's Golang filter. */
+/**
+ * What a hook answers; the words and numbers of Envoy's Golang filter.
+ *
+ * @example
+ * decodeHeaders(headers, endStream) {
+ *   return endStream ? StatusType.Continue : StatusType.StopAndBuffer;
+ * },
+ * decodeData(data) {
+ *   data.set(data.text().trim());
+ * },
+ */
 export const StatusType = {
   /** Goes on later, by `continue(status)`. A hook that returns a promise need not say so. */
   Running: 0,
@@ -43,6 +53,24 @@ export type Answer<T extends StatusType> = MaybePromise<T | void>;
  *
  * A hook that throws or rejects fails the stream with 500 `error happened in filter`, or resets it when the response
  * headers have gone; nothing else is harmed.
+ *
+ * @example
+ * import { defineFilter, perChunk, type RequestHeaders, type StreamFilter } from 'envoy-ts-filter';
+ *
+ * class Meter implements StreamFilter {
+ *   #bytes = 0;
+ *   decodeHeaders(headers: RequestHeaders) {
+ *     headers.delete('x-internal');
+ *   }
+ *   transformRequest = perChunk((chunk) => {
+ *     this.#bytes += chunk.length;
+ *     return chunk;
+ *   });
+ *   onDestroy() {
+ *     console.log(`${this.#bytes} bytes`);
+ *   }
+ * }
+ * export default defineFilter({ name: 'meter', create: () => new Meter() });
  */
 export interface StreamFilter {
   /** `endStream`: no body follows. Answering StopAndBuffer or StopAndBufferWatermark then is a mistake of the filter. */
@@ -65,7 +93,13 @@ export interface StreamFilter {
   onDestroy?(reason: 'complete' | 'reset' | 'host_drain'): void;
 }
 
-/** The maps of a stream as they were in the end. */
+/**
+ * The maps of a stream as they were in the end.
+ *
+ * @example
+ * const { request, response }: LogEntry = entry;
+ * callbacks.log.info(`${request.path}: ${response?.get(':status') ?? 'no response'}`);
+ */
 export interface LogEntry {
   request: RequestView;
   requestTrailers?: HeaderView;
@@ -73,6 +107,17 @@ export interface LogEntry {
   responseTrailers?: HeaderView;
 }
 
+/**
+ * What can stand in a definition's `phases`.
+ *
+ * @example
+ * const phases = ['decodeHeaders', 'onLog'] as const satisfies readonly Phase[];
+ * export default defineFilter({
+ *   name: 'quiet',
+ *   phases,
+ *   create: (_config, { log }) => ({ onLog: ({ response }) => log.info(response?.get(':status') ?? 'no response') }),
+ * });
+ */
 export type Phase = Exclude<keyof StreamFilter, 'onDestroy'>;
 
 /** Refuses a schema beside parseConfig. */
@@ -86,7 +131,20 @@ type Wrong<F> = Exclude<Extract<keyof F, `${'decode' | 'encode' | 'transform' | 
 /** Refuses names that look like hooks and are none. */
 export type Misspelt<F> = [Wrong<F>] extends [never] ? unknown : { [K in Wrong<F>]: never };
 
-/** The Standard Schema interface: zod, valibot, arktype … */
+/**
+ * The Standard Schema interface: zod, valibot, arktype …
+ *
+ * @example
+ * import { z } from 'zod';
+ * import { defineFilter, type StandardSchema } from 'envoy-ts-filter';
+ *
+ * const schema: StandardSchema<{ greeting: string }> = z.object({ greeting: z.string() }).prefault({ greeting: 'hi' });
+ * export default defineFilter({
+ *   name: 'greet',
+ *   schema,
+ *   create: ({ greeting }) => ({ encodeHeaders: (headers) => void headers.set('x-greeting', greeting) }),
+ * });
+ */
 export interface StandardSchema<Out> {
   readonly '~standard': {
     readonly version: 1;
@@ -98,7 +156,23 @@ export interface StandardSchema<Out> {
   };
 }
 
-/** What `defineFilter` takes. C is the config, R a route's config. */
+/**
+ * What `defineFilter` takes. C is the config, R a route's config.
+ *
+ * @example
+ * export default defineFilter({
+ *   name: 'tagged',
+ *   parseConfig: async (raw) => ({ tags: Array.isArray(raw) ? raw.map(String) : ['none'] }),
+ *   mergeConfig: (parent, child) => ({ tags: [...parent.tags, ...child.tags] }),
+ *   attributes: ['request.id'],
+ *   phases: ['decodeHeaders'],
+ *   create: ({ tags }, { attributes }) => ({
+ *     decodeHeaders(headers) {
+ *       for (const tag of tags) headers.add('x-tag', `${tag} ${attributes['request.id'] ?? ''}`);
+ *     },
+ *   }),
+ * });
+ */
 export interface FilterDefinition<C, R, A extends Attribute, P extends Phase, F> {
   /** The name in Envoy's configuration (`filter_name`). */
   readonly name: string;
@@ -123,14 +197,31 @@ export interface FilterDefinition<C, R, A extends Attribute, P extends Phase, F>
   create(config: NoInfer<C>, callbacks: FilterCallbacks<A>): F & Only<P> & OneBodyStyle & Misspelt<F>;
 }
 
-/** A defined filter; the default export of a filter's file. */
+/**
+ * A defined filter; the default export of a filter's file.
+ *
+ * @example
+ * const marks: Filter[] = ['x-a', 'x-b'].map((name) =>
+ *   defineFilter({ name, create: () => ({ decodeHeaders: (headers) => void headers.set(name, 'yes') }) }),
+ * );
+ * export default marks;
+ */
 export interface Filter<C = unknown> {
   readonly name: string;
   /** Only a type. */
   readonly __config?: C;
 }
 
-/** Where a config is parsed. */
+/**
+ * Where a config is parsed.
+ *
+ * @example
+ * async parseConfig(raw, cx: ConfigContext) {
+ *   cx.log.info(`a config of the ${cx.scope}`);
+ *   cx.signal.addEventListener('abort', () => cx.log.info('and it is gone'));
+ *   return raw;
+ * }
+ */
 export interface ConfigContext {
   readonly scope: 'filter' | 'route';
   /** Aborts when Envoy has dropped the config. */

@@ -1,7 +1,7 @@
 /** Type-checks sources as an author's editor would: strict, against the package's declarations, with both compilers. */
 import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** Packages of the two compilers. */
@@ -17,17 +17,21 @@ export interface Diagnostic {
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
-/** What each compiler has against the files (name → source). The package they import is the built one: `make ts`. */
+/** What each compiler has against the files (path → source). The package they import is the built one: `make ts`. */
 export async function typecheck(files: ReadonlyMap<string, string>): Promise<Map<Compiler, Diagnostic[]>> {
   // Inside the package, so that its own name resolves to it, and its dependencies as well.
   await mkdir(join(ROOT, 'build'), { recursive: true });
   const folder = await mkdtemp(join(ROOT, 'build', 'typecheck-'));
   try {
-    for (const [name, source] of files) await writeFile(join(folder, name), source);
+    for (const [name, source] of files) {
+      await mkdir(dirname(join(folder, name)), { recursive: true });
+      await writeFile(join(folder, name), source);
+    }
     const config = {
       extends: join(ROOT, 'tsconfig.base.json'),
-      compilerOptions: { noEmit: true, pretty: false },
-      include: ['*.ts'],
+      // A filter's types may be those of a JavaScript file beside it.
+      compilerOptions: { noEmit: true, pretty: false, allowJs: true },
+      include: ['**/*.ts'],
     };
     await writeFile(join(folder, 'tsconfig.json'), JSON.stringify(config));
     const found = new Map<Compiler, Diagnostic[]>();
