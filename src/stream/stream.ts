@@ -94,8 +94,8 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
   onHeaders(type: HeaderType, block: HeaderBlock, endStream: boolean, context: boolean): void {
     if (this.over) return;
     try {
-      if (type === HeaderType.RequestTrailers) this.request?.trailersCame(block);
-      else if (type === HeaderType.ResponseTrailers) this.response?.trailersCame(block);
+      if (type === HeaderType.RequestTrailers) this.trailersCame(Direction.Request, block);
+      else if (type === HeaderType.ResponseTrailers) this.trailersCame(Direction.Response, block);
       else this.headersCame(type, block, endStream, context);
     } catch (e) {
       this.fail(type, undefined, e);
@@ -345,12 +345,29 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
   private headersCame(type: HeaderType, block: HeaderBlock, endStream: boolean, context: boolean): void {
     const direction = type === HeaderType.Request ? Direction.Request : Direction.Response;
     if (direction === Direction.Response && this.maybeReplies?.replied === true) return; // the reply has the word
-    const flow = new Flow(this, this, direction, type);
-    if (direction === Direction.Request) this.request = flow;
-    else this.response = flow;
+    const flow = this.newFlow(direction, type);
     flow.receive(block, !context);
     if (context || (this.made === undefined && !this.make(type))) return;
     flow.begin(endStream);
+  }
+
+  private trailersCame(direction: Direction, block: HeaderBlock): void {
+    let flow = direction === Direction.Request ? this.request : this.response;
+    if (flow === undefined) {
+      // The trailers hook is all that the filter has in this direction: headers and body were never sent.
+      if (direction === Direction.Response && this.maybeReplies?.replied === true) return;
+      const type = direction === Direction.Request ? HeaderType.Request : HeaderType.Response;
+      flow = this.newFlow(direction, type);
+      if (this.made === undefined && !this.make(type)) return;
+    }
+    flow.trailersCame(block);
+  }
+
+  private newFlow(direction: Direction, type: HeaderType): Flow {
+    const flow = new Flow(this, this, direction, type);
+    if (direction === Direction.Request) this.request = flow;
+    else this.response = flow;
+    return flow;
   }
 
   private make(type: HeaderType): boolean {

@@ -39,6 +39,49 @@ describe('a trailers hook', () => {
     expect(stream.take()).toEqual(['output Response Last', 'answer ResponseTrailers Pass [delete x-t]']);
   });
 
+  it('that is all of its direction gets trailers whose headers and body were never sent', async () => {
+    const stream = await open((callbacks) => ({
+      encodeTrailers(trailers) {
+        trailers.set('x-t', '2');
+        callbacks.encoderFilterCallbacks().addData('bar');
+        expect(callbacks.request.path).toBe('/a?b=1');
+        expect(() => callbacks.sendLocalReply(403)).toThrow(
+          expect.objectContaining({ code: 'TSF_REPLY_LATE' }) as Error,
+        );
+      },
+    }));
+    stream.request().trailers(Direction.Response, TRAILERS);
+    expect(stream.take()).toEqual([
+      'answer Request Pass []',
+      'output Response Added "bar"',
+      'answer ResponseTrailers Pass [set x-t 2]',
+    ]);
+  });
+
+  it.each([Direction.Request, Direction.Response])(
+    'makes its filter when nothing came before, direction %i',
+    async (way) => {
+      const stream = await open((callbacks) => {
+        const hook = (): void => {
+          expect(() => callbacks.request).toThrow(expect.objectContaining({ code: 'TSF_NOT_SUBSCRIBED' }) as Error);
+        };
+        return { decodeTrailers: hook, encodeTrailers: hook };
+      });
+      stream.trailers(way, TRAILERS);
+      expect(stream.take()).toEqual([`answer ${way === Direction.Request ? 'Request' : 'Response'}Trailers Pass []`]);
+    },
+  );
+
+  it('does not run on what follows a reply', async () => {
+    const stream = await open((callbacks) => ({
+      decodeHeaders: () => callbacks.sendLocalReply(403),
+      encodeTrailers: () => expect.unreachable(),
+    }));
+    stream.request().take();
+    stream.trailers(Direction.Response, TRAILERS);
+    expect(stream.take()).toEqual([]);
+  });
+
   it('adds bytes after the body', async () => {
     const stream = await open((callbacks) => ({
       transformRequest: transform,

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import {
   Connection,
   digest,
+  filterPath,
   http1,
   http2,
   pattern,
@@ -208,6 +209,33 @@ describe.each(['http1', 'http2'] as const)('trailers over %s', (protocol) => {
   it('settle as undefined when there are none', async () => {
     const answer = await exchange(at.port, { method: 'POST', path: '/echo', body: pattern(50) });
     expect([answer.digest, answer.trailers, answer.broken]).toEqual([expected(50, 'none'), [], '']);
+  });
+});
+
+describe('filters whose only hook is one of trailers', () => {
+  const at = stage({
+    filters: ['request-trailers', 'response-trailers', 'declared-request-trailers', 'declared-response-trailers'].map(
+      (name) => ({ name }),
+    ),
+    hostPaths: [filterPath('trailers-only')],
+  });
+
+  it('change them, add to the body, and are sent nothing else', async () => {
+    logsOnFailure(at);
+    const trailers: Line[] = [['x-mine', 'there']];
+    const answer = await http1(at.port, { method: 'POST', path: '/echo?trailers=1', body: ['a', 5, 'b'], trailers });
+    expect([answer.status, answer.broken]).toEqual([200, '']);
+    expect(answer.text).toMatch(
+      /^ab(<request-trailers>|<declared-request-trailers>){2}(<response-trailers>|<declared-response-trailers>){2}$/,
+    );
+    expect(answer.trailers.map(([name]) => name).sort()).toEqual([
+      'x-declared-request-trailers',
+      'x-declared-response-trailers',
+      'x-mine',
+      'x-request-trailers',
+      'x-response-trailers',
+      'x-upstream-trailer',
+    ]);
   });
 });
 
