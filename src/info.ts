@@ -99,8 +99,9 @@ export class StreamInfoImpl implements StreamInfo {
       set: (ns, key, value) => {
         this.#check('dynamicMetadata.set()', ns, key);
         const stream = this.#stream;
-        const { type, number, bytes } = metadataValue(key, value);
-        if (type === MetadataType.Struct && (stream.config.capabilities & Capability.NestedMetadata) === 0) {
+        const nested = (stream.config.capabilities & Capability.NestedMetadata) !== 0;
+        const { type, number, bytes } = metadataValue(key, value, nested);
+        if (type === MetadataType.Struct && !nested) {
           throw unsupported(
             'dynamicMetadata.set()',
             'null, objects and lists that are empty or of several types need Envoy 1.40; numbers, strings, booleans and lists of one of them do not',

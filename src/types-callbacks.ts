@@ -503,10 +503,12 @@ export interface StreamInfo {
    * const { tier } = await dynamicMetadata.get('my-filter');
    */
   readonly dynamicMetadata: {
-    /** All of a namespace; an empty object when it has nothing. */
+    /** All of a namespace; an empty object when it has nothing. Envoy does not tell what is nested: such values are
+     *  null here. */
     get(ns: string): Promise<{ [key: string]: Json }>;
     /** Numbers, strings, booleans and lists of one of them go everywhere; null, objects, empty and mixed lists throw
-     *  `TSF_UNSUPPORTED` before Envoy 1.40. What is no JSON, or nested deeper than 30, throws `TSF_ARGUMENT_INVALID`. */
+     *  `TSF_UNSUPPORTED` before Envoy 1.40, and a list is there to stay: a second one for its key is
+     *  ignored, with a warning in Envoy's log. What is no JSON, or nested deeper than 30, throws `TSF_ARGUMENT_INVALID`. */
     set(ns: string, key: string, value: Json): void;
   };
   /**

@@ -1,5 +1,6 @@
 // What a filter asks of its stream beside the two flows: metadata, filter state, metrics, secrets, an upstream host, a
 // new beginning, calls to clusters.
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <nlohmann/json.hpp>
@@ -90,14 +91,22 @@ bool Stream::set_metadata(const wire::Act& frame) {
   std::string_view key;
   if (!reader.pair(ns, key)) return false;
   const auto value = reader.rest();
-  const auto empty_list = [&] { mount_.set_metadata(ns, key, 0.0); };
+  // Envoy adds to a list and never empties one, and what is no list stays as it is.
+  const auto is_new = [&] {
+    const auto keys = mount_.metadata_keys(ns);
+    if (std::find(keys.begin(), keys.end(), key) == keys.end()) return true;
+    worker_.process().log(LogLevel::kWarn, "ts_filter: filter " + config_->name + ": dynamic metadata \"" +
+                                               printable(key) + "\" of \"" + printable(ns) +
+                                               "\" is set already, and this Envoy cannot make it another list");
+    return false;
+  };
   switch (frame.detail()) {
     case wire::MetadataType_Number: mount_.set_metadata(ns, key, frame.number()); return true;
     case wire::MetadataType_Text: mount_.set_metadata(ns, key, value); return true;
     case wire::MetadataType_Bool: mount_.set_metadata(ns, key, frame.number() != 0); return true;
     case wire::MetadataType_NumberList: {
       if (value.size() % sizeof(double) != 0) return false;
-      empty_list();
+      if (!is_new()) return true;
       for (size_t at = 0; at < value.size(); at += sizeof(double)) {
         double item = 0;
         std::memcpy(&item, value.data() + at, sizeof item);
@@ -108,12 +117,12 @@ bool Stream::set_metadata(const wire::Act& frame) {
     case wire::MetadataType_TextList: {
       std::vector<std::string_view> items;
       if (!read_texts(value, items)) return false;
-      empty_list();
+      if (!is_new()) return true;
       for (const auto item : items) mount_.add_metadata(ns, key, item);
       return true;
     }
     case wire::MetadataType_BoolList:
-      empty_list();
+      if (!is_new()) return true;
       for (const char item : value) mount_.add_metadata(ns, key, item != 0);
       return true;
     case wire::MetadataType_Struct: mount_.set_metadata_struct(ns, value); return true;

@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { Bench, filterOf, linesOf, settled, type Lines, type TestStream } from '../../test/support/recorder.js';
 import { packHeaders } from '../header-lines.js';
 import type { StreamFilter } from '../types.js';
@@ -49,7 +49,7 @@ describe('a call', () => {
     const promise = callbacks.httpCall('auth', { path: '/v?a=1', headers: { 'X-A': ['1', '2'] }, timeoutMs: 250.2 });
     await settled();
     expect(stream.take()).toEqual([
-      'call 1 auth 251 ms [:method: GET, :path: /v?a=1, :authority: auth, x-a: 1, x-a: 2] end',
+      'call 1 auth 1251 ms [:method: GET, :path: /v?a=1, :authority: auth, x-a: 1, x-a: 2] end',
     ]);
     event(1, HEADERS, [
       [':status', '201'],
@@ -239,6 +239,56 @@ describe('a call fails', () => {
       message: 'httpCall("c") GET /p: connection refused',
     });
     expect(await Promise.all([codeOf(calls[2]!), codeOf(calls[3]!)])).toEqual(['TSF_CALL_FAILED', 'TSF_CALL_FAILED']);
+  });
+
+  it('when it is not complete in time, whatever of it has come', async () => {
+    vi.useFakeTimers();
+    try {
+      const { stream, callbacks, event } = await open();
+      const waiting = callbacks.httpCall('c', { path: '/', timeoutMs: 100 });
+      const reading = callbacks.httpCall('c', { path: '/', timeoutMs: 100 });
+      const done = callbacks.httpCall('c', { path: '/', timeoutMs: 100 });
+      event(2, HEADERS, { ':status': '200' });
+      event(3, HEADERS, { ':status': '200' }, true);
+      const [response] = await Promise.all([reading, done]);
+      stream.take();
+      const rejection = expect(waiting).rejects.toMatchObject({
+        code: 'TSF_CALL_FAILED',
+        message: 'httpCall("c") GET /: not complete in 100 ms',
+      });
+      vi.advanceTimersByTime(99);
+      expect(stream.take()).toEqual([]);
+      vi.advanceTimersByTime(1);
+      await rejection;
+      expect(await codeOf(response.text())).toBe('TSF_CALL_FAILED');
+      expect(stream.take()).toEqual(['callCancel 1', 'callCancel 2']);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  it("by Envoy's own answer; the same words of an upstream, or other words, are an answer", async () => {
+    const { callbacks, event } = await open();
+    const own = { ':status': '503', 'content-length': '19', 'content-type': 'text/plain' };
+    const calls = Array.from({ length: 5 }, () => callbacks.httpCall('c', { path: '/' }));
+    event(1, HEADERS, own);
+    event(1, DATA, 'no healthy upstream', true);
+    event(2, HEADERS, { ...own, date: 'today' });
+    event(2, DATA, 'no healthy upstream', true);
+    event(3, HEADERS, own);
+    event(3, DATA, '');
+    event(3, DATA, 'busy', true);
+    event(4, HEADERS, own);
+    event(4, DATA, '', true);
+    event(5, HEADERS, own);
+    event(5, TRAILERS, { 'x-t': '1' }, true);
+    await expect(calls[0]).rejects.toMatchObject({
+      code: 'TSF_CALL_FAILED',
+      message: 'httpCall("c") GET /: no healthy upstream',
+    });
+    const texts = await Promise.all(calls.slice(1).map(async (call) => (await call).text()));
+    expect(texts).toEqual(['no healthy upstream', 'busy', '', '']);
+    expect((await (await calls[4]!).trailers)?.get('x-t')).toBe('1');
   });
 
   it('after them: the body errors, and so do the trailers', async () => {

@@ -20,6 +20,16 @@ const PIECE = 64 * 1024;
 const MAX_TIMEOUT_MS = 0x7fffffff;
 const METHOD = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const PATH = /^[/*][\x21-\x7e\x80-\xff]*$/;
+/** Envoy is given more time than the timer here, which knows more: how long a streamed request takes, and what to say. */
+const ENVOY_EXTRA_MS = 1000;
+/**
+ * Envoy's client answers a call that failed before its headers by a response of its own, and its interface does not
+ * mark it. It is known by these headers and no others (an upstream that is an Envoy sends `date` and `server` too), and
+ * by its first words.
+ */
+const ENVOYS_OWN_HEADERS = ':status content-length content-type';
+const ENVOYS_OWN_WORDS =
+  /^(upstream connect error or disconnect\/reset before headers|no healthy upstream|upstream request timeout)/;
 /** What the web's Response allows no body for. */
 const NULL_BODY = new Set([204, 205, 304]);
 /** They belong to a connection, and Envoy makes its own. */
@@ -86,6 +96,9 @@ class Call {
   /** The request's body while it streams. */
   private sending: AsyncIterator<Chunk> | Iterator<Chunk> | undefined;
   private over = false;
+  /** Headers that may be Envoy's own: the first bytes of the body will tell. */
+  private doubtful: [string, string][] | undefined;
+  private timer: unknown;
   /** What ended it before its time. */
   private error: unknown;
 
@@ -102,8 +115,14 @@ class Call {
   start(): void {
     const { plan, id } = this;
     const { sink } = this.stream;
-    const { body, trailers } = plan;
-    sink.callStart(id, plan.cluster, plan.timeout, plan.lines, body === undefined && trailers === undefined);
+    const { body, trailers, timeout } = plan;
+    const limit = timeout === 0 ? 0 : timeout + ENVOY_EXTRA_MS;
+    sink.callStart(id, plan.cluster, limit, plan.lines, body === undefined && trailers === undefined);
+    if (timeout > 0) {
+      this.timer = this.stream.deps.setTimeout(() => {
+        this.cancel(this.coded('TSF_CALL_FAILED', `not complete in ${String(timeout)} ms`));
+      }, timeout);
+    }
     if (body instanceof Uint8Array && body.length <= PIECE) {
       sink.callData(id, body, trailers === undefined);
       if (trailers !== undefined) sink.callTrailers(id, trailers);
@@ -114,12 +133,13 @@ class Call {
   event(part: CallEventPart, end: boolean, bytes: Uint8Array): void {
     switch (part) {
       case CallEventPart.Headers:
-        this.headersCame(bytes);
+        this.headersCame(bytes, end);
         break;
       case CallEventPart.Data:
         this.dataCame(bytes);
         break;
       case CallEventPart.Trailers:
+        if (this.doubtful !== undefined) this.answered(this.doubtful);
         this.trailers?.resolve(new HeaderViewImpl(trailerMap(this.stream, bytes)));
         this.trailers = undefined;
         break;
@@ -162,12 +182,22 @@ class Call {
     if (!stream.over) stream.sink.callCancel(this.id);
   }
 
-  private headersCame(block: Uint8Array): void {
+  private headersCame(block: Uint8Array, end: boolean): void {
+    if (this.settle === undefined) return;
+    const lines = linesOf(block);
+    const names = lines.map(([name]) => name);
+    if (!end && names.sort().join(' ') === ENVOYS_OWN_HEADERS) this.doubtful = lines;
+    else this.answered(lines);
+  }
+
+  /** The headers are the upstream's. */
+  private answered(lines: [string, string][]): void {
     const { settle } = this;
+    this.doubtful = undefined;
     if (settle === undefined) return;
     let status = 0;
     const headers = new Headers();
-    for (const [name, value] of linesOf(block)) {
+    for (const [name, value] of lines) {
       if (name === ':status') status = Number(value);
       else if (!name.startsWith(':')) headers.append(name, value);
     }
@@ -199,6 +229,14 @@ class Call {
   }
 
   private dataCame(bytes: Uint8Array): void {
+    if (this.doubtful !== undefined && bytes.length > 0) {
+      const words = Buffer.from(bytes.subarray(0, 1024)).toString('latin1');
+      if (ENVOYS_OWN_WORDS.test(words)) {
+        this.cancel(this.coded('TSF_CALL_FAILED', words));
+        return;
+      }
+      this.answered(this.doubtful);
+    }
     const { body } = this;
     if (body === undefined || bytes.length === 0) return;
     body.enqueue(bytes);
@@ -206,6 +244,7 @@ class Call {
   }
 
   private ended(): void {
+    if (this.doubtful !== undefined) this.answered(this.doubtful);
     if (this.over) return;
     if (this.settle !== undefined) {
       this.fail(this.coded('TSF_CALL_FAILED', 'it ended without an answer'));
@@ -221,6 +260,7 @@ class Call {
   private close(): void {
     this.over = true;
     this.onOver();
+    if (this.timer !== undefined) this.stream.deps.clearTimeout(this.timer);
     this.plan.signal?.removeEventListener('abort', this.onAbort);
     const { sending } = this;
     this.sending = undefined;

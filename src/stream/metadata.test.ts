@@ -65,21 +65,25 @@ const decoded = (bytes: Buffer): Json => jsonOf(service.take.requestDeserialize(
 
 describe('metadata values', () => {
   it('of one plain type go as they are', () => {
-    expect(metadataValue('k', 1.5)).toEqual({ type: MetadataType.Number, number: 1.5, bytes: Buffer.alloc(0) });
-    expect(metadataValue('k', true)).toEqual({ type: MetadataType.Bool, number: 1, bytes: Buffer.alloc(0) });
-    expect(metadataValue('k', 'größe')).toEqual({ type: MetadataType.Text, number: 0, bytes: Buffer.from('größe') });
-    const numbers = metadataValue('k', [1, -2.5]);
+    expect(metadataValue('k', 1.5, false)).toEqual({ type: MetadataType.Number, number: 1.5, bytes: Buffer.alloc(0) });
+    expect(metadataValue('k', true, false)).toEqual({ type: MetadataType.Bool, number: 1, bytes: Buffer.alloc(0) });
+    expect(metadataValue('k', 'größe', false)).toEqual({
+      type: MetadataType.Text,
+      number: 0,
+      bytes: Buffer.from('größe'),
+    });
+    const numbers = metadataValue('k', [1, -2.5], false);
     expect([numbers.type, numbers.bytes.readDoubleLE(0), numbers.bytes.readDoubleLE(8), numbers.bytes.length]).toEqual([
       MetadataType.NumberList,
       1,
       -2.5,
       16,
     ]);
-    expect(metadataValue('k', [true, false])).toMatchObject({
+    expect(metadataValue('k', [true, false], false)).toMatchObject({
       type: MetadataType.BoolList,
       bytes: Buffer.from([1, 0]),
     });
-    expect(metadataValue('k', ['a', 'ß'])).toMatchObject({
+    expect(metadataValue('k', ['a', 'ß'], false)).toMatchObject({
       type: MetadataType.TextList,
       bytes: Buffer.from('\x01\0\0\0a\x02\0\0\0\xc3\x9f', 'latin1'),
     });
@@ -88,6 +92,7 @@ describe('metadata values', () => {
   it.each<[string, Json]>([
     ['null', null],
     ['an object', { a: 1, b: 'ü', c: [true, null], d: {} }],
+    ['a list of texts', ['a', 'b']],
     ['an empty list', []],
     ['a mixed list', [1, 'a']],
     ['a list of lists', [[1], [2, [3]]]],
@@ -95,7 +100,7 @@ describe('metadata values', () => {
     ['long texts', { text: 'x'.repeat(100_000), ['k'.repeat(200)]: 'y'.repeat(127), z: 'z'.repeat(128) }],
     ['objects thirty deep', Array.from({ length: 29 }).reduce<Json>((inner) => ({ a: inner }), 1)],
   ])('%s becomes a Struct that another decoder reads', (_, value) => {
-    const { type, bytes } = metadataValue('key', value);
+    const { type, bytes } = metadataValue('key', value, true);
     expect(type).toBe(MetadataType.Struct);
     expect(decoded(bytes)).toEqual({ key: value });
   });
@@ -116,7 +121,9 @@ describe('metadata values', () => {
       circle,
       deep,
     ]) {
-      expect(() => metadataValue('k', bad as Json)).toThrow(expect.objectContaining({ code: 'TSF_ARGUMENT_INVALID' }));
+      expect(() => metadataValue('k', bad as Json, false)).toThrow(
+        expect.objectContaining({ code: 'TSF_ARGUMENT_INVALID' }),
+      );
     }
   });
 });

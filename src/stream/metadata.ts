@@ -18,12 +18,13 @@ export interface MetadataValue {
 
 const NONE = Buffer.alloc(0);
 
-/** Throws TSF_ARGUMENT_INVALID for what is no JSON. */
-export function metadataValue(key: string, value: Json): MetadataValue {
+/** Throws TSF_ARGUMENT_INVALID for what is no JSON. `nested`: Envoy takes Structs, which replace what is there; its plain
+ *  setters only ever make lists longer. */
+export function metadataValue(key: string, value: Json, nested: boolean): MetadataValue {
   if (typeof value === 'string') return { type: MetadataType.Text, number: 0, bytes: Buffer.from(value) };
   if (typeof value === 'number') return { type: MetadataType.Number, number: finite(value), bytes: NONE };
   if (typeof value === 'boolean') return { type: MetadataType.Bool, number: value ? 1 : 0, bytes: NONE };
-  const list = Array.isArray(value) ? plainList(value as readonly Json[]) : undefined;
+  const list = Array.isArray(value) && !nested ? plainList(value as readonly Json[]) : undefined;
   return list ?? { type: MetadataType.Struct, number: 0, bytes: struct({ [key]: value }, 0) };
 }
 

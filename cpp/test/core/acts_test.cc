@@ -36,16 +36,28 @@ TEST_F(Acts, MetadataOfEveryTypeIsSetAndRead) {
   set(wire::MetadataType_NumberList, "nl", raw_of({1.0, 2.0}), 0);
   set(wire::MetadataType_TextList, "tl", texts({"x", ""}), 0);
   set(wire::MetadataType_BoolList, "bl", raw_of<uint8_t>({1, 0}), 0);
-  set(wire::MetadataType_Text, "nl2", "was a text", 0);
-  set(wire::MetadataType_NumberList, "nl2", raw_of({3.0}), 0);
   set(wire::MetadataType_Struct, "", "a struct's bytes", 0);
   ASSERT_TRUE(host().query(id_, 9, 0, wire::QueryKind_Metadata, "ns"));
   const auto heard = hear();
   ASSERT_EQ(heard.size(), 1u);
   EXPECT_TRUE(heard[0].found);
-  EXPECT_EQ(heard[0].bytes,
-            R"({"b":true,"bl":[true,false],"n":2.5,"nl":[1.0,2.0],"nl2":[3.0],"t":"a \"b\"","tl":["x",""]})");
+  EXPECT_EQ(heard[0].bytes, R"({"b":true,"bl":[true,false],"n":2.5,"nl":[1.0,2.0],"t":"a \"b\"","tl":["x",""]})");
   EXPECT_EQ(envoy().asked.structs["ns"], "a struct's bytes");
+}
+
+TEST_F(Acts, AListIsSetOnce) {
+  connect_and_open();
+  const auto set = [&](wire::MetadataType type, const std::string& value) {
+    ASSERT_TRUE(host().act(id_, wire::ActKind_SetMetadata, kKey + value, type));
+  };
+  set(wire::MetadataType_TextList, texts({"x"}));
+  set(wire::MetadataType_TextList, texts({"y"}));
+  set(wire::MetadataType_NumberList, raw_of({3.0}));
+  set(wire::MetadataType_BoolList, raw_of<uint8_t>({1}));
+  ASSERT_TRUE(host().query(id_, 1, 0, wire::QueryKind_Metadata, "ns"));
+  EXPECT_EQ(hear().at(0).bytes, R"({"key":["x"]})");
+  ASSERT_FALSE(stage_->process.lines.empty());
+  EXPECT_NE(stage_->process.lines.back().second.find("metadata \"key\" of \"ns\" is set already"), std::string::npos);
 }
 
 TEST_F(Acts, AnUnknownNamespaceIsAnEmptyObject) {

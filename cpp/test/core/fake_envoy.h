@@ -130,11 +130,10 @@ struct Asked {
   void put(std::string_view ns, std::string_view key, Item item) {
     metadata[std::string(ns)][std::string(key)] = {{std::move(item)}, false};
   }
-  // As Envoy: a value that is no list becomes one.
+  // As Envoy: a value that is no list stays as it is.
   void add(std::string_view ns, std::string_view key, Item item) {
-    Value& value = metadata[std::string(ns)][std::string(key)];
-    if (!value.is_list) value = {{}, true};
-    value.items.push_back(std::move(item));
+    Value& value = metadata[std::string(ns)].try_emplace(std::string(key), Value{{}, true}).first->second;
+    if (value.is_list) value.items.push_back(std::move(item));
   }
   std::vector<std::string_view> keys(std::string_view ns) const {
     std::vector<std::string_view> out;
