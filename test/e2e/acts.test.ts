@@ -1,7 +1,11 @@
 /** What a filter makes Envoy do, and what it asks of it: metadata, filter state, metrics, secrets, hosts, recreation. */
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import {
   cluster,
+  envoyVersion,
   eventually,
   get,
   http1,
@@ -10,7 +14,7 @@ import {
   type Response,
   type Seen,
 } from '../fixture/index.js';
-import { logsOnFailure, stage, withEnvoy } from './support.js';
+import { logsOnFailure, scene, stage, withEnvoy } from './support.js';
 
 const set = (key: string, value: string): Config => ({
   header: { key, value },
@@ -187,5 +191,39 @@ it('an override host is taken when the cluster has it; when not, strict or not d
   } finally {
     await one.close();
     await two.close();
+  }
+});
+
+it('a secret is what SDS says now; before Envoy 1.40 the configuration is refused', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'tsf-secret-'));
+  const file = join(dir, 'secret.json');
+  const write = (value: string): void => {
+    const secret = {
+      '@type': 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret',
+      name: 'token',
+      generic_secret: { secret: { inline_string: value } },
+    };
+    // Envoy looks at files that are moved there
+    writeFileSync(`${file}.new`, JSON.stringify({ resources: [secret] }));
+    renameSync(`${file}.new`, file);
+  };
+  try {
+    write('first');
+    const secrets = [{ name: 'token', sds_config: { path_config_source: { path: file } } }];
+    const run = scene(
+      [{ name: 'acts', options: { secrets } }],
+      async (fx) => {
+        const told = async (): Promise<unknown> => read(await get(fx.port, '/sink?secret'));
+        expect(await told()).toBe('first');
+        write('second');
+        await eventually('the new secret', async () => (await told()) === 'second');
+      },
+      // SDS wants a name of its client
+      { counters: false, envoyArgs: ['--service-node', 'test', '--service-cluster', 'test'] },
+    );
+    if (envoyVersion === '1.40') await run;
+    else await expect(run).rejects.toThrow(/filter_config\.secrets: needs Envoy 1\.40/);
+  } finally {
+    rmSync(dir, { recursive: true });
   }
 });
