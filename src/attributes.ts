@@ -165,6 +165,25 @@ const KINDS: { readonly [K in Attribute]: Kind<AttributeTypes[K]> } = {
 };
 const IDS: ReadonlyMap<string, number> = new Map(Object.keys(KINDS).map((name, id) => [name, id]));
 
+/** Maps and messages in Envoy: modules cannot have them as a value. */
+const STRUCTURED: ReadonlySet<string> = new Set([
+  'request.headers',
+  'response.headers',
+  'response.trailers',
+  'upstream.locality',
+  'xds.node',
+  'xds.cluster_metadata',
+  'xds.listener_metadata',
+  'xds.route_metadata',
+  'xds.virtual_host_metadata',
+  'xds.upstream_host_metadata',
+]);
+
+/** True for a map or a message, which never has a value here. */
+export function isStructured(name: string): boolean {
+  return STRUCTURED.has(name);
+}
+
 /** Envoy's id, undefined when there is no attribute of that name. */
 export function attributeId(name: string): number | undefined {
   return IDS.get(name);

@@ -35,6 +35,7 @@ export const ERROR_CODES = {
   TSF_NOT_SUBSCRIBED: 'the request headers were never sent to this host',
   // reading from Envoy
   TSF_PROPERTY_UNKNOWN: 'Envoy has no attribute of that name',
+  TSF_PROPERTY_STRUCTURED: 'the attribute is a map or a message, which modules cannot read',
   TSF_PROPERTY_NOT_FOUND: 'the attribute has no value on this stream, or not yet',
   // asking Envoy to do something
   TSF_CALL_CLUSTER: 'Envoy has no cluster of that name',

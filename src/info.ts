@@ -8,6 +8,8 @@ import type { Json } from './types-data.js';
 import { ActKind, Capability, MetadataType, QueryKind } from './wire.js';
 
 const NO_BYTES = new Uint8Array(0);
+/** Asked for like an attribute, but none of Envoy's; cpp/core/mount.h has the same number. */
+const VIRTUAL_CLUSTER = 1000;
 
 export class StreamInfoImpl implements StreamInfo {
   readonly #stream: HttpStream;
@@ -53,9 +55,9 @@ export class StreamInfoImpl implements StreamInfo {
   upstreamClusterName(): Promise<string | undefined> {
     return this.#text('xds.cluster_name');
   }
-  // Envoy's module interface answers this attribute with the virtual cluster's name.
   virtualClusterName(): Promise<string | undefined> {
-    return this.#text('xds.virtual_host_name');
+    this.#check('virtualClusterName()');
+    return this.#stream.query(QueryKind.Attribute, VIRTUAL_CLUSTER, NO_BYTES, utf8);
   }
 
   async downstreamSslConnection(): Promise<ConnectionInfo | undefined> {

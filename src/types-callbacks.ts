@@ -296,7 +296,8 @@ export interface FilterCallbacks<A extends Attribute = never> {
   refreshRouteCache(): void;
   /**
    * Asks Envoy, after the header writes so far: what it answers is what they made of it. Rejects with
-   * `TSF_PROPERTY_NOT_FOUND` when it has no value, `TSF_PROPERTY_UNKNOWN` for a bad name.
+   * `TSF_PROPERTY_NOT_FOUND` when it has no value, `TSF_PROPERTY_UNKNOWN` for a name that is none of its attributes,
+   * `TSF_PROPERTY_STRUCTURED` for a map or a message.
    *
    * @example
    * headers.set('x-forwarded-by', await callbacks.getProperty('destination.address'));

@@ -59,7 +59,8 @@ constexpr uint32_t kAttemptCount = 53;
 constexpr uint32_t kClusterName = 57;
 constexpr uint32_t kVirtualHostName = 63;
 
-constexpr bool is_bool(uint32_t id) { return id == 29 || id == 67; }  // connection.mtls, health check
+constexpr uint32_t kMtls = 29;
+constexpr bool is_bool(uint32_t id) { return id == kMtls || id == 67; }  // 67: health check
 
 }  // namespace
 
@@ -313,7 +314,9 @@ std::optional<core::Attribute> EnvoyStream::attribute(uint32_t id) const {
   }
   if (is_bool(id)) {
     bool yes = false;
-    if (!envoy_dynamic_module_callback_http_filter_get_attribute_bool(envoy_, key, &yes)) return std::nullopt;
+    const bool told = envoy_dynamic_module_callback_http_filter_get_attribute_bool(envoy_, key, &yes);
+    // Without TLS there is no mTLS, which is what Envoy answers elsewhere.
+    if (!told && id != kMtls) return std::nullopt;
     return core::Attribute{Kind::kBool, {}, yes ? 1u : 0u};
   }
   constexpr uint32_t kLastAttribute = 67;

@@ -1,5 +1,5 @@
 /** Questions to Envoy that wait for their answers. */
-import { type Attribute, attributeId, type AttributeTypes, decodeAttribute } from '../attributes.js';
+import { type Attribute, attributeId, type AttributeTypes, decodeAttribute, isStructured } from '../attributes.js';
 import { FilterError, type StreamAbortedError } from '../errors.js';
 import { QueryKind, type StreamSink } from '../wire.js';
 
@@ -25,6 +25,10 @@ export class Queries {
     const key = attributeId(name);
     if (key === undefined) {
       return Promise.reject(new FilterError('TSF_PROPERTY_UNKNOWN', `Envoy has no attribute ${JSON.stringify(name)}`));
+    }
+    if (isStructured(name)) {
+      const why = 'is a map or a message in Envoy, which modules cannot read';
+      return Promise.reject(new FilterError('TSF_PROPERTY_STRUCTURED', `${JSON.stringify(name)} ${why}`));
     }
     return this.ask(QueryKind.Attribute, key, EMPTY, (bytes) => decodeAttribute(name, bytes) as AttributeTypes[K]);
   }
