@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect } from 'vitest';
-import { Connection, eventually, get, http1, type Config, type Line } from '../../fixture/index.js';
+import { Connection, eventually, get, http1, within, type Config, type Line } from '../../fixture/index.js';
 import { logsOnFailure, stage, withEnvoy } from '../support.js';
 import { goCase } from './case.js';
 import { Recorder, values } from './support.js';
@@ -262,6 +262,8 @@ describe('secrets', () => {
       },
     ],
     staticResources: { secrets: [generic('static', 'static secret')] },
+    // Envoy asks for secrets in the name of a node.
+    envoyArgs: ['--service-node', 'test', '--service-cluster', 'test'],
   };
   const ask = async (port: number, name: string) => {
     const answer = await get(port, `/${name}`);
@@ -329,12 +331,13 @@ goCase('go/websocket', async () => {
       const connection = await Connection.open(fx.port);
       try {
         await connection.write('GET /chat HTTP/1.1\r\nhost: a\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\r\n');
-        const head = await connection.readHead();
+        const head = await within(5_000, 'the handshake', connection.readHead());
         expect(head.status).toBe(101);
         expect(values(head.lines, 'test-websocket-rsp-key')).toEqual(['bar']);
         expect(handshake['test-websocket-req-key']).toBe('foo');
         await connection.write('from client');
-        expect((await connection.readExactly(17)).toString('latin1')).toBe('Bye_from upstream');
+        const answer = await within(5_000, 'the tunnelled answer', connection.readExactly(17));
+        expect(answer.toString('latin1')).toBe('Bye_from upstream');
       } finally {
         connection.close();
       }
