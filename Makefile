@@ -214,9 +214,12 @@ VITEST := node node_modules/vitest/vitest.mjs run
 E2E_DEPENDENCIES := build tools
 E2E := $(ENVOY_VERSIONS:%=e2e-%)
 
-.PHONY: test cpp-test unit test-envoy smoke $(E2E) check fuzz fuzz-short soak bench profile
+.PHONY: test cpp-test unit test-envoy go-matrix smoke $(E2E) check fuzz fuzz-short soak bench profile
 test: cpp-test unit fuzz-short test-envoy ## Every test that CI runs
-test-envoy: $(E2E) ## End-to-end tests on Envoy 1.40, 1.39 and 1.38
+# A failing suite does not keep the others from running, nor the matrix; it fails all the same.
+test-envoy: ## End-to-end tests on Envoy 1.40, 1.39 and 1.38, and the matrix of the Golang filter's cases
+	@rm -f $(ENVOY_VERSIONS:%=build/reports/e2e-%.json)
+	@failed=0; $(MAKE) -k $(E2E) || failed=1; $(MAKE) go-matrix || failed=1; exit $$failed
 
 cpp-test: gen ## C++ tests, with address, undefined-behaviour and thread sanitizers
 	@echo "test: C++ (compiling with sanitizers)"
@@ -231,6 +234,9 @@ $(E2E): e2e-%: $(E2E_DEPENDENCIES) build/envoy/%/envoy
 	@echo "test: end to end on Envoy $*"
 	@ENVOY_VERSION=$* $(VITEST) --project e2e --reporter=default --reporter=json \
 	  --outputFile.json=build/reports/e2e-$*.json
+
+go-matrix: build/stamps/npm ## Golang filter's cases x Envoys, from the reports of the last end-to-end runs
+	@node scripts/go-matrix.mjs build/reports docs/go-compat.md
 
 smoke: $(E2E_DEPENDENCIES) $(ENVOY) ## One end-to-end test (NODE_VERSION=22|24 for another Node)
 	@echo "test: smoke on Node $$(node --version)"

@@ -191,7 +191,8 @@ BodyStatus Stream::on_body(Dir dir, bool end) {
       hold_body(f, BodySource::kReceived);
       return;
     }
-    f.unread = true;
+    // An upgrade's codec begins with a piece of no bytes: nothing lies there to be read.
+    if (mount_.body_size(dir, BodySource::kReceived) > 0) f.unread = true;
     status = BodyStatus::kStopIterationAndWatermark;
   };
   // Bytes that passed us before, lie with a filter behind us, and come by again in a sibling's push.
