@@ -356,7 +356,7 @@ TEST_F(Acts, ATooLargeBodyIsNeverLetPass) {
   settings().failure_mode = FailureMode::kOpen;
   settings().max_body_bytes = 10;
   connect_and_open();
-  answer(kReq, BodyMode_Whole);
+  answer(HeaderType::kRequest, BodyMode_Whole, {}, wire::Phase_DecodeData);
   envoy().data(kReq, "more than ten bytes", true);
   turn();
   EXPECT_EQ(envoy().reply_details(), "ts_filter_body_too_large");

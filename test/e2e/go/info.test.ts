@@ -327,21 +327,24 @@ goCase('go/websocket', async () => {
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
   try {
-    await withEnvoy({ filters: [{ name: 'go-websocket', options: { upgrades: true } }], upstream: { port } }, async (fx) => {
-      const connection = await Connection.open(fx.port);
-      try {
-        await connection.write('GET /chat HTTP/1.1\r\nhost: a\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\r\n');
-        const head = await within(5_000, 'the handshake', connection.readHead());
-        expect(head.status).toBe(101);
-        expect(values(head.lines, 'test-websocket-rsp-key')).toEqual(['bar']);
-        expect(handshake['test-websocket-req-key']).toBe('foo');
-        await connection.write('from client');
-        const answer = await within(5_000, 'the tunnelled answer', connection.readExactly(17));
-        expect(answer.toString('latin1')).toBe('Bye_from upstream');
-      } finally {
-        connection.close();
-      }
-    });
+    await withEnvoy(
+      { filters: [{ name: 'go-websocket', options: { upgrades: true } }], upstream: { port } },
+      async (fx) => {
+        const connection = await Connection.open(fx.port);
+        try {
+          await connection.write('GET /chat HTTP/1.1\r\nhost: a\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\r\n');
+          const head = await within(5_000, 'the handshake', connection.readHead());
+          expect(head.status).toBe(101);
+          expect(values(head.lines, 'test-websocket-rsp-key')).toEqual(['bar']);
+          expect(handshake['test-websocket-req-key']).toBe('foo');
+          await connection.write('from client');
+          const answer = await within(5_000, 'the tunnelled answer', connection.readExactly(17));
+          expect(answer.toString('latin1')).toBe('Bye_from upstream');
+        } finally {
+          connection.close();
+        }
+      },
+    );
   } finally {
     server.closeAllConnections();
     server.close();

@@ -216,7 +216,11 @@ describe('configs of routes', () => {
       route_config: {
         name: 'local',
         virtual_hosts: [
-          { name: 'filter-level', domains: ['filter-level.com'], routes: [{ match: { prefix: '/' }, route: toUpstream }] },
+          {
+            name: 'filter-level',
+            domains: ['filter-level.com'],
+            routes: [{ match: { prefix: '/' }, route: toUpstream }],
+          },
           {
             name: 'host-level',
             domains: ['*'],
