@@ -46,6 +46,9 @@ inline bool settable_pseudo_header(HeaderType type, std::string_view name) {
   return type == HeaderType::kResponse && name == ":status";
 }
 
+// The router writes it into the request headers.
+inline constexpr std::string_view kRouterHeader = "x-envoy-expected-rq-timeout-ms";
+
 // A name and value that may be written to this map.
 inline bool writable_header(HeaderType type, std::string_view name, std::string_view value) {
   if (value.empty() || !valid_header_value(value)) return false;

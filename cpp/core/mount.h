@@ -106,6 +106,9 @@ class StreamMount {
   virtual uint64_t chain_id() const = 0;
   virtual void set_chain_id(uint64_t id) = 0;
 
+  // Bytes from which on Envoy pauses who sends a body; 0 = no limit.
+  virtual uint64_t buffer_limit() const = 0;
+
   virtual void continue_flow(Dir dir) = 0;
   virtual void send_local_reply(uint32_t status, std::span<const HeaderLine> headers, std::string_view body,
                                 std::string_view details) = 0;

@@ -176,6 +176,8 @@ BodyStatus Stream::on_body(Dir dir, bool end) {
   const Worker::Scope scope(worker_);
   Flow& f = flow(dir);
   if (rearming_) {
+    // An encode filter before us may have added bytes to our empty frame.
+    if (mount_.body_size(dir, BodySource::kReceived) > 0) hold_body(f, BodySource::kReceived);
     settle(f, true);
     return BodyStatus::kStopIterationNoBuffer;
   }

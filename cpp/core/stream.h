@@ -109,6 +109,7 @@ class Stream {
     bool output_done = false;     // but for what the trailers hook adds
     bool release_wanted = false;  // PASS was decided, the continue is still to come
     bool too_large = false;       // over max_body_bytes; the host is asked to say so
+    size_t copy_floor = 0;        // least output for a push past the router's copy
     uint64_t emitted = 0;         // bytes that went on to the next filter by our continues
     uint32_t header_cursor = 0;   // lines of the pending map already written
     size_t beyond = 0;            // bytes that filters behind us had in Envoy's buffer after our last continue
@@ -174,6 +175,7 @@ class Stream {
   bool complete(const Flow& f) const;
   void finish(Flow& f);
   void push(Flow& f);
+  bool worth_passing_copy(Flow& f);
   void push_soon(Flow& f);
   void release(Flow& f);
   void end_bypass(Flow& f);
@@ -181,6 +183,9 @@ class Stream {
   bool can_continue(Flow& f);
   bool request_needs_flag() const;
   bool unpause(Flow& f);
+  bool router_reached();
+  bool is_routers_copy(const Flow& f);
+  void put_copy_back(Flow& f, const std::string& copy, bool shown);
   void continue_with(Flow& f, std::initializer_list<ByteQueue*> bytes);
   void do_continue(Flow& f);
   void put_back(Flow& f, ByteQueue& bytes);
@@ -268,7 +273,9 @@ class Stream {
   bool reply_ended_ = false;  // the host has given all of it
   bool reply_end_sent_ = false;
   bool sending_reply_ = false;  // inside send_reply_*
-  bool nested_ = false;         // inside continue_flow(kRequest)
+  bool router_reached_ = false;
+  bool came_with_timeout_ = false;  // the request had the router's own header when it came to us
+  bool nested_ = false;             // inside continue_flow(kRequest)
   bool rearming_ = false;
   bool spent_ = false;        // Envoy 1.38's shared flag
   bool others_hold_ = false;  // 1.38: a filter behind us has kept bytes of the request

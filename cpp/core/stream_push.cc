@@ -1,4 +1,5 @@
 // What goes to Envoy: releases, pushes, ends, streamed replies (docs/lifecycle.md, "Pushing").
+#include "core/http_rules.h"
 #include "core/stream.h"
 
 namespace tsf::core {
@@ -31,13 +32,41 @@ bool Stream::can_continue(Flow& f) {
   return !dead_ && !spent_;
 }
 
+// Whether the request has gone as far as to Envoy's router.
+bool Stream::router_reached() {
+  constexpr uint32_t kUpstreamAddress = 41;
+  router_reached_ = router_reached_ ||
+                    (!came_with_timeout_ && mount_.header(HeaderType::kRequest, kRouterHeader).has_value()) ||
+                    mount_.attribute(kUpstreamAddress).has_value();
+  return router_reached_;
+}
+
+// What lies in Envoy's buffer has been sent upstream and is kept for a retry, a redirect or a mirror. Shown to the
+// router again, it would be sent again.
+bool Stream::is_routers_copy(const Flow& f) {
+  return f.dir == Dir::kRequest && f.headers_sent && !f.unread && mount_.body_size(f.dir, BodySource::kBuffered) > 0 &&
+         router_reached();
+}
+
+// Behind a continue: the copy is whole again. `shown`: the router was given bytes; when it kept none of them, it has
+// given up (the body is over its limit), and the copy is of no use.
+void Stream::put_copy_back(Flow& f, const std::string& copy, bool shown) {
+  const std::string kept = take_body(f.dir, BodySource::kBuffered);
+  if (shown && kept.empty()) return;
+  mount_.append_body(f.dir, BodySource::kBuffered, copy);
+  if (!kept.empty()) mount_.append_body(f.dir, BodySource::kBuffered, kept);
+  f.beyond = copy.size() + kept.size();
+}
+
 // Appends the bytes to Envoy's buffer and lets it go on with them.
 void Stream::continue_with(Flow& f, std::initializer_list<ByteQueue*> queues) {
   Stream* const owner = owner_before(f);
   const std::string parked = owner != nullptr ? owner->take_body(f.dir, BodySource::kBuffered) : std::string();
-  if (chain_ != nullptr) chain_->set_pushed_over(f.dir, mount_.body_size(f.dir, BodySource::kBuffered));
+  const std::string copy = is_routers_copy(f) ? take_body(f.dir, BodySource::kBuffered) : std::string();
   const size_t kept_behind_us = mount_.body_size(f.dir, BodySource::kBuffered);
+  if (chain_ != nullptr) chain_->set_pushed_over(f.dir, kept_behind_us);
   const bool all_is_kept = f.emitted > 0 && kept_behind_us == f.emitted;
+  const uint64_t before = f.emitted;
   for (ByteQueue* queue : queues) {
     f.emitted += queue->size();
     put_back(f, *queue);
@@ -50,7 +79,8 @@ void Stream::continue_with(Flow& f, std::initializer_list<ByteQueue*> queues) {
   if (!dead_) do_continue(f);
   if (dead_) return;
   if (chain_ != nullptr) chain_->set_pushed_over(f.dir, 0);
-  if (owner != nullptr) owner->put_unread_back(f.dir, parked);
+  if (!copy.empty()) put_copy_back(f, copy, f.emitted > before);
+  if (owner != nullptr && !dead_) owner->put_unread_back(f.dir, parked);
 }
 
 // Envoy 1.38, several of ours in one chain: an empty frame of ours may not get to our own hook, so that nothing clears
@@ -82,7 +112,7 @@ void Stream::do_continue(Flow& f) {
   if (!shared_flag() || !request) return;
   if (!f.input_ended) {
     others_hold_ = others_hold_ || left > 0;
-  } else if (left > 0 && !others_hold_ && !response_.headers_seen) {
+  } else if (left > 0 && !others_hold_ && !response_.headers_seen && !router_reached()) {
     // No later filter has kept bytes so far. If nothing moves, the continue was lost to a 1xx or METADATA frame.
     end_probe_ = left;
     start_timer(f);
@@ -194,13 +224,25 @@ void Stream::push(Flow& f) {
   const bool little = unread + f.held.size() <= config_->settings.stream_window;
   // Much unread input has to be taken out and put back around the push: worth it for much output, or for late one.
   if (!little && !f.overdue() && f.out.size() < unread / 8) return push_soon(f);
-  if (!can_continue(f)) return;
+  if (!worth_passing_copy(f) || !can_continue(f)) return;
   f.push_by = 0;
   f.push_wanted = false;
   if (f.unread && little) hold_body(f, BodySource::kBuffered);
   const std::string parked = f.unread ? take_body(f.dir, BodySource::kBuffered) : std::string();
   continue_with(f, {&f.out});
   if (f.unread && !dead_) put_unread_back(f.dir, parked);
+}
+
+// The router gives its copy up when it is shown more than its limit at once, which we do not know. A body for which the
+// copy has grown past Envoy's own limit goes on in ever larger pieces, until it does.
+bool Stream::worth_passing_copy(Flow& f) {
+  const uint64_t limit = mount_.buffer_limit();
+  if (limit == 0 || !is_routers_copy(f)) return true;
+  if (mount_.body_size(f.dir, BodySource::kBuffered) + f.out.size() <= limit) return true;
+  f.copy_floor = std::max<size_t>(f.copy_floor, limit);
+  if (f.out.size() < f.copy_floor) return false;
+  f.copy_floor *= 2;
+  return true;
 }
 
 void Stream::push_soon(Flow& f) {

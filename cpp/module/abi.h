@@ -46,6 +46,7 @@ size_t envoy_dynamic_module_callback_http_get_body_chunks_size(FilterEnvoy, int 
 bool envoy_dynamic_module_callback_http_get_body_chunks(FilterEnvoy, int body, Buffer* chunks_envoy);
 bool envoy_dynamic_module_callback_http_append_body(FilterEnvoy, int body, Buffer bytes);
 bool envoy_dynamic_module_callback_http_drain_body(FilterEnvoy, int body, size_t length);
+uint64_t envoy_dynamic_module_callback_http_get_buffer_limit(FilterEnvoy);
 // In a body hook: the received chunk is the buffered body itself.
 bool envoy_dynamic_module_callback_http_received_buffered_request_body(FilterEnvoy);
 bool envoy_dynamic_module_callback_http_received_buffered_response_body(FilterEnvoy);

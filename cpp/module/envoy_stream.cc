@@ -124,6 +124,8 @@ void EnvoyStream::set_chain_id(uint64_t id) {
   set_filter_state(kChainKey, {reinterpret_cast<const char*>(&id), sizeof id});
 }
 
+uint64_t EnvoyStream::buffer_limit() const { return envoy_dynamic_module_callback_http_get_buffer_limit(envoy_); }
+
 void EnvoyStream::continue_flow(core::Dir dir) {
   if (dir == core::Dir::kRequest) {
     envoy_dynamic_module_callback_http_filter_continue_decoding(envoy_);

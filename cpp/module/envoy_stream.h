@@ -25,6 +25,7 @@ class EnvoyStream : public core::StreamMount {
   uint64_t chain_id() const override;
   void set_chain_id(uint64_t id) override;
 
+  uint64_t buffer_limit() const override;
   void continue_flow(core::Dir dir) override;
   void send_local_reply(uint32_t status, std::span<const core::HeaderLine> headers, std::string_view body,
                         std::string_view details) override;

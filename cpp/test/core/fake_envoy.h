@@ -327,6 +327,7 @@ class FakeEnvoy {
     bool received_is_buffered(Dir) const override { return false; }
     uint64_t chain_id() const override { return envoy_.chain_id_; }
     void set_chain_id(uint64_t id) override { envoy_.chain_id_ = id; }
+    uint64_t buffer_limit() const override { return envoy_.options_.buffer_limit; }
     void continue_flow(Dir dir) override { envoy_.continue_flow(dir); }
     void send_local_reply(uint32_t status, std::span<const HeaderLine> headers, std::string_view body,
                           std::string_view details) override {

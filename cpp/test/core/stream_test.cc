@@ -496,7 +496,7 @@ TEST_F(StreamTest, AWholeBodyWithTrailers) {
 TEST_F(StreamTest, ARequestOverMaxBodyBytesGets413) {
   settings().max_body_bytes = 1000;
   connect_and_open();
-  answer(kReq, BodyMode_Whole);
+  answer(HeaderType::kRequest, BodyMode_Whole, {}, wire::Phase_DecodeData);
   envoy().data(kReq, std::string(1000, 'x'), false);
   turn();
   EXPECT_FALSE(envoy().gone());
@@ -510,7 +510,7 @@ TEST_F(StreamTest, ABodyThatWasTooLargeBeforeTheAnswerGets413) {
   settings().max_body_bytes = 1000;
   connect_and_open();
   envoy().data(kReq, std::string(1001, 'x'), true);
-  answer(kReq, BodyMode_Whole);
+  answer(HeaderType::kRequest, BodyMode_Whole, {}, wire::Phase_DecodeData);
   EXPECT_EQ(envoy().downstream().header(":status"), "413");
 }
 
