@@ -75,7 +75,11 @@ export class Callbacks implements FilterCallbacks<Attribute> {
   }
 
   get request(): RequestView {
-    return (this.#request ??= new RequestViewImpl(this.#requestHeaders('request')));
+    if (this.#request !== undefined) return this.#request;
+    const view = new RequestViewImpl(this.#requestHeaders('request'));
+    // A log event's map is not the one that the hooks will have.
+    if (this.#stream.request?.headers !== undefined) this.#request = view;
+    return view;
   }
 
   sendLocalReply(status: number, reply?: LocalReply): typeof StatusType.LocalReply {
@@ -114,8 +118,7 @@ export class Callbacks implements FilterCallbacks<Attribute> {
 
   async getProperty<K extends Attribute>(name: K): Promise<AttributeTypes[K]> {
     const stream = this.#stream;
-    stream.assertAlive(`getProperty(${JSON.stringify(name)})`);
-    const value = await stream.attribute(name);
+    const value = await stream.attribute(name, `getProperty(${JSON.stringify(name)})`);
     if (value === undefined) {
       throw new FilterError(
         'TSF_PROPERTY_NOT_FOUND',
@@ -208,7 +211,7 @@ export class Callbacks implements FilterCallbacks<Attribute> {
   }
 
   #requestHeaders(call: string): RequestHeadersImpl {
-    const headers = this.#stream.request?.headers;
+    const headers = this.#stream.requestHeaders;
     if (headers === undefined) {
       throw new FilterError(
         'TSF_NOT_SUBSCRIBED',

@@ -133,8 +133,7 @@ export class StreamInfoImpl implements StreamInfo {
   }
 
   async #ask<K extends Attribute>(name: K): Promise<AttributeTypes[K] | undefined> {
-    this.#check('streamInfo()');
-    return this.#stream.attribute(name);
+    return this.#stream.attribute(name, 'streamInfo()');
   }
 
   #check(call: string, ...names: string[]): void {

@@ -1,5 +1,5 @@
 /** Types of a filter and its definition. Part of the public API. */
-import type { Attribute } from './attributes.js';
+import type { Attribute, AttributeTypes } from './attributes.js';
 import type { FilterCallbacks, Logger } from './types-callbacks.js';
 import type {
   BodyBuffer,
@@ -84,23 +84,33 @@ export interface StreamFilter {
   encodeTrailers?(trailers: HeaderMap): Answer<TrailersStatus>;
   transformRequest?: Transform<RequestHeaders>;
   transformResponse?: Transform<ResponseHeaders>;
+  /** When Envoy has taken the request's headers, before decodeHeaders of any filter. Needs the module's access logger
+   *  with `flush_access_log_on_new_request` (docs/lifecycle.md, "Log hooks"). Log hooks are never awaited; what they throw
+   *  or reject with is logged and harms nothing. An event for which the ring has no room is lost. */
   onLogDownstreamStart?(entry: LogEntry): void;
+  /** Every `access_log_flush_interval` while the stream lives. Needs the module's access logger. */
   onLogDownstreamPeriodic?(entry: LogEntry): void;
-  /** When Envoy writes the access log. */
+  /** When Envoy writes the access log, once, for every stream that a host had begun. Envoy's stream is over then: calls that
+   *  need it fail with `TSF_STREAM_ENDED`, but declared attributes can be read and asked for. */
   onLog?(entry: LogEntry): void;
+  /** After onLog. */
   onStreamComplete?(): void;
   /** Once, last, never awaited. */
   onDestroy?(reason: 'complete' | 'reset' | 'host_drain'): void;
 }
 
 /**
- * The maps of a stream as they were in the end.
+ * What a log hook gets: the stream as it is at that moment, for `onLog` as it was in the end.
  *
  * @example
- * const { request, response }: LogEntry = entry;
- * callbacks.log.info(`${request.path}: ${response?.get(':status') ?? 'no response'}`);
+ * const { request, response, attributes }: LogEntry = entry;
+ * const sent = attributes['response.size'] ?? 0;
+ * callbacks.log.info(`${request.path}: ${response?.get(':status') ?? 'no response'}, ${String(sent)} bytes`);
  */
 export interface LogEntry {
+  /** The definition's `attributes` as they are now; those that it does not declare are undefined. Reading them costs
+   *  nothing more, also when the stream is over. */
+  readonly attributes: { readonly [K in Attribute]: AttributeTypes[K] | undefined };
   request: RequestView;
   requestTrailers?: HeaderView;
   response?: HeaderView;

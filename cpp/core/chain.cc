@@ -35,6 +35,15 @@ Chain& Chain::join(StreamMount& mount, Stream& stream) {
   return *chain;
 }
 
+Chain* Chain::find(uint64_t id) {
+  const auto found = chains().find(id);
+  return found == chains().end() ? nullptr : found->second.get();
+}
+
+void Chain::log(wire::LogKind kind, const LogSource& source) {
+  for (Stream* stream : streams_) stream->on_log(kind, source);
+}
+
 void Chain::leave(Chain& chain, Stream& stream) {
   std::erase(chain.streams_, &stream);
   if (chain.streams_.empty()) chains().erase(chain.id_);

@@ -41,6 +41,8 @@ class Channel {
   uint64_t epoch() const { return epoch_; }
   const Parts& parts() const { return parts_; }
 
+  // Bytes that are free now; frames that need no more, headers and the largest one's padding included, can be claimed.
+  uint32_t room() { return owes() && !pay() ? 0 : parts_.endpoint.room(); }
   uint32_t max_payload() const { return parts_.endpoint.max_payload(); }
 
   // Room for one frame, or an empty span: the caller waits in `waiters`.

@@ -51,6 +51,8 @@ enum class BodySource : uint8_t { kReceived, kBuffered };
 
 enum class LogLevel : uint8_t { kTrace, kDebug, kInfo, kWarn, kError, kCritical, kOff };
 
+class RouteConfig;
+
 // A handle with which any thread can cause a run on the worker of the stream that made it. Safe after that stream's
 // death, when it does nothing.
 class Waker {
@@ -81,6 +83,14 @@ enum class MetricOp : uint8_t { kIncrement, kDecrement, kSet, kRecord };
 
 // How the start of a call to a cluster went.
 enum class CallStart : uint8_t { kStarted, kNoCluster, kRefused };
+
+// What an access logger knows of the stream whose event it is being given; valid during the event.
+class LogSource {
+ public:
+  virtual ~LogSource() = default;
+  // False: not for it to say, ask the stream.
+  virtual bool attribute(uint32_t id, std::optional<Attribute>& out) const = 0;
+};
 
 // Callbacks of one stream; worker thread only. After a call that moves the stream (continue, reply, reset) the stream
 // may be gone: callers re-check.
@@ -151,6 +161,8 @@ class StreamMount {
   virtual bool call_trailers(uint64_t call, std::span<const HeaderLine> trailers) = 0;
   virtual void cancel_call(uint64_t call) = 0;
 
+  // Null: the stream's route has none.
+  virtual std::shared_ptr<const RouteConfig> route_config() const = 0;
   virtual void clear_route_cache() = 0;
   // Clears the cache and looks the route up again at once.
   virtual void refresh_route_cache() = 0;

@@ -72,26 +72,46 @@ Stream::Start Stream::wait_for_host(std::chrono::milliseconds limit) {
   return Start::kWait;
 }
 
+// The host that can take this stream now, with its verdicts on all that the stream is configured with.
+Stream::Host Stream::look_for_host() {
+  const auto& channel = worker_.channel();
+  if (!channel || channel->lost()) return Host::kAbsent;
+  const Verdict* verdict = config_->judged->verdict();
+  if (verdict == nullptr || verdict->epoch != channel->epoch()) return Host::kUnjudged;
+  if (route_ && !judged_route_) judged_route_ = route_->judged_by(*config_);
+  const Verdict* route = judged_route_ ? judged_route_->verdict() : verdict;
+  if (route == nullptr || route->epoch != channel->epoch()) return Host::kUnjudged;
+  return verdict->accepted && route->accepted ? Host::kReady : Host::kRefused;
+}
+
+void Stream::begin() {
+  channel_ = worker_.channel();
+  phases_ = config_->judged->verdict()->phases;
+  begun_ = true;
+  wait_until_ = 0;
+  upgrade_ = !config_->settings.upgrades && is_upgrade();
+}
+
+// Of a stream that only log hooks have begun: it may still find another host.
+void Stream::forget_host() {
+  channel_.reset();
+  route_.reset();
+  judged_route_.reset();
+  phases_ = UINT32_MAX;
+  begun_ = start_told_ = false;
+}
+
 Stream::Start Stream::try_start() {
   if (begun_) return Start::kReady;
   const Settings& settings = config_->settings;
   const auto patience = std::max(settings.host_wait, settings.message_timeout);
-  const auto& channel = worker_.channel();
-  if (!channel || channel->lost()) return wait_for_host(worker_.link().down() ? settings.host_wait : patience);
-  const Verdict* verdict = config_->judged->verdict();
-  if (verdict == nullptr || verdict->epoch != channel->epoch()) return wait_for_host(patience);
-  if (route_ && !judged_route_) judged_route_ = route_->judged_by(*config_);
-  const Verdict* route = judged_route_ ? judged_route_->verdict() : verdict;
-  if (route == nullptr || route->epoch != channel->epoch()) return wait_for_host(patience);
-  if (!verdict->accepted || !route->accepted) {
-    fail_later(kRejected);
-    return Start::kFailed;
+  switch (look_for_host()) {
+    case Host::kAbsent: return wait_for_host(worker_.link().down() ? settings.host_wait : patience);
+    case Host::kUnjudged: return wait_for_host(patience);
+    case Host::kRefused: fail_later(kRejected); return Start::kFailed;
+    case Host::kReady: break;
   }
-  channel_ = channel;
-  phases_ = verdict->phases;
-  begun_ = true;
-  wait_until_ = 0;
-  upgrade_ = !settings.upgrades && is_upgrade();
+  begin();
   return Start::kReady;
 }
 
@@ -123,7 +143,7 @@ bool Stream::begin_flow(Flow& f) {
     fail_later(kHostLostLate);
     return true;
   }
-  context_pending_ = f.dir == Dir::kResponse && !start_told_ && !request_.headers_seen;
+  context_pending_ = f.dir == Dir::kResponse && !request_.headers_seen;
   ask(f);
   return true;
 }
@@ -146,6 +166,8 @@ HeadersStatus Stream::on_headers(Dir dir, bool end) {
   const Worker::Scope scope(worker_);
   Flow& f = flow(dir);
   if (chain_ == nullptr && config_->link->has_siblings()) chain_ = &Chain::join(mount_, *this);
+  if (begun_ && !any_headers() && (!channel_ || channel_->lost())) forget_host();
+  if (!begun_ && !route_) route_ = mount_.route_config();
   f.headers_seen = true;
   f.headers_only = f.input_ended = end;
   if (dir == Dir::kRequest) grpc_ = is_grpc();
@@ -304,9 +326,45 @@ void Stream::on_below_watermark() {
   if (above_watermark_ == 0 && streaming_reply_) worker_.defer(id_);
 }
 
+// Access loggers find a stream by its chain. Whose log hooks have no use for them is spared that.
+void Stream::on_new() {
+  if (!Chain::has_logger()) return;
+  const Verdict* verdict = config_->judged->verdict();
+  uint32_t wanted = wire::Phase_LogStart | wire::Phase_LogPeriodic;
+  if (verdict != nullptr && !verdict->attributes.empty()) wanted |= wire::Phase_Log;
+  if (verdict == nullptr || (verdict->phases & wanted) != 0) chain_ = &Chain::join(mount_, *this);
+}
+
+void Stream::on_log(wire::LogKind kind, const LogSource& source) {
+  const Worker::Scope scope(worker_);
+  if (kind == wire::LogKind_End) {
+    if (!last_log_) return;
+    last_log_->clear();
+    pack_attributes(*last_log_, &source);
+    return;
+  }
+  const uint32_t phase = kind == wire::LogKind_Start ? wire::Phase_LogStart : wire::Phase_LogPeriodic;
+  if (!begun_) {
+    // A stream that waits for a host is not begun past its headers hook.
+    if (any_headers()) return;
+    route_ = mount_.route_config();
+    if (look_for_host() != Host::kReady || (config_->judged->verdict()->phases & phase) == 0) return forget_host();
+    begin();
+  }
+  if ((phases_ & phase) == 0 || !channel_ || channel_->lost()) return;
+  thread_local std::string attributes;
+  attributes.clear();
+  pack_attributes(attributes, &source);
+  if (send_log_headers(attributes.size())) send_log_run(kind, attributes);
+}
+
+// The maps are here for the last time; what an access logger knows better may still come.
 void Stream::on_complete() {
   const Worker::Scope scope(worker_);
-  if ((phases_ & wire::Phase_Log) != 0 && start_told_ && channel_ && !channel_->lost()) send_log();
+  if (!begun_ || (phases_ & wire::Phase_Log) == 0 || !channel_ || channel_->lost()) return;
+  std::string attributes;
+  pack_attributes(attributes, nullptr);
+  if (send_log_headers(attributes.size())) last_log_ = std::move(attributes);
 }
 
 uint8_t Stream::end_reason() const {
@@ -329,7 +387,10 @@ void Stream::tell_end(uint8_t reason) {
 void Stream::on_destroy() {
   const Worker::Scope scope(worker_);
   dead_ = true;
-  if (start_told_ && channel_ && !channel_->lost()) tell_end(end_reason());
+  if (start_told_ && channel_ && !channel_->lost()) {
+    if (last_log_) send_log_run(wire::LogKind_End, *last_log_);
+    tell_end(end_reason());
+  }
   calls_.reset();  // Envoy ends them itself
   end_flows();
   if (chain_ != nullptr) Chain::leave(*chain_, *this);
@@ -414,6 +475,7 @@ bool Stream::waits_for_host(const Flow& f) const {
 void Stream::on_channel_lost() {
   channel_.reset();
   if (!dead_) cancel_calls();
+  if (!any_headers()) return forget_host();
   if (dead_ || replied_) {
     if (!dead_ && streaming_reply_ && !reply_ended_) reset("ts_filter_host_lost");
     return;

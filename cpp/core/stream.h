@@ -43,11 +43,15 @@ class Stream {
   Stream& operator=(const Stream&) = delete;
 
   // ---- Envoy's hooks ----
+  void on_new();
   HeadersStatus on_headers(Dir dir, bool end);
   BodyStatus on_body(Dir dir, bool end);
   TrailersStatus on_trailers(Dir dir);
   void on_above_watermark() { ++above_watermark_; }
   void on_below_watermark();
+  // An access log event. The start's may come before the first of the other hooks, the end's between on_complete and
+  // on_destroy.
+  void on_log(wire::LogKind kind, const LogSource& source);
   void on_complete();
   void on_destroy();
   // Of calls that the filter makes; the number is Envoy's.
@@ -55,9 +59,6 @@ class Stream {
   void on_call_data(uint64_t call, std::span<const Bytes> chunks, bool end);
   void on_call_trailers(uint64_t call, std::span<const HeaderLine> trailers);
   void on_call_reset(uint64_t call);
-  // The route's config, as seen at the first hook.
-  void set_route_config(std::shared_ptr<const RouteConfig> route) { route_ = std::move(route); }
-  bool begun() const { return begun_; }
   // Grows with each stream made on this worker.
   uint64_t born() const { return born_; }
   Worker& worker() { return worker_; }
@@ -129,6 +130,10 @@ class Stream {
   // stream.cc: beginning, failing, ending
   enum class Start : uint8_t { kReady, kWait, kFailed };
   Start try_start();
+  enum class Host : uint8_t { kAbsent, kUnjudged, kRefused, kReady };
+  Host look_for_host();
+  void begin();
+  void forget_host();
   Start wait_for_host(std::chrono::milliseconds limit);
   bool begin_flow(Flow& f);
   void ask(Flow& f);
@@ -138,6 +143,7 @@ class Stream {
   }
   void time_whole_body(Flow& f);
   void time_trailers(Flow& f);
+  bool any_headers() const { return request_.headers_seen || response_.headers_seen; }
   bool wants_headers(Dir dir) const;
   bool wants_trailers(const Flow& f) const;
   bool waits_for_host(const Flow& f) const;
@@ -167,7 +173,9 @@ class Stream {
   bool send_data(Flow& f, std::string_view bytes, bool last);
   void body_too_large(Flow& f);
   bool hold_body(Flow& f, BodySource source);
-  void send_log();
+  void pack_attributes(std::string& out, const LogSource* source) const;
+  bool send_log_headers(size_t attributes);
+  void send_log_run(wire::LogKind kind, std::string_view attributes);
   void wait_for_room();
 
   // stream_push.cc: to Envoy
@@ -258,7 +266,8 @@ class Stream {
   Nanos wait_since_ = 0;  // waiting for a host since
   Nanos wait_until_ = 0;
   std::unique_ptr<Calls> calls_;
-  ByteQueue reply_;  // a streamed reply that the client does not take yet
+  ByteQueue reply_;                      // a streamed reply that the client does not take yet
+  std::optional<std::string> last_log_;  // attributes for onLog, until the stream is destroyed
   uint32_t context_cursor_ = 0;
   int above_watermark_ = 0;
   uint8_t end_reason_ = 0;   // wire::EndReason that we caused

@@ -8,6 +8,9 @@
 namespace tsf::core {
 namespace {
 
+// Of a frame in the ring: the record's header and what fills up to the next one.
+constexpr size_t kFrameOverhead = shm::record_size(0) + 7;
+
 void append_number(std::string& out, uint32_t n) { out.append(reinterpret_cast<const char*>(&n), sizeof n); }
 
 void append_attribute(std::string& out, const std::optional<Attribute>& value) {
@@ -92,7 +95,7 @@ bool Stream::send_headers(uint32_t& cursor, HeaderType type, uint8_t flags) {
   const auto& shape = frame_templates().headers;
   const size_t room = channel_->max_payload() - shape.size();
   mount_.headers(type, lines);
-  if (cursor == 0) {
+  if (cursor == 0 && (flags & wire::HeadersFlag_Log) == 0) {
     size_t total = 0;
     size_t largest = 0;
     for (const auto& line : lines) {
@@ -111,9 +114,7 @@ bool Stream::send_headers(uint32_t& cursor, HeaderType type, uint8_t flags) {
   do {
     attributes.clear();
     const bool start = !start_told_;
-    if (start)
-      for (const uint32_t id : config_->judged->verdict()->attributes)
-        append_attribute(attributes, mount_.attribute(id));
+    if (start) pack_attributes(attributes, nullptr);
     size_t bytes = attributes.size();
     if (bytes > room / 2) {
       fail_later({431, 8, "ts_filter_headers_too_large"});
@@ -249,15 +250,56 @@ void Stream::body_too_large(Flow& f) {
   send_waiting();
 }
 
-void Stream::send_log() {
-  for (const HeaderType type :
-       {HeaderType::kRequest, HeaderType::kRequestTrailers, HeaderType::kResponse, HeaderType::kResponseTrailers}) {
-    thread_local std::vector<HeaderLine> lines;
-    if (!mount_.headers(type, lines)) continue;
-    uint32_t cursor = 0;
-    // A full ring loses log lines, never data: nothing can wait here, the stream is over.
-    if (!send_headers(cursor, type, wire::HeadersFlag_Log)) return;
+void Stream::pack_attributes(std::string& out, const LogSource* source) const {
+  for (const uint32_t id : config_->judged->verdict()->attributes) {
+    std::optional<Attribute> value;
+    if (source == nullptr || !source->attribute(id, value)) value = mount_.attribute(id);
+    append_attribute(out, value);
   }
+}
+
+// The maps as they are now, for a log hook with so many bytes of attributes: all of them or none. False: there was no
+// room, and the event is lost, for nothing can wait here.
+bool Stream::send_log_headers(size_t attributes) {
+  thread_local std::vector<HeaderLine> lines;
+  constexpr HeaderType kTypes[] = {HeaderType::kRequest, HeaderType::kRequestTrailers, HeaderType::kResponse,
+                                   HeaderType::kResponseTrailers};
+  const size_t frame = channel_->max_payload() - frame_templates().headers.size();
+  if (attributes > frame / 2) return false;
+  size_t largest = frame_templates().log_run.size() + attributes + kFrameOverhead;
+  size_t total = largest;
+  for (const HeaderType type : kTypes) {
+    if (!mount_.headers(type, lines)) continue;
+    size_t bytes = start_told_ ? 0 : attributes;
+    for (const auto& line : lines) {
+      if (size_of(line) > frame / 2) return false;
+      bytes += size_of(line);
+    }
+    // A frame is at least half full before the next one is begun.
+    const size_t each = frame_templates().headers.size() + kFrameOverhead;
+    total += bytes + (bytes / (frame / 2) + 1) * each;
+    largest = std::max(largest, std::min(bytes, frame) + each);
+  }
+  // Where the ring wraps, up to the largest frame's length stays empty.
+  if (channel_->room() < total + largest) return false;
+  for (const HeaderType type : kTypes) {
+    uint32_t cursor = 0;
+    if (mount_.headers(type, lines) && !send_headers(cursor, type, wire::HeadersFlag_Log)) return false;
+  }
+  return start_told_;
+}
+
+void Stream::send_log_run(wire::LogKind kind, std::string_view attributes) {
+  const auto& shape = frame_templates().log_run;
+  const auto slot = channel_->claim(wire::FrameKind_LogRun, static_cast<uint32_t>(shape.size() + attributes.size()));
+  if (slot.data() == nullptr) return;
+  auto* run = shape.place(slot.data());
+  run->mutate_stream(id_.slot);
+  run->mutate_generation(id_.generation);
+  run->mutate_kind(kind);
+  put(shape.tail(slot.data(), static_cast<uint32_t>(attributes.size())), attributes.data(), attributes.size());
+  channel_->commit(static_cast<uint32_t>(slot.size()));
+  worker_.publish(*channel_);
 }
 
 }  // namespace tsf::core

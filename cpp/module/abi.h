@@ -14,6 +14,7 @@ namespace tsf::module {
 
 using FilterEnvoy = void*;
 using ConfigEnvoy = void*;
+using LoggerEnvoy = void*;
 
 // {pointer, length}, by value.
 using Buffer = core::Bytes;
@@ -22,6 +23,14 @@ using Header = core::HeaderLine;
 static_assert(sizeof(Buffer) == 16 && sizeof(Header) == 32);
 
 enum BodyType : int { kReceivedRequest = 0, kBufferedRequest = 1, kReceivedResponse = 2, kBufferedResponse = 3 };
+
+// Of the bodies, from and to the client; of everything, from and to the upstream.
+struct StreamBytes {
+  uint64_t received;
+  uint64_t sent;
+  uint64_t wire_received;
+  uint64_t wire_sent;
+};
 
 inline Buffer buffer_of(std::string_view text) { return {text.data(), text.size()}; }
 
@@ -32,6 +41,7 @@ using tsf::module::Buffer;
 using tsf::module::ConfigEnvoy;
 using tsf::module::FilterEnvoy;
 using tsf::module::Header;
+using tsf::module::LoggerEnvoy;
 
 bool envoy_dynamic_module_callback_http_get_header(FilterEnvoy, int type, Buffer key, Buffer* value_envoy, size_t index,
                                                    size_t* count);
@@ -136,6 +146,15 @@ uint32_t envoy_dynamic_module_callback_http_filter_get_worker_index(FilterEnvoy)
 void* envoy_dynamic_module_callback_http_filter_scheduler_new(FilterEnvoy);
 void envoy_dynamic_module_callback_http_filter_scheduler_commit(void* scheduler, uint64_t event);
 void envoy_dynamic_module_callback_http_filter_scheduler_delete(void* scheduler);
+
+// Inside the access logger's log hook. `path`: keys joined by dots.
+bool envoy_dynamic_module_callback_access_logger_get_dynamic_metadata(LoggerEnvoy, Buffer ns, Buffer path,
+                                                                      Buffer* value_envoy);
+bool envoy_dynamic_module_callback_access_logger_get_attribute_string(LoggerEnvoy, int id, Buffer* value_envoy);
+bool envoy_dynamic_module_callback_access_logger_get_attribute_int(LoggerEnvoy, int id, uint64_t* value);
+bool envoy_dynamic_module_callback_access_logger_get_attribute_bool(LoggerEnvoy, int id, bool* value);
+void envoy_dynamic_module_callback_access_logger_get_bytes_info(LoggerEnvoy, tsf::module::StreamBytes* out);
+uint64_t envoy_dynamic_module_callback_access_logger_get_response_flags(LoggerEnvoy);
 
 // Main thread.
 uint32_t envoy_dynamic_module_callback_get_concurrency();

@@ -2,15 +2,14 @@
 
 #include <dlfcn.h>
 
-#include <cstring>
+#include <charconv>
+#include <string>
+#include <system_error>
 
 #include "exchange_generated.h"
 
 namespace tsf::module {
 namespace {
-
-// Filter state by which our filters in one stream find each other.
-constexpr std::string_view kChainKey = "ts_filter.chain";
 
 constexpr int kDynamic = 0;  // source of metadata: the stream's own
 
@@ -64,6 +63,12 @@ constexpr bool is_bool(uint32_t id) { return id == kMtls || id == 67; }  // 67: 
 
 }  // namespace
 
+uint64_t chain_id_of(std::string_view value) {
+  uint64_t id = 0;
+  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), id);
+  return error == std::errc{} && end == value.data() + value.size() ? id : 0;
+}
+
 bool EnvoyStream::headers(core::HeaderType type, std::vector<core::HeaderLine>& out) const {
   const int t = static_cast<int>(type);
   out.resize(envoy_dynamic_module_callback_http_get_headers_size(envoy_, t));
@@ -115,13 +120,14 @@ bool EnvoyStream::received_is_buffered(core::Dir dir) const {
 }
 
 uint64_t EnvoyStream::chain_id() const {
-  const auto bytes = filter_state(kChainKey);
-  uint64_t id = 0;
-  if (bytes && bytes->size() == sizeof id) std::memcpy(&id, bytes->data(), sizeof id);
-  return id;
+  Buffer value{nullptr, 0};
+  return envoy_dynamic_module_callback_http_get_metadata_string(envoy_, kDynamic, buffer_of(kChainNamespace),
+                                                                buffer_of(kChainKey), &value)
+             ? chain_id_of({value.ptr, value.length})
+             : 0;
 }
 void EnvoyStream::set_chain_id(uint64_t id) {
-  set_filter_state(kChainKey, {reinterpret_cast<const char*>(&id), sizeof id});
+  set_metadata(kChainNamespace, kChainKey, std::string_view(std::to_string(id)));
 }
 
 uint64_t EnvoyStream::buffer_limit() const { return envoy_dynamic_module_callback_http_get_buffer_limit(envoy_); }

@@ -6,6 +6,13 @@
 
 namespace tsf::module {
 
+// Dynamic metadata by which our filters in one HTTP stream find each other, and an access logger finds them: it can
+// read no filter state.
+inline constexpr std::string_view kChainNamespace = "ts_filter";
+inline constexpr std::string_view kChainKey = "chain";
+// 0: this is none.
+uint64_t chain_id_of(std::string_view value);
+
 class EnvoyStream : public core::StreamMount {
  public:
   explicit EnvoyStream(FilterEnvoy envoy) : envoy_(envoy) {}
@@ -64,7 +71,7 @@ class EnvoyStream : public core::StreamMount {
   std::optional<core::Attribute> attribute(uint32_t id) const override;
   std::unique_ptr<core::Waker> make_waker() override;
 
- private:
+ protected:
   const FilterEnvoy envoy_;
 };
 

@@ -1,6 +1,5 @@
 // The functions that Envoy looks up. Each is a barrier: nothing is thrown across, the safe value goes back.
 #include <atomic>
-#include <exception>
 #include <memory>
 
 #include "core/filter_config.h"
@@ -8,12 +7,19 @@
 #include "core/stream.h"
 #include "module/abi.h"
 #include "module/envoy_stream.h"
+#include "module/guarded.h"
 
 namespace tsf::module {
 namespace {
 
 using core::Dir;
 using core::LogLevel;
+
+using ConfigHandle = std::shared_ptr<const core::FilterConfig>;
+using RouteHandle = std::shared_ptr<const core::RouteConfig>;
+
+// relaxed: a hint that spares the look-up where no route has a config; a route's config is made before it is used.
+std::atomic<bool> any_route_config{false};
 
 // filter_module_ptr: the stream and its mount in one allocation.
 class EnvoyFilter final : public EnvoyStream {
@@ -25,6 +31,11 @@ class EnvoyFilter final : public EnvoyStream {
                 *this) {}
 
   core::Stream& stream() { return stream_; }
+  RouteHandle route_config() const override {
+    if (!any_route_config.load(std::memory_order_relaxed)) return nullptr;
+    const void* route = envoy_dynamic_module_callback_get_most_specific_route_config(envoy_);
+    return route != nullptr ? *static_cast<const RouteHandle*>(route) : nullptr;
+  }
   const std::shared_ptr<const core::FilterConfig>& config() const { return config_; }
   core::Worker& worker() { return stream_.worker(); }
 
@@ -32,12 +43,6 @@ class EnvoyFilter final : public EnvoyStream {
   const std::shared_ptr<const core::FilterConfig> config_;
   core::Stream stream_;
 };
-
-using ConfigHandle = std::shared_ptr<const core::FilterConfig>;
-using RouteHandle = std::shared_ptr<const core::RouteConfig>;
-
-// relaxed: a hint that spares the look-up where no route has a config; a route's config is made before it is used.
-std::atomic<bool> any_route_config{false};
 
 // What a stream gets when it could not be made: every hook then lets it pass.
 char no_filter;
@@ -48,36 +53,11 @@ EnvoyFilter* filter_of(const void* module) {
 
 void say(LogLevel level, const std::string& text) { envoy_process().log(level, "ts_filter: " + text); }
 
-template <class Result, class Body>
-Result guarded(const char* hook, Result safe, Body body) noexcept {
-  try {
-    return body();
-  } catch (const std::exception& e) {
-    envoy_process().log(LogLevel::kCritical, std::string("ts_filter: fault in ") + hook + ": " + e.what());
-  } catch (...) {
-    envoy_process().log(LogLevel::kCritical, std::string("ts_filter: fault in ") + hook);
-  }
-  return safe;
-}
-template <class Body>
-void guarded(const char* hook, Body body) noexcept {
-  guarded(hook, 0, [&] {
-    body();
-    return 0;
-  });
-}
-
 template <class Use>
 int with_filter(const char* hook, const void* module, Use use) noexcept {
   EnvoyFilter* filter = filter_of(module);
   if (filter == nullptr) return 0;
   return guarded(hook, 0, [&] { return static_cast<int>(use(*filter)); });
-}
-
-void find_route_config(EnvoyFilter& filter, FilterEnvoy envoy) {
-  if (filter.stream().begun() || !any_route_config.load(std::memory_order_relaxed)) return;
-  const void* route = envoy_dynamic_module_callback_get_most_specific_route_config(envoy);
-  if (route != nullptr) filter.stream().set_route_config(*static_cast<const RouteHandle*>(route));
 }
 
 // Metrics and secrets can be told to Envoy only while the config loads. The error's text, empty when there is none.
@@ -184,7 +164,9 @@ TSF_EXPORT void envoy_dynamic_module_on_http_filter_per_route_config_destroy(con
 
 TSF_EXPORT const void* envoy_dynamic_module_on_http_filter_new(const void* config, FilterEnvoy envoy) {
   return guarded<const void*>("filter_new", &no_filter, [&] {
-    return std::make_unique<EnvoyFilter>(envoy, *static_cast<const ConfigHandle*>(config)).release();
+    auto filter = std::make_unique<EnvoyFilter>(envoy, *static_cast<const ConfigHandle*>(config));
+    filter->stream().on_new();
+    return filter.release();
   });
 }
 TSF_EXPORT void envoy_dynamic_module_on_http_filter_destroy(const void* module) {
@@ -199,11 +181,9 @@ TSF_EXPORT void envoy_dynamic_module_on_http_filter_destroy(const void* module) 
   });
 }
 
-TSF_EXPORT int envoy_dynamic_module_on_http_filter_request_headers(FilterEnvoy envoy, const void* module, bool end) {
-  return with_filter("request_headers", module, [&](EnvoyFilter& f) {
-    find_route_config(f, envoy);
-    return f.stream().on_headers(Dir::kRequest, end);
-  });
+TSF_EXPORT int envoy_dynamic_module_on_http_filter_request_headers(FilterEnvoy, const void* module, bool end) {
+  return with_filter("request_headers", module,
+                     [&](EnvoyFilter& f) { return f.stream().on_headers(Dir::kRequest, end); });
 }
 TSF_EXPORT int envoy_dynamic_module_on_http_filter_request_body(FilterEnvoy, const void* module, bool end) {
   return with_filter("request_body", module, [&](EnvoyFilter& f) { return f.stream().on_body(Dir::kRequest, end); });
@@ -211,11 +191,9 @@ TSF_EXPORT int envoy_dynamic_module_on_http_filter_request_body(FilterEnvoy, con
 TSF_EXPORT int envoy_dynamic_module_on_http_filter_request_trailers(FilterEnvoy, const void* module) {
   return with_filter("request_trailers", module, [&](EnvoyFilter& f) { return f.stream().on_trailers(Dir::kRequest); });
 }
-TSF_EXPORT int envoy_dynamic_module_on_http_filter_response_headers(FilterEnvoy envoy, const void* module, bool end) {
-  return with_filter("response_headers", module, [&](EnvoyFilter& f) {
-    find_route_config(f, envoy);
-    return f.stream().on_headers(Dir::kResponse, end);
-  });
+TSF_EXPORT int envoy_dynamic_module_on_http_filter_response_headers(FilterEnvoy, const void* module, bool end) {
+  return with_filter("response_headers", module,
+                     [&](EnvoyFilter& f) { return f.stream().on_headers(Dir::kResponse, end); });
 }
 TSF_EXPORT int envoy_dynamic_module_on_http_filter_response_body(FilterEnvoy, const void* module, bool end) {
   return with_filter("response_body", module, [&](EnvoyFilter& f) { return f.stream().on_body(Dir::kResponse, end); });

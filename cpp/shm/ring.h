@@ -109,6 +109,12 @@ class Endpoint {
     return fits(n);
   }
 
+  /// Bytes that are free, record headers and padding to come included. Does not mark this side starved.
+  std::uint32_t room() {
+    refresh_head();
+    return broken_ ? 0 : capacity() - (tail_ - peer_head_);
+  }
+
   /// Makes all commits visible. True: the peer sleeps and has not been rung for this sleep, ring it now.
   [[nodiscard]] bool publish() {
     if (tail_ == published_tail_) return false;

@@ -120,8 +120,8 @@ export class Replies {
   private assertPossible(call: string): void {
     const { stream } = this;
     stream.assertAlive(call);
-    if (stream.filter === undefined)
-      throw new FilterError('TSF_WRONG_PHASE', `${call}: not in create(), reply from a hook`);
+    if (stream.filter === undefined || (stream.request === undefined && stream.response === undefined))
+      throw new FilterError('TSF_WRONG_PHASE', `${call}: before the first headers hook; reply from there or later`);
     // The reply's own encode hooks may replace it, once; nobody else may.
     const replacing =
       this.own !== undefined && !this.own.sent && !this.own.flow.dead && stream.phase?.startsWith('decode') !== true;

@@ -8,10 +8,9 @@ import type { Attribute, AttributeTypes } from '../attributes.js';
 import { Callbacks } from '../callbacks.js';
 import { type AbortedBy, describeError, FilterError, StreamAbortedError } from '../errors.js';
 import { checkInstance, checkPhases, phasesOf } from '../filter.js';
-import { HeaderViewImpl, RequestViewImpl } from '../header-views.js';
-import { HeaderMapImpl } from '../headers.js';
+import type { HeaderMapImpl } from '../headers.js';
 import type { HeaderRules } from '../header-rules.js';
-import type { LogEntry, Phase, StreamFilter } from '../types.js';
+import type { Phase, StreamFilter } from '../types.js';
 import {
   type ActKind,
   type BodyMode,
@@ -35,6 +34,7 @@ import type { FilledDeps } from './deps.js';
 import { Flow } from './flow.js';
 import type { FlowStream, Hooks } from './hooks.js';
 import type { Linger, Lingering } from './linger.js';
+import { LogEvents } from './log.js';
 import type { FlowPort } from './output.js';
 import { Queries } from './queries.js';
 import { Replies } from './replies.js';
@@ -49,7 +49,8 @@ const BY: readonly (AbortedBy | undefined)[] = [
 ];
 /** Bits of the hooks that run at the end. */
 const AT_END = PhaseBit.onLog | PhaseBit.onStreamComplete | PhaseBit.onDestroy;
-const EMPTY_BLOCK: HeaderBlock = { bytes: new Uint8Array(0), count: 0 };
+type LogHook = 'onLogDownstreamStart' | 'onLogDownstreamPeriodic' | 'onLog';
+const LOG_HOOKS: readonly [LogHook, LogHook, LogHook] = ['onLogDownstreamStart', 'onLogDownstreamPeriodic', 'onLog'];
 
 export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering {
   readonly config: StreamConfig;
@@ -75,8 +76,11 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
   private controller: AbortController | undefined;
   private abortError: StreamAbortedError | undefined;
   private id: string | undefined;
-  private logMaps: (HeaderBlock | undefined)[] | undefined;
+  private maybeEvents: LogEvents | undefined;
+  /** Envoy's stream is over; nothing more can be asked of it. */
+  private gone = false;
   private logged = false;
+  private makeFailed = false;
   private maybeQueries: Queries | undefined;
   private maybeCalls: Calls | undefined;
   private maybeReplies: Replies | undefined;
@@ -119,11 +123,26 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
   }
 
   onLogHeaders(type: HeaderType, block: HeaderBlock): void {
-    (this.logMaps ??= [])[type] = block;
+    this.events.headers(type, block);
   }
 
-  onLogRun(kind: LogKind): void {
-    if (kind === LogKind.End) this.runOnLog();
+  onLogRun(kind: LogKind, attributes: Uint8Array): void {
+    if (this.gone || (this.over && kind !== LogKind.End)) return;
+    this.events.run(attributes, kind === LogKind.End);
+    const phase = LOG_HOOKS[kind];
+    if (kind === LogKind.End) this.over = this.gone = true;
+    // A filter that has seen nothing but log events is made for them.
+    if (this.made === undefined && !this.failed && !this.makeFailed) {
+      try {
+        this.create();
+      } catch (e) {
+        // No log event fails a stream. Headers that come will try again.
+        this.makeFailed = true;
+        this.logError(undefined, e, `for ${phase}`);
+      }
+    }
+    if (kind === LogKind.End) this.runOnLog(true);
+    else this.logHook(phase, true);
   }
 
   onCallEvent(call: number, part: CallEventPart, end: boolean, bytes: Uint8Array): void {
@@ -133,7 +152,7 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
   onEnd(reason: EndReason): void {
     if (this.ended !== undefined) return;
     this.ended = reason;
-    this.over = true;
+    this.over = this.gone = true;
     const { request, response } = this;
     const { busy } = this;
     // Our own reply is how this stream was meant to end.
@@ -243,11 +262,7 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
     // What the end of the stream itself threw into the author's code is no news.
     if (error === this.abortError) return;
     this.deps.count('late_error', this.filterName);
-    this.logError(
-      phase,
-      error,
-      this.ended === undefined ? 'after it had replied or failed' : 'after its stream had ended',
-    );
+    this.logError(phase, error, this.gone ? 'after its stream had ended' : 'after it had replied or failed');
   }
 
   settledLate(): void {
@@ -261,7 +276,12 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
   }
 
   get requestId(): string {
-    return (this.id ??= this.request?.headers?.get('x-request-id') ?? randomUUID());
+    return (this.id ??= this.requestHeaders?.get('x-request-id') ?? randomUUID());
+  }
+
+  /** As the stream's hooks have them, else as the latest log event brought them. */
+  get requestHeaders(): HeaderMapImpl | undefined {
+    return this.request?.headers ?? this.maybeEvents?.map(HeaderType.Request);
   }
 
   get pendingPhase(): Phase | undefined {
@@ -300,7 +320,11 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
     return this.queries.ask(kind, key, block, decode);
   }
 
-  attribute<K extends Attribute>(name: K): Promise<AttributeTypes[K] | undefined> {
+  /** undefined = Envoy has no value. Once the stream is over, what onLog was told answers. */
+  attribute<K extends Attribute>(name: K, call: string): Promise<AttributeTypes[K] | undefined> {
+    const { maybeEvents: events } = this;
+    if (events?.final === true && events.declares(name)) return Promise.resolve(events.attributes[name]);
+    this.assertAlive(call, this.gone ? `; declare ${JSON.stringify(name)} in \`attributes\` to have it in onLog` : '');
     this.flushWrites();
     return this.queries.attribute(name);
   }
@@ -319,14 +343,14 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
     this.sink.fail(type, `${this.filterName}: ${phase === undefined ? '' : `${phase}: `}${describeError(error)}`);
   }
 
-  /** Throws once the stream has ended; `call` is how the author knows it. */
-  assertAlive(call: string): void {
+  /** Throws once the stream has ended; `call` is how the author knows it, `mend` what to do about it. */
+  assertAlive(call: string, mend = ''): void {
     if (!this.over) return;
     const { phase } = this;
-    const why = this.ended === undefined ? 'has failed' : 'has ended';
+    const why = this.gone ? 'has ended' : 'has failed';
     throw new FilterError(
       'TSF_STREAM_ENDED',
-      `${call}${phase === undefined ? '' : ` in ${phase}`}: the stream ${why}`,
+      `${call}${phase === undefined ? '' : ` in ${phase}`}: the stream ${why}${mend}`,
       phase,
     );
   }
@@ -371,24 +395,8 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
   }
 
   private make(type: HeaderType): boolean {
-    const { config } = this;
-    const { definition } = config;
     try {
-      const filter: unknown = this.run(
-        undefined,
-        definition.create as () => unknown,
-        definition,
-        config.value,
-        new Callbacks(this),
-      );
-      if (!config.checked) {
-        checkInstance(filter);
-        config.checked = true;
-      }
-      const bits = phasesOf(filter as StreamFilter);
-      checkPhases(bits, config.declared);
-      this.bits = bits;
-      this.made = filter as StreamFilter;
+      this.create();
       return true;
     } catch (e) {
       this.fail(type, undefined, e);
@@ -396,30 +404,68 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
     }
   }
 
+  private create(): void {
+    const { config } = this;
+    const { definition } = config;
+    const filter: unknown = this.run(
+      undefined,
+      definition.create as () => unknown,
+      definition,
+      config.value,
+      new Callbacks(this),
+    );
+    if (!config.checked) {
+      checkInstance(filter);
+      config.checked = true;
+    }
+    const bits = phasesOf(filter as StreamFilter);
+    checkPhases(bits, config.declared);
+    this.bits = bits;
+    this.made = filter as StreamFilter;
+  }
+
   private abort(by: AbortedBy): void {
     this.abortError = new StreamAbortedError(by);
     this.controller?.abort(this.abortError);
   }
 
+  private get events(): LogEvents {
+    return (this.maybeEvents ??= new LogEvents(this, this.config.attributes, this.start.attributes));
+  }
+
   private lastHooks(reason: 'complete' | 'reset' | 'host_drain'): void {
     const { made } = this;
     if (made === undefined) return;
+    this.runOnLog(false);
     if (made.onStreamComplete !== undefined) this.lastHook('onStreamComplete', made.onStreamComplete, undefined);
-    this.runOnLog();
     if (made.onDestroy !== undefined) this.lastHook('onDestroy', made.onDestroy as () => unknown, reason);
   }
 
   /** Once. */
-  private runOnLog(): void {
-    const { made } = this;
-    if (made?.onLog === undefined || this.logged) return;
+  private runOnLog(fresh: boolean): void {
+    if (this.logged) return;
     this.logged = true;
-    this.lastHook('onLog', made.onLog as () => unknown, this.logEntry());
+    this.logHook('onLog', fresh);
   }
 
-  private lastHook(phase: 'onStreamComplete' | 'onLog' | 'onDestroy', hook: () => unknown, argument: unknown): void {
+  private logHook(phase: LogHook, fresh: boolean): void {
+    const hook = this.made?.[phase];
+    if (hook === undefined) return;
+    const entry = this.events.entry(fresh, (type) => {
+      const flow = type < HeaderType.Response ? this.request : this.response;
+      return type === HeaderType.Request || type === HeaderType.Response ? flow?.headers : flow?.trailers;
+    });
+    this.lastHook(phase, hook as () => unknown, entry);
+  }
+
+  private lastHook(phase: Phase | 'onDestroy', hook: () => unknown, argument: unknown): void {
     const threw = (e: unknown): void => {
-      this.lateError(phase as Phase, e);
+      if (this.gone) {
+        this.lateError(phase as Phase, e);
+        return;
+      }
+      this.deps.count('late_error', this.filterName);
+      this.logError(phase as Phase, e, '');
     };
     try {
       const result = this.run(phase as Phase, hook, this.made, argument);
@@ -427,23 +473,6 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
     } catch (e) {
       threw(e);
     }
-  }
-
-  private logEntry(): LogEntry {
-    const map = (type: HeaderType, now: HeaderMapImpl | undefined): HeaderMapImpl | undefined => {
-      const block = this.logMaps?.[type];
-      return block === undefined ? now : new HeaderMapImpl(this, type, block, false);
-    };
-    const request =
-      map(HeaderType.Request, this.request?.headers) ?? new HeaderMapImpl(this, HeaderType.Request, EMPTY_BLOCK, false);
-    const entry: LogEntry = { request: new RequestViewImpl(request) };
-    const requestTrailers = map(HeaderType.RequestTrailers, this.request?.trailers);
-    const response = map(HeaderType.Response, this.response?.headers);
-    const responseTrailers = map(HeaderType.ResponseTrailers, this.response?.trailers);
-    if (requestTrailers !== undefined) entry.requestTrailers = new HeaderViewImpl(requestTrailers);
-    if (response !== undefined) entry.response = new HeaderViewImpl(response);
-    if (responseTrailers !== undefined) entry.responseTrailers = new HeaderViewImpl(responseTrailers);
-    return entry;
   }
 
   private logError(phase: Phase | undefined, error: unknown, when: string): void {

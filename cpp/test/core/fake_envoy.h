@@ -165,6 +165,7 @@ class FakeEnvoy {
   FakeEnvoy(Worker& worker, Loop& loop, std::shared_ptr<const FilterConfig> config, EnvoyOptions options = {})
       : worker_(worker), loop_(loop), options_(options), target_(std::make_shared<Loop::Target>()) {
     filter_ = std::make_unique<Filter>(*this, worker, std::move(config));
+    filter_->stream.on_new();
   }
   ~FakeEnvoy() {
     teardown();
@@ -234,6 +235,8 @@ class FakeEnvoy {
   void below_watermark() {
     if (!gone_) stream().on_below_watermark();
   }
+  // A map that Envoy has before any hook of ours has run.
+  void show(HeaderType type, HeaderMap lines) { map(type) = std::move(lines); }
   // The client goes away.
   void disconnect() { teardown(); }
   // What 1.40 does after the event that ended the stream.
@@ -278,6 +281,10 @@ class FakeEnvoy {
   std::function<void(std::string_view what)> on_move;
   std::vector<std::pair<uint32_t, Attribute>> attributes;
   Asked asked;
+  std::shared_ptr<const RouteConfig> route;
+  // An access logger of ours, which hears of the end.
+  const LogSource* logger = nullptr;
+  uint64_t chain_id() const { return chain_id_; }
 
  private:
   struct Segment {
@@ -390,6 +397,7 @@ class FakeEnvoy {
       return true;
     }
     void cancel_call(uint64_t call) override { asked().calls.push_back("cancel " + std::to_string(call)); }
+    std::shared_ptr<const RouteConfig> route_config() const override { return envoy_.route; }
     void clear_route_cache() override { ++envoy_.route_clears_; }
     void refresh_route_cache() override { ++envoy_.route_refreshes_; }
     std::optional<Attribute> attribute(uint32_t id) const override {
@@ -554,6 +562,7 @@ class FakeEnvoy {
   }
   void destroy() {
     filter_->stream.on_complete();
+    if (logger != nullptr) filter_->stream.on_log(wire::LogKind_End, *logger);
     filter_->stream.on_destroy();
     worker_.retire(std::move(filter_));
   }

@@ -24,7 +24,7 @@ struct Heard {
   uint32_t kind = 0;
   uint32_t slot = 0;
   uint32_t generation = 0;
-  uint8_t type = 0;  // Headers: type; Data: direction; End: reason; CallEvent: part
+  uint8_t type = 0;  // Headers: type; Data: direction; End: reason; CallEvent: part; LogRun: kind
   uint8_t flags = 0;
   uint32_t number = 0;  // Headers: config; Credit: bytes; QueryAnswer: query; CallEvent: call
   uint32_t route = 0;
@@ -266,6 +266,12 @@ class ScriptedHost {
         out.number = t->call();
         out.found = t->end();
         out.bytes = view_of(t->block());
+      }
+    } else if (frame.kind == wire::FrameKind_LogRun) {
+      if (const auto* t = table<wire::LogRun>(frame)) {
+        common(t);
+        out.type = t->kind();
+        out.attributes = view_of(t->block());
       }
     } else {
       violations_.push_back("a frame of kind " + std::to_string(frame.kind));

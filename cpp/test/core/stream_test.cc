@@ -1419,19 +1419,6 @@ TEST_F(StreamTest, BothDirectionsStreamAtOnce) {
   EXPECT_EQ(envoy().downstream().body, "BBBBB");
 }
 
-TEST_F(StreamTest, TheFinalStateIsToldToThoseWhoHaveLogHooks) {
-  connect_and_open(kGet, true);
-  answer(HeaderType::kRequest, BodyMode_Pass, {}, wire::Phase_DecodeHeaders | wire::Phase_Log);
-  envoy().headers(kRes, kOk, true);
-  const auto heard = hear();
-  ASSERT_EQ(heard.size(), 3u);
-  EXPECT_EQ(heard[0].flags, wire::HeadersFlag_Log);
-  EXPECT_EQ(heard[0].headers, kGet);
-  EXPECT_EQ(heard[1].headers, kOk);
-  EXPECT_EQ(heard[2].kind, wire::FrameKind_End);
-  EXPECT_EQ(heard[2].type, wire::EndReason_Complete);
-}
-
 // Envoy ends the stream inside what we do, or later; either way nothing is used after.
 TEST_F(StreamTest, AStreamMayEndInsideEverythingWeDo) {
   for (const bool inside : {true, false}) {
@@ -1677,8 +1664,9 @@ TEST_F(SharedFlagTest, TrailersOfAPassedUploadDoNotDisarmTheResponsesEnd) {
 TEST_F(StreamTest, ARoutesFailureModeAndTimeoutReplaceTheFilters) {
   RouteSettings route;
   route.failure_mode = FailureMode::kOpen;
-  open(kReq, kPost, false);
-  envoy().stream().set_route_config(std::make_shared<RouteConfig>("tested", route));
+  envoy_ = stage_->open();
+  envoy().route = std::make_shared<RouteConfig>("tested", route);
+  envoy().headers(kReq, kPost, false);
   turn();
   EXPECT_TRUE(envoy().upstream().headers.has_value());
 }

@@ -1,0 +1,3 @@
+import { logHooks } from './lib/log-hooks.js';
+
+export default logHooks('log-hooks-second');
