@@ -118,6 +118,7 @@ class StreamMount {
 
   // Bytes from which on Envoy pauses who sends a body; 0 = no limit.
   virtual uint64_t buffer_limit() const = 0;
+  virtual void set_buffer_limit(uint64_t limit) = 0;
 
   virtual void continue_flow(Dir dir) = 0;
   virtual void send_local_reply(uint32_t status, std::span<const HeaderLine> headers, std::string_view body,

@@ -283,6 +283,7 @@ class Stream {
   bool reply_end_sent_ = false;
   bool sending_reply_ = false;  // inside send_reply_*
   bool router_reached_ = false;
+  bool buffer_filter_behind_ = false;
   bool came_with_timeout_ = false;  // the request had the router's own header when it came to us
   bool nested_ = false;             // inside continue_flow(kRequest)
   bool rearming_ = false;

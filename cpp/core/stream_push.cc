@@ -71,13 +71,21 @@ void Stream::continue_with(Flow& f, std::initializer_list<ByteQueue*> queues) {
     f.emitted += queue->size();
     put_back(f, *queue);
   }
-  // A filter behind us has kept all so far, headers too, and is shown it once more: who counts (buffer) would give the
-  // body a length that is too large.
-  if (all_is_kept && f.input_ended && f.dir == Dir::kRequest && !dead_ &&
-      !mount_.header(HeaderType::kRequest, "content-length"))
-    mount_.set_header(HeaderType::kRequest, "content-length", std::to_string(f.emitted));
-  if (!dead_) do_continue(f);
   if (dead_) return;
+  // The buffer filter behind us has kept all so far and is shown it once more. It counts what it is shown, and would
+  // give the body a length that is too large.
+  if (buffer_filter_behind_ && all_is_kept && f.input_ended && !mount_.header(HeaderType::kRequest, "content-length"))
+    mount_.set_header(HeaderType::kRequest, "content-length", std::to_string(f.emitted));
+  const bool may_meet_buffer = f.dir == Dir::kRequest && !f.headers_sent && !f.input_ended;
+  const uint64_t limit = may_meet_buffer ? mount_.buffer_limit() : 0;
+  // It sets its own limit when the headers reach it; one byte more than there was shows that.
+  if (limit > 0) mount_.set_buffer_limit(limit + 1);
+  do_continue(f);
+  if (dead_) return;
+  if (limit > 0) {
+    buffer_filter_behind_ = mount_.buffer_limit() != limit + 1;
+    if (!buffer_filter_behind_) mount_.set_buffer_limit(limit);
+  }
   if (chain_ != nullptr) chain_->set_pushed_over(f.dir, 0);
   if (!copy.empty()) put_copy_back(f, copy, f.emitted > before);
   if (owner != nullptr && !dead_) owner->put_unread_back(f.dir, parked);

@@ -57,6 +57,7 @@ bool envoy_dynamic_module_callback_http_get_body_chunks(FilterEnvoy, int body, B
 bool envoy_dynamic_module_callback_http_append_body(FilterEnvoy, int body, Buffer bytes);
 bool envoy_dynamic_module_callback_http_drain_body(FilterEnvoy, int body, size_t length);
 uint64_t envoy_dynamic_module_callback_http_get_buffer_limit(FilterEnvoy);
+void envoy_dynamic_module_callback_http_set_buffer_limit(FilterEnvoy, uint64_t limit);
 // In a body hook: the received chunk is the buffered body itself.
 bool envoy_dynamic_module_callback_http_received_buffered_request_body(FilterEnvoy);
 bool envoy_dynamic_module_callback_http_received_buffered_response_body(FilterEnvoy);

@@ -132,6 +132,10 @@ void EnvoyStream::set_chain_id(uint64_t id) {
 
 uint64_t EnvoyStream::buffer_limit() const { return envoy_dynamic_module_callback_http_get_buffer_limit(envoy_); }
 
+void EnvoyStream::set_buffer_limit(uint64_t limit) {
+  envoy_dynamic_module_callback_http_set_buffer_limit(envoy_, limit);
+}
+
 void EnvoyStream::continue_flow(core::Dir dir) {
   if (dir == core::Dir::kRequest) {
     envoy_dynamic_module_callback_http_filter_continue_decoding(envoy_);

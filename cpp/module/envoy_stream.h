@@ -33,6 +33,7 @@ class EnvoyStream : public core::StreamMount {
   void set_chain_id(uint64_t id) override;
 
   uint64_t buffer_limit() const override;
+  void set_buffer_limit(uint64_t limit) override;
   void continue_flow(core::Dir dir) override;
   void send_local_reply(uint32_t status, std::span<const core::HeaderLine> headers, std::string_view body,
                         std::string_view details) override;

@@ -99,10 +99,6 @@ const GUARDED: readonly Pair[] = [
   { before: 'body-perchunk', after: 'body-perchunk' },
 ];
 
-/** The buffer filter counts what streams into it from ours more than once, and writes its count as content-length. */
-const COUNTED = PAIRS.filter(
-  ({ before, after }) => after !== undefined || !['body-generator', 'body-go'].includes(before ?? ''),
-);
 
 /** The chain with every candidate of ours around `middle`, and the routes that choose. */
 function chainOf(middle: readonly EnvoyFilter[], pairs: readonly Pair[]) {
@@ -230,7 +226,7 @@ const LUA_CHUNKS = lua(`
   function envoy_on_response(handle) count(handle, "response") end`);
 
 const MIDDLES: { what: string; middle: EnvoyFilter; change: Change; pairs?: readonly Pair[] }[] = [
-  { what: 'buffer', middle: buffer(4 << 20), change: SAME, pairs: COUNTED },
+  { what: 'buffer', middle: buffer(4 << 20), change: SAME, pairs: PAIRS },
   { what: 'Lua with body()', middle: LUA_WHOLE, change: { request: within, response: within } },
   { what: 'Lua with bodyChunks()', middle: LUA_CHUNKS, change: SAME },
 ];

@@ -120,6 +120,7 @@ struct Asked {
   std::map<size_t, std::string> secrets;
   std::vector<Record> records;
   std::vector<std::string> calls;
+  std::vector<uint64_t> buffer_limits;
   std::string host;
   CallStart call_starts = CallStart::kStarted;
   uint64_t last_call = 100;
@@ -335,6 +336,7 @@ class FakeEnvoy {
     uint64_t chain_id() const override { return envoy_.chain_id_; }
     void set_chain_id(uint64_t id) override { envoy_.chain_id_ = id; }
     uint64_t buffer_limit() const override { return envoy_.options_.buffer_limit; }
+    void set_buffer_limit(uint64_t limit) override { asked().buffer_limits.push_back(limit); }
     void continue_flow(Dir dir) override { envoy_.continue_flow(dir); }
     void send_local_reply(uint32_t status, std::span<const HeaderLine> headers, std::string_view body,
                           std::string_view details) override {
