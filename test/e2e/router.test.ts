@@ -1,18 +1,27 @@
 /** Retries and internal redirects of Envoy's router: who runs again, and what each upstream request's body is. */
-import { describe, expect, it } from 'vitest';
+import { once as waitFor } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:https';
+import { createServer as createTcpServer, type AddressInfo, type Server } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
+  cluster,
   digest,
   Digest,
   eventually,
   http1,
   http2,
+  makeCertificates,
   patternAt,
   sleep,
   type AnyFilter,
+  type Config,
   type Handler,
   type Request,
 } from '../fixture/index.js';
-import { mapRequest } from './filters/lib/maps.js';
+import { mapRequest, mapResponse } from './filters/lib/maps.js';
 import { logsOnFailure, stage, type Stage } from './support.js';
 
 const bytes = (size: number): Buffer =>
@@ -163,6 +172,56 @@ describe('retries and message_timeout', () => {
       body: 'a body that the router keeps',
     });
     expect([answer.status, answer.broken, answer.length]).toEqual([200, '', 'delayed'.length + 2]);
+  });
+});
+
+describe('retries while the connection to the upstream is still being made', () => {
+  const dir = mkdtempSync(join(tmpdir(), 'tsf-certificates-'));
+  const { ca, server: own } = makeCertificates(dir);
+  rmSync(dir, { recursive: true, force: true });
+  const HANDSHAKE_MS = 300;
+  let slow: Server | undefined;
+  const clusters: Config[] = [];
+  beforeAll(async () => {
+    const tls = createServer({ cert: own.cert, key: own.key }, (req, res) => {
+      const sum = new Digest();
+      req.on('data', (piece: Buffer) => sum.update(piece)).on('end', () => res.end(sum.end()));
+    });
+    slow = createTcpServer((socket) => {
+      socket.on('error', () => undefined);
+      setTimeout(() => tls.emit('connection', socket), HANDSHAKE_MS);
+    }).listen(0, '127.0.0.1');
+    await waitFor(slow, 'listening');
+    clusters.push({
+      ...cluster('slow', (slow.address() as AddressInfo).port),
+      transport_socket: {
+        name: 'envoy.transport_sockets.tls',
+        typed_config: {
+          '@type': 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext',
+          common_tls_context: { validation_context: { trusted_ca: { inline_string: ca.cert } } },
+        },
+      },
+    });
+  });
+  afterAll(() => slow?.close());
+  const at = stage({
+    filters: [{ name: 'body-generator' }],
+    clusters,
+    route: { route: { cluster: 'slow', timeout: '0s', retry_policy: { retry_on: '5xx', num_retries: 1 } } },
+  });
+
+  it('the upstream gets each byte once', async () => {
+    logsOnFailure(at);
+    const body = bytes(20_000);
+    const pieces = function* () {
+      for (let i = 0; i < 20_000; i += 2_000) {
+        yield body.subarray(i, i + 2_000);
+        yield HANDSHAKE_MS / 15;
+      }
+    };
+    const answer = await http1(at.port, { method: 'POST', path: '/', body: pieces() });
+    const upstream = Buffer.from(digest(once(body)));
+    expect([answer.status, answer.text]).toEqual([200, `<${Buffer.from(mapResponse(upstream)).toString('latin1')}>`]);
   });
 });
 
