@@ -162,8 +162,11 @@ export class ModuleConnection {
   #filterConfig(config: FilterConfigMessage): void {
     if (config.id === 0) throw new MalformedMessage('config id 0');
     const { pool, id, searched } = this.#options;
-    if (!pool.filters.includes(config.name)) {
-      const message = `no filter is named "${config.name}"; loaded: ${pool.filters.join(', ')}; searched: ${searched}`;
+    const names = config.filters.length === 0 ? [config.name] : config.filters.map((filter) => filter.name);
+    const missing = names.findIndex((name) => !pool.filters.includes(name));
+    if (missing >= 0) {
+      const place = config.filters.length === 0 ? '' : `filters[${missing}].name: `;
+      const message = `${place}no filter is named "${names[missing]}"; loaded: ${pool.filters.join(', ')}; searched: ${searched}`;
       this.verdict(config.id, { accepted: false, message, phases: 0, attributes: [] });
       return;
     }

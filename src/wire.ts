@@ -16,7 +16,7 @@ export const BodyMode = { Pass: 0, Stream: 1, StreamHold: 2, Whole: 3 } as const
 export type BodyMode = (typeof BodyMode)[keyof typeof BodyMode];
 
 /** Flags of an output (schema: OutputFlag). */
-export const OutputFlag = { Push: 1, Last: 2, Bypass: 4, Gather: 8, Added: 16, Trailing: 32 } as const;
+export const OutputFlag = { Push: 1, Last: 2, Bypass: 4, Gather: 8, Added: 16, Trailing: 32, Release: 64, Timed: 128 } as const;
 
 /** Bits of the hooks a filter has (schema: Phase). */
 export const PhaseBit = {
@@ -114,8 +114,9 @@ export interface StreamSink {
   /** A line for Envoy's log (Envoy's levels: trace 0 … critical 5). */
   log(level: number, text: string): void;
   extend(milliseconds: number): void;
-  /** undefined: go on writing. A promise: the ring and its small overflow are full; it settles when there is room. */
-  backpressure(): Promise<void> | undefined;
+  /** undefined: go on writing. A promise: the ring and its small overflow are full; it settles when there is room. With a
+   *  direction also: the next filter of a chain has enough of that body. */
+  backpressure(direction?: Direction): Promise<void> | undefined;
 }
 
 /** The bytes of a header map as they came: `count` times {u32 name length, u32 value length, name, value}. The memory

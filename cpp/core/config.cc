@@ -255,6 +255,16 @@ void read_secrets(Reader& reader, const json& v, Settings& settings) {
             });
 }
 
+void read_filters(Reader& reader, const json& v, Settings& settings) {
+  read_list(reader, "filters", v, {"name", "plugin_config"},
+            [&](const std::string&, const json& item, std::string name) {
+              const auto config = item.find("plugin_config");
+              settings.filters.push_back(
+                  {std::move(name), config == item.end() ? std::nullopt : std::optional(Reader::shown(*config))});
+            });
+  if (settings.filters.empty()) reader.fail("filters", "must have at least one {name: ..., plugin_config: ...}");
+}
+
 }  // namespace
 
 std::string default_socket() {
@@ -272,7 +282,7 @@ Parsed<Settings> parse_settings(std::string_view text) {
   Settings s;
   Reader reader(*object, "filter_config");
   reader.text("socket", s.socket);
-  reader.later("filters");
+  reader.key("filters", [&](const json& v) { read_filters(reader, v, s); });
   reader.failure_mode(s.failure_mode);
   reader.duration("message_timeout", s.message_timeout, Millis(1));
   reader.duration("host_wait", s.host_wait, Millis(0));
@@ -293,6 +303,8 @@ Parsed<Settings> parse_settings(std::string_view text) {
   reader.key("secrets", [&](const json& v) { read_secrets(reader, v, s); });
   reader.plugin_config(s.plugin_config);
   reader.run();
+  if (reader.error().empty() && !s.filters.empty() && s.plugin_config)
+    reader.fail("plugin_config", "cannot stand beside filter_config.filters; give each entry of filters its own");
   if (reader.error().empty() && !std::has_single_bit(s.ring_bytes))
     reader.fail("ring_bytes", "must be a power of two, such as 1048576 or \"1MiB\"");
   if (s.socket.empty()) s.socket = default_socket();

@@ -25,6 +25,14 @@ struct SecretSpec {
   std::string source;  // `sds_config`, an envoy.config.core.v3.ConfigSource as JSON; empty: a static secret
 };
 
+// One entry of `filters`.
+struct ChainedFilter {
+  std::string name;
+  std::optional<std::string> plugin_config;  // JSON text
+
+  bool operator==(const ChainedFilter&) const = default;
+};
+
 // Keys of `filter_config`. Sizes are bytes.
 struct Settings {
   std::string socket;
@@ -47,6 +55,7 @@ struct Settings {
   std::vector<SecretSpec> secrets;
   LogLevel log_level = LogLevel::kInfo;
   std::optional<std::string> plugin_config;  // JSON text
+  std::vector<ChainedFilter> filters;        // instead of plugin_config and the filter's name; empty: not given
 };
 
 // Keys of a route's `filter_config`.

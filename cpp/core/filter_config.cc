@@ -15,7 +15,9 @@ ConfigText filter_text(const std::string& name, const Settings& settings) {
           settings.deny,
           static_cast<uint8_t>(settings.log_level),
           static_cast<uint32_t>(settings.stream_window),
-          settings.metrics};
+          settings.metrics,
+          settings.filters,
+          settings.max_body_bytes};
 }
 
 std::shared_ptr<const JudgedConfig> RouteConfig::judged_by(const FilterConfig& filter) const {
@@ -25,6 +27,7 @@ std::shared_ptr<const JudgedConfig> RouteConfig::judged_by(const FilterConfig& f
   ConfigText text = filter_text(name_, filter.settings);
   text.route = true;
   text.json = settings_.plugin_config;
+  text.filters.clear();
   auto judged = filter.link->judge(std::move(text));
   judged_.emplace_back(filter.link, judged);
   return judged;

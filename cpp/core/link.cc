@@ -171,9 +171,17 @@ void Link::send_config(const JudgedConfig& config) {
     metrics.push_back(wire::CreateMetric(b, b.CreateString(metric.name), static_cast<wire::MetricKind>(metric.kind),
                                          b.CreateVectorOfStrings(metric.labels)));
   const auto metric_list = b.CreateVector(metrics);
+  std::vector<flatbuffers::Offset<wire::ChainedFilter>> chain;
+  for (const ChainedFilter& filter : text.filters) {
+    const auto chained = b.CreateString(filter.name);
+    const auto own =
+        filter.plugin_config ? b.CreateString(*filter.plugin_config) : flatbuffers::Offset<flatbuffers::String>();
+    chain.push_back(wire::CreateChainedFilter(b, chained, own));
+  }
+  const auto filters = chain.empty() ? 0 : b.CreateVector(chain);
   b.Finish(wire::CreateFilterConfig(b, config.id(), name, text.route, json, allow, deny, text.log_level,
                                     text.stream_window, static_cast<wire::Capability>(process_.capabilities()),
-                                    metric_list));
+                                    metric_list, filters, text.max_body_bytes));
   control_.send(wire::ControlKind_FilterConfig, bytes_of(b));
 }
 

@@ -284,14 +284,19 @@ TrailersStatus Stream::on_trailers(Dir dir) {
   f.in_hook = true;
   switch (f.state) {
     case State::kPass:
-      if (f.release_wanted) {
-        worker_.defer(id_);
-      } else if (begun_ && wants_trailers(f) && !upgrade_) {
+      if (begun_ && wants_trailers(f) && !upgrade_) {
         if (!channel_ || channel_->lost()) {
           fail_later({0, 14, "ts_filter_host_lost"});
           break;
         }
-        f.state = State::kEnding;
+        // A release that is still to come would take the trailers along: now they are waited for.
+        if (std::exchange(f.release_wanted, false)) {
+          absorb_input(f);
+        } else {
+          f.state = State::kEnding;
+        }
+      } else if (f.release_wanted) {
+        worker_.defer(id_);
       } else {
         stop = upload_is_void(dir);
       }

@@ -163,6 +163,11 @@ bool Stream::on_output(const wire::Output& frame) {
   } else if ((flags & wire::OutputFlag_Bypass) != 0) {
     f.state = State::kBypass;
   }
+  if ((flags & wire::OutputFlag_Release) != 0) f.hold = false;
+  if ((flags & wire::OutputFlag_Timed) != 0) {
+    f.deadline = now_ns() + message_timeout();
+    worker_.arm(f.deadline);
+  }
   if ((flags & wire::OutputFlag_Push) != 0) f.push_wanted = true;
   if ((flags & (wire::OutputFlag_Last | wire::OutputFlag_Trailing)) != 0) {
     f.output_done = true;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/metrics.h"
+#include "core/config.h"
 
 namespace tsf::core {
 
@@ -31,6 +32,8 @@ struct ConfigText {
   uint8_t log_level = 2;
   uint32_t stream_window = 0;
   std::vector<MetricSpec> metrics;
+  std::vector<ChainedFilter> filters;
+  uint64_t max_body_bytes = 0;
 
   bool operator==(const ConfigText&) const = default;
 };

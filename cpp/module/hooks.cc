@@ -115,7 +115,8 @@ ConfigHandle* new_config(ConfigEnvoy envoy, std::string name, std::string_view t
     config->judged = config->link->judge(core::filter_text(config->name, config->settings));
     const core::Verdict* verdict = config->link->wait_for_verdict(*config->judged, config->settings.config_timeout);
     if (verdict != nullptr && !verdict->accepted) {
-      say(LogLevel::kError, "filter \"" + config->name + "\": filter_config.plugin_config: " + verdict->message);
+      say(LogLevel::kError, "filter \"" + config->name + "\": filter_config." +
+                                (config->settings.filters.empty() ? "plugin_config: " : "") + verdict->message);
       return nullptr;
     }
   }

@@ -31,6 +31,13 @@ export interface MetricMessage {
   readonly labels: readonly string[];
 }
 
+/** One filter of a chain. */
+export interface ChainedFilterMessage {
+  readonly name: string;
+  /** JSON text, undefined when the configuration has none. */
+  readonly config: string | undefined;
+}
+
 export interface FilterConfigMessage {
   readonly id: number;
   readonly name: string;
@@ -44,6 +51,10 @@ export interface FilterConfigMessage {
   /** Capability bits. */
   readonly capabilities: number;
   readonly metrics: readonly MetricMessage[];
+  /** Several filters that run as one chain, instead of `name` and `config`; empty = no chain. */
+  readonly filters: readonly ChainedFilterMessage[];
+  /** For the filters of a chain that buffer whole bodies behind another one. */
+  readonly maxBodyBytes: number;
 }
 
 export interface ChannelMessage {
@@ -128,6 +139,11 @@ function decode(kind: number, payload: Uint8Array): ModuleMessage | undefined {
           streamWindow: t.streamWindow(),
           capabilities: t.capabilities(),
           metrics: listOf(t.metricsLength(), payload.length, (i) => metric(t, i, payload.length)),
+          filters: listOf(t.filtersLength(), payload.length, (i) => {
+            const one = t.filters(i);
+            return { name: one?.name() ?? '', config: one?.config() ?? undefined };
+          }),
+          maxBodyBytes: Number(t.maxBodyBytes()),
         },
       };
     }

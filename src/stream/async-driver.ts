@@ -98,7 +98,7 @@ export class AsyncDriver implements BodyDriver {
         }
         if (done === true) break;
         out.write(toBytes(value), false);
-        const room = flow.port.backpressure();
+        const room = flow.port.backpressure(flow.direction);
         if (room !== undefined) {
           await room;
           if (flow.dead) {

@@ -50,7 +50,7 @@ export class ChunkDriver implements BodyDriver {
     if (last) flow.finishBody(result);
     else {
       out.step(result);
-      const room = flow.port.backpressure();
+      const room = flow.port.backpressure(flow.direction);
       if (room !== undefined) this.waitFor(room);
     }
   }

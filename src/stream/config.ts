@@ -33,9 +33,12 @@ export interface ConfigRules {
 }
 
 /** accepted: phase bits (all ones when the definition declares none) and ids of the attributes to send. */
-export type Verdict =
-  | { readonly accepted: true; readonly phases: number; readonly attributes: number[] }
-  | { readonly accepted: false; readonly message: string };
+export type Verdict = Accepted | { readonly accepted: false; readonly message: string };
+export interface Accepted {
+  readonly accepted: true;
+  readonly phases: number;
+  readonly attributes: number[];
+}
 
 /** One parsed config of one filter, on this worker thread. */
 export interface LoadedConfig {
@@ -175,7 +178,7 @@ export class IdentifiedConfig implements LoadedConfig {
     return this.parsed.definition.name;
   }
 
-  verdict(): Verdict {
+  verdict(): Accepted {
     const attributes = (this.parsed.definition.attributes ?? []).map((name) => attributeId(name)!);
     return { accepted: true, phases: this.declared, attributes };
   }

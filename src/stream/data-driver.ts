@@ -129,7 +129,7 @@ export class DataDriver implements BodyDriver {
 
   /** Frames queue up, unacknowledged, while the ring has no room for what they would become. */
   private waitForRoom(): void {
-    const room = this.flow.port.backpressure();
+    const room = this.flow.port.backpressure(this.flow.direction);
     if (room === undefined) return;
     this.looping = true;
     void room.then(() => {

@@ -9,12 +9,16 @@ import { joinBytes } from '../buffer.js';
 import { type Direction, type HeaderType, OutputFlag, type BodyMode, type OpList } from '../wire.js';
 import type { FilledDeps } from './deps.js';
 
+/** Where output goes. */
+export interface OutputPort {
+  output(direction: Direction, flags: number, acknowledged: number, bytes: Uint8Array | undefined): void;
+}
+
 /** Where a flow speaks to: Envoy, or the local reply that is being made of this flow. */
-export interface FlowPort {
+export interface FlowPort extends OutputPort {
   answer(type: HeaderType, mode: BodyMode, ops: OpList): void;
   ops(type: HeaderType, ops: OpList): void;
-  output(direction: Direction, flags: number, acknowledged: number, bytes: Uint8Array | undefined): void;
-  backpressure(): Promise<void> | undefined;
+  backpressure(direction: Direction): Promise<void> | undefined;
 }
 
 export const PUSH_BYTES = 64 * 1024;
@@ -38,7 +42,7 @@ export interface OutputOwner {
 
 export class FlowOutput {
   private readonly owner: OutputOwner;
-  private readonly port: FlowPort;
+  private readonly port: OutputPort;
   private readonly direction: Direction;
   /** Small pieces, joined. The sink copies, so the memory is used again. */
   private buffer: Uint8Array | undefined;
@@ -59,7 +63,7 @@ export class FlowOutput {
   acknowledged = 0;
   inputEnded = false;
 
-  constructor(owner: OutputOwner, port: FlowPort, direction: Direction, owesPush: boolean, whole: boolean) {
+  constructor(owner: OutputOwner, port: OutputPort, direction: Direction, owesPush: boolean, whole: boolean) {
     this.owner = owner;
     this.port = port;
     this.direction = direction;

@@ -3,7 +3,9 @@ import { ConfigError, describeError, FilterError } from '../errors.js';
 import { type AnyDefinition, definitionOf } from '../filter.js';
 import type { Filter } from '../types.js';
 import type { StreamSink, StreamSource, StreamStart } from '../wire.js';
-import { type ConfigRules, IdentifiedConfig, ParsedConfig, type StreamConfig, type Verdict } from './config.js';
+import { ChainStream } from './chain.js';
+import { ChainConfig, type ChainedFilter } from './chain-config.js';
+import { type ConfigRules, IdentifiedConfig, ParsedConfig, type Verdict } from './config.js';
 import { type FilledDeps, fillDeps, type StreamDeps } from './deps.js';
 import { FailedStream } from './failed.js';
 import { Linger } from './linger.js';
@@ -13,7 +15,7 @@ export class FilterRegistry {
   private readonly definitions = new Map<string, AnyDefinition>();
   private readonly deps: FilledDeps;
   private readonly linger: Linger;
-  private readonly configs = new Map<number, IdentifiedConfig>();
+  private readonly configs = new Map<number, IdentifiedConfig | ChainConfig>();
   /** By filter, scope and content: configs with the same bytes are judged once. */
   private readonly parsed = new Map<string, ParsedConfig>();
   /** Ids that are being judged; one that is forgotten meanwhile is taken out. */
@@ -44,27 +46,14 @@ export class FilterRegistry {
     rules: ConfigRules,
   ): Promise<Verdict> {
     const definition = this.definitions.get(name);
-    if (definition === undefined) {
-      const known = this.names();
-      const have =
-        known.length === 0 ? 'this host has none' : `this host has ${known.map((one) => `"${one}"`).join(', ')}`;
-      return { accepted: false, message: `no filter is named "${name}"; ${have}` };
-    }
-    const key = `${route ? 'route' : 'filter'}\0${name}\0${json === undefined ? '' : `=${json}`}`;
-    let parsed = this.parsed.get(key);
-    if (parsed === undefined) {
-      const made: ParsedConfig = new ParsedConfig(definition, route, json, this.deps, () => {
-        if (this.parsed.get(key) === made) this.parsed.delete(key);
-      });
-      this.parsed.set(key, (parsed = made));
-    }
-    parsed.retain();
+    if (definition === undefined) return { accepted: false, message: this.unknown(name) };
+    const parsed = this.obtain(definition, route, json);
     this.pending.add(id);
     try {
       const value = await parsed.value;
       if (!this.pending.has(id)) {
         parsed.release();
-        return { accepted: false, message: 'the config was dropped before it was judged' };
+        return DROPPED;
       }
       const config = new IdentifiedConfig(id, route, parsed, value, rules);
       this.configs.set(id, config);
@@ -72,6 +61,46 @@ export class FilterRegistry {
     } catch (e) {
       parsed.release();
       return { accepted: false, message: `filter "${name}": ${refusal(e)}` };
+    } finally {
+      this.pending.delete(id);
+    }
+  }
+
+  /** Judges `filters: [...]`: one config that is as many as it has members. Never rejects. */
+  async parseChain(
+    id: number,
+    name: string,
+    filters: readonly ChainedFilter[],
+    rules: ConfigRules,
+    maxBodyBytes: number,
+  ): Promise<Verdict> {
+    const definitions: AnyDefinition[] = [];
+    for (const [i, filter] of filters.entries()) {
+      const definition = this.definitions.get(filter.name);
+      if (definition === undefined)
+        return { accepted: false, message: `filters[${String(i)}].name: ${this.unknown(filter.name)}` };
+      definitions.push(definition);
+    }
+    const parsed = definitions.map((definition, i) => this.obtain(definition, false, filters[i]!.config));
+    this.pending.add(id);
+    try {
+      const values = await Promise.allSettled(parsed.map((one) => one.value));
+      const refused = values.findIndex((one) => one.status === 'rejected');
+      if (refused < 0 && this.pending.has(id)) {
+        const members = parsed.map(
+          (one, i) => new IdentifiedConfig(id, false, one, (values[i] as PromiseFulfilledResult<unknown>).value, rules),
+        );
+        const config = new ChainConfig(id, name, members, rules.streamWindow, maxBodyBytes);
+        this.configs.set(id, config);
+        return config.verdict();
+      }
+      for (const one of parsed) one.release();
+      if (refused < 0) return DROPPED;
+      const why = refusal((values[refused] as PromiseRejectedResult).reason);
+      return {
+        accepted: false,
+        message: `filters[${String(refused)}] "${filters[refused]!.name}": plugin_config: ${why}`,
+      };
     } finally {
       this.pending.delete(id);
     }
@@ -96,22 +125,45 @@ export class FilterRegistry {
       const id = base === undefined || base.route ? configId : routeConfigId;
       return new FailedStream(sink, `TSF_CONFIG_UNKNOWN: this host has no config ${String(id)}`);
     }
-    let config: StreamConfig;
+    const { deps, linger } = this;
     try {
-      config = base.forStream(route);
+      // A chain is never a route's config.
+      const merged = route as IdentifiedConfig | undefined;
+      return base instanceof ChainConfig
+        ? new ChainStream(base, base.forStream(merged), start, sink, deps, linger)
+        : new HttpStream(base.forStream(merged), start, sink, deps, linger);
     } catch (e) {
       const text = `${base.name}: mergeConfig: ${describeError(e)}`;
       this.deps.logger.error({ err: e, filter: base.name }, text);
       this.deps.count('filter_error', base.name);
       return new FailedStream(sink, text);
     }
-    return new HttpStream(config, start, sink, this.deps, this.linger);
   }
 
   /** For the process's unhandledRejection handler: a rejection that nobody awaits harms no stream, but is told. */
   unhandledRejection(reason: unknown): void {
     this.deps.logger.error({ err: reason }, `a rejection that no filter awaits: ${describeError(reason)}`);
     this.deps.count('unhandled_rejection', '');
+  }
+
+  private unknown(name: string): string {
+    const known = this.names();
+    const have =
+      known.length === 0 ? 'this host has none' : `this host has ${known.map((one) => `"${one}"`).join(', ')}`;
+    return `no filter is named "${name}"; ${have}`;
+  }
+
+  /** Parsed once per content; whoever obtains it releases it. */
+  private obtain(definition: AnyDefinition, route: boolean, json: string | undefined): ParsedConfig {
+    const key = `${route ? 'route' : 'filter'}\0${definition.name}\0${json === undefined ? '' : `=${json}`}`;
+    let parsed = this.parsed.get(key);
+    if (parsed === undefined) {
+      const made: ParsedConfig = new ParsedConfig(definition, route, json, this.deps, () => {
+        if (this.parsed.get(key) === made) this.parsed.delete(key);
+      });
+      this.parsed.set(key, (parsed = made));
+    }
+    return parsed.retain();
   }
 
   /** Ends every config; streams must have ended. */
@@ -121,6 +173,8 @@ export class FilterRegistry {
     this.linger.dispose();
   }
 }
+
+const DROPPED: Verdict = { accepted: false, message: 'the config was dropped before it was judged' };
 
 function refusal(e: unknown): string {
   if (FilterError.is(e) || e instanceof Error) return e.message;

@@ -286,7 +286,7 @@ class StreamedReply {
       this.flying += piece.length;
       at += piece.length;
       stream.sink.replyData(piece, false);
-      const room = stream.sink.backpressure();
+      const room = stream.sink.backpressure(Direction.Response);
       if (room !== undefined) await room;
     }
   }

@@ -198,8 +198,8 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
     if (!this.over) this.sink.output(direction, flags, acknowledged, bytes);
   }
 
-  backpressure(): Promise<void> | undefined {
-    return this.sink.backpressure();
+  backpressure(direction: Direction): Promise<void> | undefined {
+    return this.sink.backpressure(direction);
   }
 
   // ---- FlowStream ----
@@ -390,7 +390,11 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
   private newFlow(direction: Direction, type: HeaderType): Flow {
     const flow = new Flow(this, this, direction, type);
     if (direction === Direction.Request) this.request = flow;
-    else this.response = flow;
+    else {
+      // Another filter's streamed reply begins the response anew.
+      this.response?.kill();
+      this.response = flow;
+    }
     return flow;
   }
 

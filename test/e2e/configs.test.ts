@@ -53,8 +53,9 @@ describe('refused at load, without a host', () => {
     ['an unknown key in a list', { filters: [{ name: 'touch', plugin_confg: {} }] }, /filters.*plugin_confg/],
     ['an empty filter list', { filters: [] }, /filters/],
     ['a filter without a name', { filters: [{ plugin_config: {} }] }, /filters.*name/],
+    ['a list beside plugin_config', { filters: [{ name: 'touch' }], plugin_config: {} }, /plugin_config.*filters/],
   ];
-  it.each([...wrong, ...(NOT_YET.filters ? [] : wrongLists)])('%s', async (_what, value, message) => {
+  it.each([...wrong, ...wrongLists])('%s', async (_what, value, message) => {
     const { code, output } = await validate(value);
     expect(code).toBe(1);
     const line = output.split('\n').find((text) => message.test(text));
@@ -63,11 +64,7 @@ describe('refused at load, without a host', () => {
   });
 });
 
-const LIST: [string, Config][] = [
-  ['a list of filters', { socket: CONFIG_SOCKET, filters: [{ name: 'a' }, { name: 'b', plugin_config: 1 }] }],
-];
 const LATER: Partial<Record<keyof typeof NOT_YET, Config>> = {
-  filters: { filters: [{ name: 'a' }] },
   replay: { failure_mode: 'replay' },
   observe_only: { observe_only: true },
 };
@@ -109,7 +106,7 @@ describe('accepted by --mode validate, without a host', () => {
         plugin_config: { any: [1, null, 'x'] },
       },
     ],
-    ...(NOT_YET.filters ? [] : LIST),
+    ['a list of filters', { socket: CONFIG_SOCKET, filters: [{ name: 'a' }, { name: 'b', plugin_config: 1 }] }],
     ['a StringValue with JSON', JSON.stringify({ socket: CONFIG_SOCKET, message_timeout: '1s' })],
   ];
   it.each(right)('%s', async (_what, value) => {
@@ -148,6 +145,21 @@ describe('refused at load by the host', () => {
     expect(code).toBe(1);
     expect(output).toMatch(/ret_code/);
     expect(output).toMatch(/whole number from 300 to 399/);
+  });
+});
+
+describe('a list of filters refused at load by the host', () => {
+  const redirect = { name: 'redirect', plugin_config: { ret_code: 42, uri: '/x' } };
+  it.each([
+    ['redirect', 'filter_config.filters[1] "redirect": plugin_config: ret_code'],
+    ['nosuchfilter', 'filter_config.filters[1].name: no filter is named "nosuchfilter"'],
+  ])('%s: the message names its place', async (name, message) => {
+    const { code, output } = await refusedByHost({
+      filters: [{ name: 'chain', filters: [{ name: 'touch' }, { ...redirect, name }] }],
+      hostPaths: filterPaths('touch', 'redirect'),
+    });
+    expect(code).toBe(1);
+    expect(output).toContain(message);
   });
 });
 

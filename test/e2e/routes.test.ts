@@ -1,7 +1,7 @@
 /** Several filters in a chain, their configs per route, and filters switched off per route. */
 import { describe, expect, it } from 'vitest';
 import { dynamicModulePerRoute, get, type Config, type Seen } from '../fixture/index.js';
-import { logsOnFailure, NOT_YET, stage } from './support.js';
+import { logsOnFailure, stage } from './support.js';
 
 const DISABLED: Config = { '@type': 'type.googleapis.com/envoy.config.route.v3.FilterConfig', disabled: true };
 const toUpstream = { cluster: 'upstream', timeout: '0s' };
@@ -127,7 +127,7 @@ describe('per-route keys of the module', () => {
   });
 });
 
-describe.skipIf(NOT_YET.filters)('several filters in one crossing', () => {
+describe('several filters in one crossing', () => {
   const chain = [
     { name: 'rules', plugin_config: { set: { 'x-a': '1', 'x-b': '1' } } },
     { name: 'rules', plugin_config: { set: { 'x-b': '2' }, remove: ['x-0'] } },

@@ -237,7 +237,7 @@ TEST(Config, PluginConfigIsHandedOnAsItIs) {
 }
 
 TEST(Config, WhatIsNotInThisVersionIsRefusedByName) {
-  for (const char* key : {"filters", "observe_only"})
+  for (const char* key : {"observe_only"})
     EXPECT_EQ(refusal(with(key, "[]")),
               std::string("filter_config.") + key + ": is not supported yet by this version; remove it");
 }
@@ -280,6 +280,29 @@ TEST(Config, SecretsAreStaticOrCome) {
   EXPECT_EQ(secrets[1].source, R"({"ads":{}})");
   EXPECT_EQ(refusal(with("secrets", R"([{"name":"b","sds_config":"ads"}])")),
             "filter_config.secrets[0].sds_config: must be an envoy.config.core.v3.ConfigSource");
+}
+
+TEST(Config, AListOfFiltersKeepsItsOrderAndEachPluginConfigAsJson) {
+  const auto list = settings(R"({"filters":[{"name":"a","plugin_config":{"x":[1,null]}},{"name":"b"},{"name":"a",)"
+                             R"("plugin_config":null}]})")
+                        .filters;
+  EXPECT_EQ(list, (std::vector<ChainedFilter>{{"a", R"({"x":[1,null]})"}, {"b", std::nullopt}, {"a", "null"}}));
+  EXPECT_TRUE(settings("").filters.empty());
+}
+
+TEST(Config, AListOfFiltersThatIsWrongIsRefusedWithItsPlace) {
+  EXPECT_EQ(refusal(with("filters", "[]")),
+            "filter_config.filters: must have at least one {name: ..., plugin_config: ...}");
+  EXPECT_EQ(refusal(with("filters", "{}")), "filter_config.filters: must be a list");
+  EXPECT_EQ(refusal(with("filters", R"([{"name":"a"},"b"])")),
+            "filter_config.filters[1]: must be an object");
+  EXPECT_EQ(refusal(with("filters", R"([{"name":"a"},{"nmae":"b"}])")),
+            "filter_config.filters[1].nmae: is not a known key; known are: name, plugin_config");
+  for (const char* entry : {"{}", R"({"name":""})", R"({"name":7})", R"({"plugin_config":{}})"})
+    EXPECT_EQ(refusal(with("filters", std::string("[") + entry + "]")),
+              "filter_config.filters[0].name: must be a non-empty string");
+  EXPECT_EQ(refusal(R"({"filters":[{"name":"a"}],"plugin_config":{}})"),
+            "filter_config.plugin_config: cannot stand beside filter_config.filters; give each entry of filters its own");
 }
 
 TEST(Config, AnUnknownKeyIsRefusedWithThoseThatAreKnown) {

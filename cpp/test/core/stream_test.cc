@@ -238,6 +238,18 @@ TEST_F(StreamTest, StreamHoldKeepsTheHeadersForTheFirstOutput) {
   EXPECT_EQ(envoy().upstream().body, "out");
 }
 
+TEST_F(StreamTest, ReleaseLetsHeldHeadersGoWithoutOutput) {
+  connect_and_open();
+  answer(kReq, BodyMode_StreamHold);
+  envoy().data(kReq, "abc", false);
+  hear();
+  output(kReq, 3, "", OutputFlag_Push);
+  EXPECT_FALSE(envoy().upstream().headers.has_value());
+  output(kReq, 0, "", static_cast<uint8_t>(wire::OutputFlag_Release | OutputFlag_Push));
+  EXPECT_TRUE(envoy().upstream().headers.has_value());
+  EXPECT_EQ(envoy().upstream().body, "");
+}
+
 TEST_F(StreamTest, TheEndOfTheInputComesWithTheLastBytes) {
   connect_and_open();
   answer(kReq, BodyMode_Stream);
@@ -719,6 +731,22 @@ TEST_F(StreamTest, AStreamedBodyHasNoTimeout) {
   hear();
   pass_time(40);
   EXPECT_FALSE(envoy().gone());
+}
+
+TEST_F(StreamTest, AHookOfAChainIsTimedFromItsMark) {
+  settings().message_timeout = Millis(20);
+  connect_and_open();
+  answer(kReq, BodyMode_StreamHold);
+  envoy().data(kReq, "abc", false);
+  hear();
+  output(kReq, 3, "", wire::OutputFlag_Timed);
+  output(kReq, 0, "", 0);  // it has answered
+  pass_time(40);
+  EXPECT_FALSE(envoy().gone());
+  output(kReq, 0, "", wire::OutputFlag_Timed);
+  pass_time(40);
+  EXPECT_EQ(envoy().downstream().header(":status"), "504");
+  EXPECT_EQ(envoy().reply_details(), "ts_filter_timeout");
 }
 
 TEST_F(StreamTest, ExtendGivesMoreTime) {

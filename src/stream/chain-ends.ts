@@ -1,0 +1,318 @@
+/** Where a message goes behind the last filter of a chain: on to Envoy, or out as a reply. */
+import { joinBytes } from '../buffer.js';
+import { BodyMode, type Direction, type HeaderBlock, HeaderType, type OpList, OutputFlag } from '../wire.js';
+import { flatLines, linesOf } from './chain-block.js';
+import type { ChainStream } from './chain.js';
+import type { ChainMember } from './chain-member.js';
+import type { Pass, PassEnd } from './chain-pass.js';
+import { FlowOutput, type OutputPort } from './output.js';
+
+/** To the module: the chain is one filter for it. */
+export class EnvoyEnd implements PassEnd, OutputPort {
+  readonly ackAt: number;
+  private readonly chain: ChainStream;
+  private readonly pass: Pass;
+  private readonly type: HeaderType;
+  /** Nothing follows the headers: what the members make of it goes with the answer, in one piece. */
+  private readonly headersOnly: boolean;
+  private readonly made: Uint8Array[] = [];
+  private answered: boolean;
+  /** The module holds the headers until there is output. */
+  private held = false;
+  private timing = false;
+  private finished = false;
+  private passedBy = false;
+  private complete = false;
+  /** When the body goes through some member. */
+  private body: FlowOutput | undefined;
+
+  /** answered: the headers have gone, without any member's word. */
+  constructor(chain: ChainStream, pass: Pass, headersOnly: boolean, answered = false) {
+    this.chain = chain;
+    this.pass = pass;
+    this.type = pass.direction === 0 ? HeaderType.Request : HeaderType.Response;
+    this.headersOnly = headersOnly;
+    this.answered = answered;
+    this.ackAt = chain.window >>> 2;
+  }
+
+  // ---- from the module ----
+
+  /** A frame came with a hook of its own, so that one more push is possible. */
+  fresh(): void {
+    this.body?.fresh();
+  }
+
+  inputEnded(): void {
+    if (this.body !== undefined) this.body.inputEnded = true;
+  }
+
+  /** The members have had their turn. */
+  turn(): void {
+    this.body?.turn();
+  }
+
+  dispose(): void {
+    this.body?.dispose();
+  }
+
+  // ---- PassEnd ----
+
+  hold(whole: boolean): void {
+    if (this.answered || this.headersOnly) return;
+    this.held = !whole;
+    this.openWith(whole ? BodyMode.Whole : BodyMode.StreamHold);
+  }
+
+  headers(lead: readonly Uint8Array[], takes: boolean): void {
+    if (this.headersOnly) {
+      this.made.push(...lead);
+      return;
+    }
+    if (this.answered) {
+      this.flush();
+      if (this.held) this.body!.mark(OutputFlag.Release);
+      for (const bytes of lead) this.body!.write(bytes, true);
+      this.body!.asks();
+      return;
+    }
+    // Before the answer: with the answer the headers may go, and these bytes come first.
+    if (lead.length > 0) this.say(OutputFlag.Added, 0, joinBytes(lead));
+    this.openWith(takes ? BodyMode.Stream : BodyMode.Pass);
+  }
+
+  data(bytes: Uint8Array, push: boolean, source: boolean): void {
+    const { body } = this;
+    if (this.headersOnly) this.made.push(Uint8Array.prototype.slice.call(bytes));
+    // Behind a body that the module lets pass, or lets pass by now: added with the trailers, or still on its way.
+    else if (body === undefined) this.say(OutputFlag.Added, 0, bytes);
+    else if (this.passedBy) this.say(OutputFlag.Push, source ? bytes.length : 0, bytes);
+    else {
+      body.write(bytes, false);
+      if (push) body.asks();
+      else body.turn();
+      if (source) this.acknowledge(bytes.length);
+    }
+  }
+
+  push(): void {
+    if (!this.passedBy) this.body?.asks();
+  }
+
+  finish(): void {
+    this.finished = true;
+    this.body!.finish(undefined);
+  }
+
+  end(trailers: HeaderBlock | undefined, ops: OpList): void {
+    this.complete = true;
+    if (this.headersOnly) {
+      const made = joinBytes(this.made);
+      if (made.length > 0) this.say(OutputFlag.Added, 0, made);
+      this.openWith(BodyMode.Pass);
+      return;
+    }
+    if (this.passedBy) {
+      if (trailers === undefined) this.say(OutputFlag.Last, 0, undefined);
+    } else if (!this.finished) this.body?.finish(undefined);
+    if (trailers === undefined) return;
+    const type = this.type === HeaderType.Request ? HeaderType.RequestTrailers : HeaderType.ResponseTrailers;
+    this.chain.sink.answer(type, BodyMode.Pass, this.chain.phasesToTell(), ops);
+  }
+
+  acknowledge(bytes: number): void {
+    const { body } = this;
+    if (bytes === 0 || body === undefined) return;
+    if (this.passedBy || this.finished) {
+      this.say(0, bytes, undefined);
+      return;
+    }
+    body.acknowledged += bytes;
+    // A frame would end the time of a hook that is waited for.
+    if (!this.timing && body.acknowledged >= this.ackAt) body.mark(0);
+  }
+
+  gather(): boolean {
+    if (this.body === undefined) return false;
+    this.body.mark(OutputFlag.Gather);
+    return true;
+  }
+
+  letGo(): boolean {
+    if (this.body === undefined) return false;
+    this.body.flush(OutputFlag.Bypass | OutputFlag.Push);
+    this.body.dispose();
+    return (this.passedBy = true);
+  }
+
+  flush(): void {
+    const ops = this.pass.takeOps();
+    if (ops.length > 0) this.chain.sink.ops(this.type, ops);
+  }
+
+  timed(on: boolean): void {
+    if (on === this.timing || !this.answered || this.complete) return;
+    this.timing = on;
+    // With it goes what was acknowledged meanwhile.
+    if (this.body === undefined || this.finished || this.passedBy) this.say(on ? OutputFlag.Timed : 0, 0, undefined);
+    else this.body.mark(on ? OutputFlag.Timed : 0);
+  }
+
+  backpressure(): Promise<void> | undefined {
+    return this.chain.sink.backpressure(this.pass.direction);
+  }
+
+  // ---- OutputPort ----
+
+  output(direction: Direction, flags: number, acknowledged: number, bytes: Uint8Array | undefined): void {
+    // Each output ends the time of a hook, so one that comes while it is waited for begins it anew.
+    const timed = this.timing ? OutputFlag.Timed : 0;
+    this.chain.sink.output(direction, flags | timed, acknowledged, bytes);
+  }
+
+  // ---- inside ----
+
+  private openWith(mode: BodyMode): void {
+    this.answered = true;
+    const { chain, pass } = this;
+    // A held map is written to until the last member lets it go, so the first push is owed until then.
+    if (mode !== BodyMode.Pass) {
+      const owner = { deps: chain.deps, ackAt: this.ackAt, beforeOutput: () => undefined };
+      this.body = new FlowOutput(owner, this, pass.direction, mode !== BodyMode.Whole, false);
+    }
+    chain.sink.answer(this.type, mode, chain.phasesToTell(), pass.takeOps());
+    if (mode === BodyMode.Stream) this.body!.turn();
+  }
+
+  private say(flags: number, acknowledged: number, bytes: Uint8Array | undefined): void {
+    this.output(this.pass.direction, flags, acknowledged, bytes);
+  }
+}
+
+/** What a whole reply is, as the sink takes it. */
+export interface WholeReply {
+  readonly status: number;
+  readonly grpcStatus: number;
+  readonly details: string;
+  readonly headers: string[];
+  readonly body: Uint8Array;
+}
+
+/** A reply that is complete when it goes: gathered behind the members' encode hooks. */
+export class WholeReplyEnd implements PassEnd {
+  private readonly pass: Pass;
+  private readonly parts: Uint8Array[];
+  private readonly sent: (lines: [string, string][], body: Uint8Array) => void;
+
+  /** body: of a reply whose headers end it for the members, but that has one (HEAD). */
+  constructor(pass: Pass, body: Uint8Array | undefined, sent: (lines: [string, string][], body: Uint8Array) => void) {
+    this.pass = pass;
+    this.parts = body === undefined ? [] : [body];
+    this.sent = sent;
+  }
+
+  hold(): void {}
+  headers(lead: readonly Uint8Array[]): void {
+    this.parts.push(...lead);
+  }
+  data(bytes: Uint8Array): void {
+    this.parts.push(Uint8Array.prototype.slice.call(bytes));
+  }
+  push(): void {}
+  finish(): void {}
+  end(): void {
+    this.sent(linesOf(this.pass.headersNow()), joinBytes(this.parts));
+  }
+  acknowledge(): void {}
+  gather(): boolean {
+    return false;
+  }
+  letGo(): boolean {
+    return false;
+  }
+  flush(): void {}
+  timed(): void {}
+  backpressure(): undefined {
+    return undefined;
+  }
+}
+
+/** A reply that streams: bounded, as one that no other member sees, by what Envoy has not taken. */
+export class StreamedReplyEnd implements PassEnd {
+  private readonly chain: ChainStream;
+  private readonly pass: Pass;
+  private readonly replier: ChainMember;
+  private readonly headersOnly: boolean;
+  /** Bytes that Envoy has not taken: those of members, and the replier's own that no member took. */
+  private flying = 0;
+  private flyingOwn = 0;
+  private room: { readonly promise: Promise<void>; resolve(): void } | undefined;
+
+  constructor(chain: ChainStream, pass: Pass, replier: ChainMember, headersOnly: boolean) {
+    this.chain = chain;
+    this.pass = pass;
+    this.replier = replier;
+    this.headersOnly = headersOnly;
+  }
+
+  /** Envoy has taken that much. */
+  credit(bytes: number): void {
+    const members = Math.min(bytes, this.flying);
+    this.flying -= members;
+    const own = Math.min(bytes - members, this.flyingOwn);
+    this.flyingOwn -= own;
+    if (own > 0) this.replier.source?.onCredit(own);
+    if (this.flying < this.chain.window) this.dispose();
+  }
+
+  /** Nobody waits for room any longer. */
+  dispose(): void {
+    this.room?.resolve();
+    this.room = undefined;
+  }
+
+  hold(): void {}
+
+  headers(lead: readonly Uint8Array[]): void {
+    const end = this.headersOnly && lead.length === 0;
+    this.chain.sink.replyHeaders(flatLines(linesOf(this.pass.headersNow())), end);
+    for (const bytes of lead) this.data(bytes, false, false);
+  }
+
+  data(bytes: Uint8Array, _push: boolean, source: boolean): void {
+    if (source) this.flyingOwn += bytes.length;
+    else this.flying += bytes.length;
+    this.chain.sink.replyData(bytes, false);
+  }
+
+  push(): void {}
+  finish(): void {}
+
+  end(trailers: HeaderBlock | undefined): void {
+    if (trailers !== undefined) this.chain.sink.replyTrailers(flatLines(linesOf(trailers)));
+    else if (!this.headersOnly || this.flying > 0) this.chain.sink.replyData(new Uint8Array(0), true);
+  }
+
+  acknowledge(bytes: number): void {
+    this.replier.source?.onCredit(bytes);
+  }
+
+  gather(): boolean {
+    return false;
+  }
+  letGo(): boolean {
+    return false;
+  }
+  flush(): void {}
+  timed(): void {}
+
+  backpressure(): Promise<void> | undefined {
+    if (this.flying < this.chain.window) return this.chain.sink.backpressure(this.pass.direction);
+    if (this.room === undefined) {
+      let resolve!: () => void;
+      const promise = new Promise<void>((settle) => (resolve = settle));
+      this.room = { promise, resolve };
+    }
+    return this.room.promise;
+  }
+}

@@ -1,0 +1,166 @@
+/** One filter of a chain: what it says to Envoy goes to the pass that it is in, or through with its ids kept apart. */
+import {
+  type ActKind,
+  type BodyMode,
+  Direction,
+  type HeaderBlock,
+  HeaderType,
+  type OpList,
+  PhaseBit,
+  PHASES_UNCHANGED,
+  type QueryKind,
+  type StreamSink,
+  type StreamSource,
+} from '../wire.js';
+import type { ChainStream } from './chain.js';
+import type { Stage } from './chain-pass.js';
+import type { StreamConfig } from './config.js';
+
+/** The hooks that make a filter part of a direction. */
+const PART_OF = [
+  PhaseBit.decodeHeaders | PhaseBit.decodeData | PhaseBit.decodeTrailers | PhaseBit.transformRequest,
+  PhaseBit.encodeHeaders | PhaseBit.encodeData | PhaseBit.encodeTrailers | PhaseBit.transformResponse,
+] as const;
+
+export class ChainMember implements StreamSink {
+  readonly chain: ChainStream;
+  readonly index: number;
+  readonly config: StreamConfig;
+  /** Phase bits: the declared ones, later those that the filter has; all ones = not known yet. */
+  bits: number;
+  /** Made when something is to be said to it. */
+  source: StreamSource | undefined;
+  /** It has seen the request's headers, if only for information. */
+  knowsRequest = false;
+  /** Where it is in the message of each direction. */
+  private request: Stage | undefined;
+  private response: Stage | undefined;
+
+  constructor(chain: ChainStream, index: number, config: StreamConfig) {
+    this.chain = chain;
+    this.index = index;
+    this.config = config;
+    this.bits = config.declared;
+  }
+
+  get phasesKnown(): boolean {
+    return this.bits !== PHASES_UNCHANGED;
+  }
+
+  /** Whether messages of that direction are its business. */
+  partOf(direction: Direction): boolean {
+    return (this.bits & PART_OF[direction]) !== 0;
+  }
+
+  // ---- to the filter ----
+
+  place(stage: Stage): void {
+    if (stage.pass.direction === Direction.Request) this.request = stage;
+    else this.response = stage;
+  }
+
+  enter(stage: Stage): void {
+    const request = stage.pass.direction === Direction.Request;
+    this.place(stage);
+    if (request) this.knowsRequest = true;
+    else this.chain.giveContext(this);
+    const type = request ? HeaderType.Request : HeaderType.Response;
+    this.chain.sourceOf(this).onHeaders(type, stage.block, stage.headersOnly, false);
+  }
+
+  data(direction: Direction, bytes: Uint8Array, last: boolean, trailers: boolean): void {
+    // Between members a push is always possible.
+    this.source?.onData(direction, bytes, last, trailers, true);
+  }
+
+  trailers(direction: Direction, block: HeaderBlock): void {
+    const type = direction === Direction.Request ? HeaderType.RequestTrailers : HeaderType.ResponseTrailers;
+    this.chain.sourceOf(this).onHeaders(type, block, true, false);
+  }
+
+  // ---- StreamSink ----
+
+  answer(type: HeaderType, mode: BodyMode, phases: number, ops: OpList): void {
+    const stage = this.stageOf(type);
+    stage?.pass.answer(stage, type, mode, phases, ops);
+  }
+
+  ops(type: HeaderType, ops: OpList): void {
+    const stage = this.stageOf(type);
+    stage?.pass.opsOf(stage, type, ops);
+  }
+
+  output(direction: Direction, flags: number, acknowledged: number, bytes: Uint8Array | undefined): void {
+    const stage = direction === Direction.Request ? this.request : this.response;
+    stage?.pass.output(stage, flags, acknowledged, bytes);
+  }
+
+  localReply(status: number, grpcStatus: number, details: string, headers: string[], body: Uint8Array): void {
+    this.chain.replies.whole(this, { status, grpcStatus, details, headers, body });
+  }
+
+  replyHeaders(headers: string[], end: boolean): void {
+    this.chain.replies.streamed(this, headers, end);
+  }
+
+  replyData(bytes: Uint8Array, end: boolean): void {
+    this.chain.replies.data(this, bytes, end);
+  }
+
+  replyTrailers(headers: string[]): void {
+    this.chain.replies.trailers(this, headers);
+  }
+
+  fail(type: HeaderType, text: string): void {
+    this.chain.fail(type, text);
+  }
+
+  query(id: number, kind: QueryKind, key: number, block: Uint8Array): void {
+    this.chain.toEnvoy()?.query(this.outer(id), kind, key, block);
+  }
+
+  act(kind: ActKind, detail: number, id: number, number: number, block: Uint8Array): void {
+    this.chain.toEnvoy()?.act(kind, detail, id, number, block);
+  }
+
+  callStart(call: number, cluster: string, timeout: number, headers: readonly string[], end: boolean): void {
+    this.chain.toEnvoy()?.callStart(this.outer(call), cluster, timeout, headers, end);
+  }
+
+  callData(call: number, bytes: Uint8Array, end: boolean): void {
+    this.chain.toEnvoy()?.callData(this.outer(call), bytes, end);
+  }
+
+  callTrailers(call: number, headers: readonly string[]): void {
+    this.chain.toEnvoy()?.callTrailers(this.outer(call), headers);
+  }
+
+  callCancel(call: number): void {
+    this.chain.toEnvoy()?.callCancel(this.outer(call));
+  }
+
+  log(level: number, text: string): void {
+    this.chain.sink.log(level, text);
+  }
+
+  extend(milliseconds: number): void {
+    this.chain.sink.extend(milliseconds);
+  }
+
+  backpressure(direction?: Direction): Promise<void> | undefined {
+    const stage = direction === undefined ? undefined : direction === Direction.Request ? this.request : this.response;
+    // Without a place in that message it writes a call, or a reply of its own, which has the chain's window.
+    return stage === undefined ? this.chain.sink.backpressure(direction) : stage.pass.backpressure(stage);
+  }
+
+  // ---- inside ----
+
+  private stageOf(type: HeaderType): Stage | undefined {
+    return type === HeaderType.Request || type === HeaderType.RequestTrailers ? this.request : this.response;
+  }
+
+  /** Each member counts for itself; on the wire its ids are its own. */
+  private outer(id: number): number {
+    return id * this.chain.members.length + this.index;
+  }
+}
