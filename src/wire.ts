@@ -16,7 +16,16 @@ export const BodyMode = { Pass: 0, Stream: 1, StreamHold: 2, Whole: 3 } as const
 export type BodyMode = (typeof BodyMode)[keyof typeof BodyMode];
 
 /** Flags of an output (schema: OutputFlag). */
-export const OutputFlag = { Push: 1, Last: 2, Bypass: 4, Gather: 8, Added: 16, Trailing: 32, Release: 64, Timed: 128 } as const;
+export const OutputFlag = {
+  Push: 1,
+  Last: 2,
+  Bypass: 4,
+  Gather: 8,
+  Added: 16,
+  Trailing: 32,
+  Release: 64,
+  Timed: 128,
+} as const;
 
 /** Bits of the hooks a filter has (schema: Phase). */
 export const PhaseBit = {

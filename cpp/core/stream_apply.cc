@@ -215,6 +215,9 @@ bool Stream::on_reply(const wire::Reply& frame) {
       fail(kReplyTooLate);
       return true;
     }
+    // What Envoy holds of the response that this one replaces would go out before it.
+    discard_unread(response_);
+    if (dead_) return true;
     replied_ = streaming_reply_ = true;
     end_flows();
     if (frame.end()) reply_ended_ = reply_end_sent_ = true;

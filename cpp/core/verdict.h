@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "core/metrics.h"
 #include "core/config.h"
+#include "core/metrics.h"
 
 namespace tsf::core {
 

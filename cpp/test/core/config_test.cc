@@ -294,15 +294,15 @@ TEST(Config, AListOfFiltersThatIsWrongIsRefusedWithItsPlace) {
   EXPECT_EQ(refusal(with("filters", "[]")),
             "filter_config.filters: must have at least one {name: ..., plugin_config: ...}");
   EXPECT_EQ(refusal(with("filters", "{}")), "filter_config.filters: must be a list");
-  EXPECT_EQ(refusal(with("filters", R"([{"name":"a"},"b"])")),
-            "filter_config.filters[1]: must be an object");
+  EXPECT_EQ(refusal(with("filters", R"([{"name":"a"},"b"])")), "filter_config.filters[1]: must be an object");
   EXPECT_EQ(refusal(with("filters", R"([{"name":"a"},{"nmae":"b"}])")),
             "filter_config.filters[1].nmae: is not a known key; known are: name, plugin_config");
   for (const char* entry : {"{}", R"({"name":""})", R"({"name":7})", R"({"plugin_config":{}})"})
     EXPECT_EQ(refusal(with("filters", std::string("[") + entry + "]")),
               "filter_config.filters[0].name: must be a non-empty string");
-  EXPECT_EQ(refusal(R"({"filters":[{"name":"a"}],"plugin_config":{}})"),
-            "filter_config.plugin_config: cannot stand beside filter_config.filters; give each entry of filters its own");
+  EXPECT_EQ(
+      refusal(R"({"filters":[{"name":"a"}],"plugin_config":{}})"),
+      "filter_config.plugin_config: cannot stand beside filter_config.filters; give each entry of filters its own");
 }
 
 TEST(Config, AnUnknownKeyIsRefusedWithThoseThatAreKnown) {
