@@ -53,6 +53,27 @@ constexpr bool is_int(uint32_t id) {
     default: return false;
   }
 }
+// Envoy 1.38 tells filters these, and writes an error to its log for each question about another.
+constexpr bool known_to_1_38(uint32_t id) {
+  switch (id) {
+    case 5:   // request.headers
+    case 8:   // request.time
+    case 12:  // request.duration
+    case 13:  // request.size
+    case 14:  // request.total_size
+    case 30:  // connection.requested_server_name
+    case 39:  // connection.transport_failure_reason
+    case 40:  // connection.termination_details
+    case 54:  // upstream.cx_pool_ready_duration
+    case 55:  // upstream.locality
+    case 56:  // xds.node
+      return false;
+    default:
+      // Not the response's but its code, the upstream's certificates and addresses, nor xds but cluster and route.
+      return !(id >= 16 && id <= 23) && !(id >= 43 && id <= 52) && !(id >= 58 && id != 61);
+  }
+}
+
 // Envoy's attributes for which there are better callbacks.
 constexpr uint32_t kAttemptCount = 53;
 constexpr uint32_t kClusterName = 57;
@@ -318,6 +339,7 @@ std::optional<core::Attribute> EnvoyStream::attribute(uint32_t id) const {
       break;
     default: break;
   }
+  if (envoy_process().envoy_version() == "1.38" && !known_to_1_38(id)) return std::nullopt;
   const int key = static_cast<int>(id);
   if (is_int(id)) {
     uint64_t number = 0;

@@ -6,7 +6,16 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect } from 'vitest';
-import { Connection, eventually, get, http1, within, type Config, type Line } from '../../fixture/index.js';
+import {
+  accessLogger,
+  Connection,
+  eventually,
+  get,
+  http1,
+  within,
+  type Config,
+  type Line,
+} from '../../fixture/index.js';
 import { logsOnFailure, stage, withEnvoy } from '../support.js';
 import { goCase } from './case.js';
 import { Recorder, values } from './support.js';
@@ -16,6 +25,8 @@ describe('properties', () => {
   const at = stage({
     filters: [{ name: 'go-property' }],
     route: { name: 'test-route-name' },
+    // 1.38 and 1.39 tell sizes to access loggers only
+    hcm: accessLogger({ interval: '1s' }),
     upstream: { paths: { '/property': upstream.handler((_req, res) => void res.end('goodbye')) } },
   });
   const REQUEST: Line[] = [
@@ -116,19 +127,7 @@ describe('access log', () => {
   const upstream = new Recorder();
   const at = stage({
     filters: [{ name: 'go-access-log' }],
-    hcm: {
-      access_log: [
-        {
-          name: 'ts_filter',
-          typed_config: {
-            '@type': 'type.googleapis.com/envoy.extensions.access_loggers.dynamic_modules.v3.DynamicModuleAccessLog',
-            dynamic_module_config: { name: 'ts_filter', do_not_close: true },
-            logger_name: 'ts_filter',
-          },
-        },
-      ],
-      access_log_options: { flush_access_log_on_new_request: true, access_log_flush_interval: '0.1s' },
-    },
+    hcm: accessLogger({ interval: '0.1s' }),
     upstream: {
       paths: {
         '/test': upstream.handler((_req, res) => {
