@@ -50,14 +50,18 @@ function cell(id, version, found) {
 
 const good = /^(pass|n\/a \d+)$/;
 const all = new Map(VERSIONS.map((version) => [version, statuses(version)]));
-const width = Math.max(...CASES.map((id) => id.length));
-let bad = 0;
-console.log(`${'case'.padEnd(width)}  ${VERSIONS.map((version) => version.padEnd(8)).join('')}`);
-for (const id of CASES) {
-  const cells = VERSIONS.map((version) => cell(id, version, all.get(version)));
-  bad += cells.filter((text) => !good.test(text)).length;
-  console.log(`${id.padEnd(width)}  ${cells.map((text) => text.padEnd(8)).join('')}`.trimEnd());
-}
+const rows = CASES.map((id) => [id, ...VERSIONS.map((version) => cell(id, version, all.get(version)))]);
+const table = [['case', ...VERSIONS], ...rows];
+const widths = table[0].map((_, column) => Math.max(...table.map((row) => row[column].length)));
+for (const row of table)
+  console.log(
+    row
+      .map((text, column) => text.padEnd(widths[column]))
+      .join('  ')
+      .trimEnd(),
+  );
+
+let bad = rows.flatMap(([, ...cells]) => cells).filter((text) => !good.test(text)).length;
 for (const id of listed.keys()) {
   if (CASES.includes(id)) continue;
   console.error(`${doc} lists ${id}, which is no case`);

@@ -31,8 +31,9 @@ export const StatusType = {
   LocalReply: 1,
   /** Goes on now. Answering nothing means the same. */
   Continue: 2,
-  /** Holds everything until the whole body is there; then the data hook is called once, or the transform gets one
-   *  chunk. Bounded by `max_body_bytes`: over it 413 (request) or 500 (response). */
+  /** From a headers hook: holds everything until the whole body is there; then the data hook is called once, or the
+   *  transform gets one chunk. From a data hook: keeps this chunk; the rest of the body makes one more call, and then all
+   *  goes on in order. Bounded by `max_body_bytes`: over it 413 (request) or 500 (response). */
   StopAndBuffer: 3,
   /** From a headers hook: holds the headers until the first byte of the body goes on. From a data hook: keeps this
    *  chunk, hands over the next. */

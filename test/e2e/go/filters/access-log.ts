@@ -10,6 +10,8 @@ interface Seen {
   /** Hooks whose asynchronous work came to its end. */
   async: string[];
 }
+/** Requests of the test itself. */
+const isQuestion = (path: string): boolean => path === '/seen' || path === '/forget';
 const fresh = (): Seen => ({ end: undefined, start: [], periodic: [], async: [] });
 
 /** Go's `access_log` plugin: what log hooks see, and work that they start. */
@@ -29,13 +31,9 @@ export default defineFilter({
     const lines = (view: LogEntry['requestTrailers']): [string, string][] => [...(view ?? [])];
 
     return {
-      async decodeHeaders(headers) {
-        if (headers.path === '/seen') {
-          await sleep(20); // for the work of the last request's hooks
-          const body = JSON.stringify(seen);
-          Object.assign(seen, fresh());
-          return callbacks.sendLocalReply(200, { body });
-        }
+      decodeHeaders(headers) {
+        if (headers.path === '/forget') Object.assign(seen, fresh());
+        if (isQuestion(headers.path)) return callbacks.sendLocalReply(200, { body: JSON.stringify(seen) });
         const ms = new URL(headers.path, 'http://any').searchParams.get('ms');
         if (ms === null) return;
         setTimeout(() => {
@@ -44,16 +42,17 @@ export default defineFilter({
         return StatusType.Running;
       },
       onLogDownstreamStart({ request }) {
-        if (request.path === '/seen') return;
+        if (isQuestion(request.path)) return;
         seen.start.push(request.get('referer') ?? 'none');
         later('start');
       },
       onLogDownstreamPeriodic({ request }) {
+        if (isQuestion(request.path)) return;
         seen.periodic.push(request.get('referer') ?? 'none');
         later('periodic');
       },
       onLog(entry) {
-        if (entry.request.path === '/seen') return;
+        if (isQuestion(entry.request.path)) return;
         seen.end = {
           code: entry.attributes['response.code'],
           request: entry.attributes['request.size'],
