@@ -53,6 +53,7 @@ export class EnvoyEnd implements PassEnd, OutputPort {
   }
 
   dispose(): void {
+    this.finished = true;
     this.body?.dispose();
   }
 
@@ -73,7 +74,6 @@ export class EnvoyEnd implements PassEnd, OutputPort {
       this.flush();
       if (this.held) this.body!.mark(OutputFlag.Release);
       for (const bytes of lead) this.body!.write(bytes, true);
-      this.body!.asks();
       return;
     }
     // Before the answer: with the answer the headers may go, and these bytes come first.

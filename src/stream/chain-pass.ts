@@ -132,6 +132,8 @@ export class Pass {
   private passedBy = false;
   private blocked = 0;
   private timed = 0;
+  /** The headers have been let go, and what was behind them comes first. */
+  private pushDue = false;
   /** Bytes are being handed over that come before any end. */
   private busy = 0;
 
@@ -341,7 +343,7 @@ export class Pass {
       if (stage.headers === ASKED && !this.dead) this.time(stage);
       return;
     }
-    this.complete = true;
+    this.complete = this.pushDue = true;
     this.end.headers(this.lead(), this.taker(0) !== undefined);
   }
 
@@ -500,6 +502,10 @@ export class Pass {
   /** Tells each member what is due to it: the end of its input, then its trailers. */
   private run(): void {
     if (this.busy > 0) return;
+    if (this.pushDue && !this.dead) {
+      this.pushDue = false;
+      this.end.push();
+    }
     let ended = this.inputEnded;
     let block = this.trailers;
     for (let i = 0; i < this.stages.length && ended; i++) {

@@ -52,16 +52,18 @@ export class ChainReplies {
         );
       };
       const kept = ends && !chain.start.grpc ? reply.body : undefined;
-      this.pass = new Pass(
+      const pass = new Pass(
         chain,
         Direction.Response,
         others,
-        (pass) => new WholeReplyEnd(pass, kept, sent),
+        (one) => new WholeReplyEnd(one, kept, sent),
         packHeaders(lines),
         ends,
       );
-      this.pass.start();
-      if (!ends) this.pass.data(reply.body, true, false);
+      this.pass = pass;
+      // A hook in it may reply itself, which ends this one.
+      pass.start();
+      if (!ends) pass.data(reply.body, true, false);
     });
   }
 
@@ -77,15 +79,16 @@ export class ChainReplies {
     }
     this.later(() => {
       this.sent = true;
-      this.pass = new Pass(
+      const pass = new Pass(
         chain,
         Direction.Response,
         others,
-        (pass) => (this.streamedEnd = new StreamedReplyEnd(chain, pass, member, end)),
+        (one) => (this.streamedEnd = new StreamedReplyEnd(chain, one, member, end)),
         packHeaders(pairLines(headers)),
         end,
       );
-      this.pass.start();
+      this.pass = pass;
+      pass.start();
     });
   }
 

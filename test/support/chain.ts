@@ -84,13 +84,19 @@ export interface Passed {
   readonly trailers: [string, string][] | undefined;
 }
 
+export interface OpenChain {
+  readonly grpc?: boolean;
+  readonly route?: number;
+  readonly attributes?: Uint8Array;
+}
+
 /** One stream of the chain, driven as the module drives it. */
 export class ChainDriver {
   readonly sink = new ModuleSink();
   readonly source: StreamSource;
   private readonly window: number;
 
-  constructor(registry: FilterRegistry, window: number, options: { grpc?: boolean; route?: number } = {}) {
+  constructor(registry: FilterRegistry, window: number, options: OpenChain = {}) {
     this.window = window;
     this.source = registry.createStream(
       {
@@ -100,7 +106,7 @@ export class ChainDriver {
         workerId: 0,
         grpc: options.grpc ?? false,
         upgrade: false,
-        attributes: new Uint8Array(0),
+        attributes: options.attributes ?? new Uint8Array(0),
       },
       this.sink,
     );
@@ -222,7 +228,7 @@ export class ChainBench {
     return bench;
   }
 
-  open(options: { grpc?: boolean; route?: number } = {}): ChainDriver {
+  open(options: OpenChain = {}): ChainDriver {
     const driver = new ChainDriver(this.registry, this.window, options);
     this.drivers.push(driver);
     return driver;
