@@ -46,8 +46,9 @@ inline bool settable_pseudo_header(HeaderType type, std::string_view name) {
   return type == HeaderType::kResponse && name == ":status";
 }
 
-// The router writes it into the request headers.
-inline constexpr std::string_view kRouterHeader = "x-envoy-expected-rq-timeout-ms";
+// The router takes it out of the request headers whatever its value is; 0 is no status, so that nothing is retried for
+// it.
+inline constexpr std::string_view kRouterTakes = "x-envoy-retriable-status-codes";
 
 // A name and value that may be written to this map.
 inline bool writable_header(HeaderType type, std::string_view name, std::string_view value) {

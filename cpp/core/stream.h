@@ -192,6 +192,8 @@ class Stream {
   bool request_needs_flag() const;
   bool unpause(Flow& f);
   bool router_reached();
+  void await_router();
+  void cross_limit_again(Flow& f, size_t kept);
   bool is_routers_copy(const Flow& f);
   void put_copy_back(Flow& f, const std::string& copy, bool shown);
   void continue_with(Flow& f, std::initializer_list<ByteQueue*> bytes);
@@ -217,7 +219,6 @@ class Stream {
   bool others_hold(const Flow& f) const;
   bool siblings_keep_up(const Flow& f);
   bool siblings_are_through(const Flow& f) const;
-  bool end_is_held_before(const Flow& f) const;
   void wake_siblings(const Flow& f);
   Stream* owner_before(const Flow& f);
   std::string take_body(Dir dir, BodySource source);
@@ -284,8 +285,8 @@ class Stream {
   bool sending_reply_ = false;  // inside send_reply_*
   bool router_reached_ = false;
   bool buffer_filter_behind_ = false;
-  bool came_with_timeout_ = false;  // the request had the router's own header when it came to us
-  bool nested_ = false;             // inside continue_flow(kRequest)
+  bool router_awaited_ = false;
+  bool nested_ = false;  // inside continue_flow(kRequest)
   bool rearming_ = false;
   bool spent_ = false;        // Envoy 1.38's shared flag
   bool others_hold_ = false;  // 1.38: a filter behind us has kept bytes of the request

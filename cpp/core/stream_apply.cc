@@ -62,7 +62,6 @@ bool Stream::answer_headers(Flow& f, uint8_t mode) {
     return true;
   }
   f.hosted = true;
-  if (f.dir == Dir::kRequest) came_with_timeout_ = mount_.header(HeaderType::kRequest, kRouterHeader).has_value();
   f.hold = mode == wire::BodyMode_StreamHold;
   if (mode == wire::BodyMode_Whole) {
     f.state = State::kWhole;

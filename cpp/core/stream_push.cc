@@ -18,7 +18,7 @@ void Stream::settle(Flow& f, bool stop) {
 }
 
 bool Stream::can_continue(Flow& f) {
-  if (dead_ || !f.stopped || !siblings_are_through(f) || end_is_held_before(f)) return false;
+  if (dead_ || !f.stopped || !siblings_are_through(f)) return false;
   if (!shared_flag()) return true;
   // The response's last continue must not be lost to an upload that the router has given up.
   if (f.dir == Dir::kRequest && response_.input_ended && waits_for_host(response_)) return false;
@@ -32,13 +32,17 @@ bool Stream::can_continue(Flow& f) {
   return !dead_ && !spent_;
 }
 
-// Whether the request has gone as far as to Envoy's router.
+// Whether the request has gone as far as to Envoy's router: it takes this header out.
 bool Stream::router_reached() {
-  constexpr uint32_t kUpstreamAddress = 41;
-  router_reached_ = router_reached_ ||
-                    (!came_with_timeout_ && mount_.header(HeaderType::kRequest, kRouterHeader).has_value()) ||
-                    mount_.attribute(kUpstreamAddress).has_value();
+  router_reached_ =
+      router_reached_ || (router_awaited_ && !mount_.header(HeaderType::kRequest, kRouterTakes).has_value());
   return router_reached_;
+}
+
+// Before the headers of a body of ours go on.
+void Stream::await_router() {
+  router_awaited_ = true;
+  if (!mount_.header(HeaderType::kRequest, kRouterTakes)) mount_.set_header(HeaderType::kRequest, kRouterTakes, "0");
 }
 
 // What lies in Envoy's buffer has been sent upstream and is kept for a retry, a redirect or a mirror. Shown to the
@@ -105,18 +109,22 @@ bool Stream::unpause(Flow& f) {
 }
 
 void Stream::do_continue(Flow& f) {
+  const bool request = f.dir == Dir::kRequest;
+  const bool more_will_follow = f.hosted && !f.input_ended;
+  if (request && !f.headers_sent && !f.headers_only && (more_will_follow || shared_flag())) await_router();
   f.stopped = false;
   f.fresh = false;
   f.headers_sent = true;
   f.release_wanted = false;
-  const bool request = f.dir == Dir::kRequest;
   if (request) nested_ = true;
   mount_.continue_flow(f.dir);
   if (request) nested_ = false;
   spent_ = true;  // Envoy sets its flag after the call, whatever happened in it
   if (dead_ || replied_) return;
-  const size_t left = chain_ != nullptr || shared_flag() ? mount_.body_size(f.dir, BodySource::kBuffered) : 0;
+  const size_t left = mount_.body_size(f.dir, BodySource::kBuffered);
   f.beyond = left;
+  if (!f.input_ended) cross_limit_again(f, left);
+  if (dead_ || replied_) return;
   if (!shared_flag() || !request) return;
   if (!f.input_ended) {
     others_hold_ = others_hold_ || left > 0;
@@ -125,6 +133,16 @@ void Stream::do_continue(Flow& f) {
     end_probe_ = left;
     start_timer(f);
   }
+}
+
+// A filter behind us wants the whole body and has kept what paused the peer while it was ours. Envoy goes on below half
+// of its limit only, and refuses a body only where it crosses the limit: taken out and put back, it does the one or the
+// other.
+void Stream::cross_limit_again(Flow& f, size_t kept) {
+  const uint64_t limit = mount_.buffer_limit();
+  if (limit == 0 || kept <= limit / 2 || is_routers_copy(f)) return;
+  const std::string bytes = take_body(f.dir, BodySource::kBuffered);
+  if (!dead_) mount_.append_body(f.dir, BodySource::kBuffered, bytes);
 }
 
 void Stream::check_end(Flow& f) {
