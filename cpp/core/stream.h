@@ -219,6 +219,7 @@ class Stream {
   bool others_hold(const Flow& f) const;
   bool siblings_keep_up(const Flow& f);
   bool siblings_are_through(const Flow& f) const;
+  bool end_is_held_before(const Flow& f) const;
   void wake_siblings(const Flow& f);
   Stream* owner_before(const Flow& f);
   std::string take_body(Dir dir, BodySource source);

@@ -69,6 +69,15 @@ bool Stream::siblings_are_through(const Flow& f) const {
   return true;
 }
 
+// The end has come in at a sibling before us and not here: a filter between us, not ours, gives it out later. Envoy has
+// seen it, so that a continue of ours would end the stream here and now.
+bool Stream::end_is_held_before(const Flow& f) const {
+  if (chain_ == nullptr || f.input_ended) return false;
+  for (Stream* sibling : chain_->streams())
+    if (sibling != this && sibling->before(*this, f.dir) && sibling->flow(f.dir).input_ended) return true;
+  return false;
+}
+
 void Stream::wake_siblings(const Flow& f) {
   if (chain_ == nullptr) return;
   for (Stream* sibling : chain_->streams()) {

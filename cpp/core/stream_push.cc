@@ -18,7 +18,7 @@ void Stream::settle(Flow& f, bool stop) {
 }
 
 bool Stream::can_continue(Flow& f) {
-  if (dead_ || !f.stopped || !siblings_are_through(f)) return false;
+  if (dead_ || !f.stopped || !siblings_are_through(f) || end_is_held_before(f)) return false;
   if (!shared_flag()) return true;
   // The response's last continue must not be lost to an upload that the router has given up.
   if (f.dir == Dir::kRequest && response_.input_ended && waits_for_host(response_)) return false;
