@@ -19,8 +19,8 @@ import { logsOnFailure, stage } from './support.js';
 
 const QUIC = 'type.googleapis.com/envoy.extensions.transport_sockets.quic.v3';
 const dir = mkdtempSync(join(tmpdir(), 'tsf-certificates-'));
-afterAll(() => rmSync(dir, { recursive: true, force: true }));
 const { ca, server } = makeCertificates(dir);
+rmSync(dir, { recursive: true });
 
 /** What makes the listener of a fixture speak HTTP/3. */
 const listening = {
