@@ -109,6 +109,8 @@ bool Stream::unpause(Flow& f) {
 }
 
 void Stream::do_continue(Flow& f) {
+  // 1.38: Envoy has answered while our bytes were put into its buffer; a continue now would spend the response's flag.
+  if (upload_is_void(f.dir)) return;
   const bool request = f.dir == Dir::kRequest;
   const bool more_will_follow = f.hosted && !f.input_ended;
   if (request && !f.headers_sent && !f.headers_only && (more_will_follow || shared_flag())) await_router();
