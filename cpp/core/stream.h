@@ -202,6 +202,8 @@ class Stream {
   void discard_unread(Flow& f);
   void check_end(Flow& f);
   void flush_reply();
+  void flush_reply_in_one();
+  void give_credit(uint64_t bytes);
   // Our own encode hooks know it from the upstream's response.
   template <class Send>
   void send_own(Send send) {
@@ -283,6 +285,8 @@ class Stream {
   bool streaming_reply_ = false;
   bool reply_ended_ = false;  // the host has given all of it
   bool reply_end_sent_ = false;
+  bool reply_in_one_ = false;  // the upstream's response has ended already
+  uint64_t reply_credited_ = 0;
   bool sending_reply_ = false;  // inside send_reply_*
   bool router_reached_ = false;
   bool buffer_filter_behind_ = false;

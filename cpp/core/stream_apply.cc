@@ -142,8 +142,8 @@ bool Stream::on_output(const wire::Output& frame) {
       grow_out(f, bytes);
       return true;
     case State::kEnding:
-      // addData in a trailers hook of a body that went past the host.
-      if (!f.hosted && (flags & wire::OutputFlag_Added) != 0 && !f.trailers_answered) grow_out(f, bytes);
+      // addData in a trailers hook of a body that went past the host, or that its filter has let go of.
+      if (!f.output_done && (flags & wire::OutputFlag_Added) != 0 && !f.trailers_answered) grow_out(f, bytes);
       return true;
     case State::kStream:
     case State::kWhole:
@@ -217,6 +217,7 @@ bool Stream::on_reply(const wire::Reply& frame) {
     // What Envoy holds of the response that this one replaces would go out before it.
     discard_unread(response_);
     if (dead_) return true;
+    reply_in_one_ = response_.headers_seen && response_.input_ended;
     replied_ = streaming_reply_ = true;
     end_flows();
     if (frame.end()) reply_ended_ = reply_end_sent_ = true;

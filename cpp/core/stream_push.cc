@@ -281,6 +281,7 @@ void Stream::push_soon(Flow& f) {
 
 void Stream::flush_reply() {
   if (!streaming_reply_ || dead_) return;
+  if (reply_in_one_) return flush_reply_in_one();
   uint64_t taken = 0;
   while (!reply_.empty() && above_watermark_ == 0) {
     const auto piece = reply_.front();
@@ -297,13 +298,36 @@ void Stream::flush_reply() {
     send_own([&] { mount_.send_reply_data({}, true); });
     return;
   }
-  if (taken == 0 || !channel_ || channel_->lost()) return;
+  give_credit(taken);
+}
+
+// The reply takes the place of a response whose end Envoy has had: Envoy would end the stream with its first piece.
+void Stream::flush_reply_in_one() {
+  if (!reply_ended_) {
+    give_credit(reply_.size() - reply_credited_);
+    reply_credited_ = reply_.size();
+    return;
+  }
+  if (reply_end_sent_) return;
+  std::string all;
+  all.reserve(reply_.size());
+  while (!reply_.empty()) {
+    const auto piece = reply_.front();
+    all.append(piece);
+    shrink(reply_, piece.size());
+  }
+  reply_end_sent_ = true;
+  send_own([&] { mount_.send_reply_data(all, true); });
+}
+
+void Stream::give_credit(uint64_t bytes) {
+  if (bytes == 0 || !channel_ || channel_->lost()) return;
   const auto& shape = frame_templates().credit;
   alignas(8) std::byte frame[64];
   auto* credit = shape.place(frame);
   credit->mutate_stream(id_.slot);
   credit->mutate_generation(id_.generation);
-  credit->mutate_bytes(static_cast<uint32_t>(taken));
+  credit->mutate_bytes(static_cast<uint32_t>(bytes));
   channel_->write_or_owe(wire::FrameKind_Credit, {frame, shape.size()});
 }
 

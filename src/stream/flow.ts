@@ -180,6 +180,7 @@ export class Flow extends Hooks {
       return;
     }
     this.bodyDone = this.bypassed = true;
+    this.beforeOutput(undefined);
     out.flush(OutputFlag.Bypass | OutputFlag.Push);
     out.dispose();
   }

@@ -54,6 +54,18 @@ describe.each(['http1', 'http2'] as const)('replies over %s', (protocol) => {
     expect([body.status, body.text]).toEqual([403, 'forbidden in the body\n']);
   });
 
+  it.each([
+    ['stream', Array.from({ length: 50 }, (_, i) => `line ${i}\n`).join('')],
+    ['whole', 'x'.repeat(300_000)],
+  ])('a long reply instead of a response whose end has come: %s', async (how, expected) => {
+    logsOnFailure(at);
+    for (const trailers of [0, 1]) {
+      const path = `/bytes?n=2000&piece=700&trailers=${trailers}&replace=${how}`;
+      const answer = await exchange(at.port, { path });
+      expect([answer.status, answer.complete, answer.text === expected]).toEqual([200, true, true]);
+    }
+  });
+
   it('a local reply instead of the response', async () => {
     logsOnFailure(at);
     const answer = await exchange(at.port, { path: '/deny-response' });

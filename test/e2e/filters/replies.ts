@@ -70,7 +70,14 @@ export default defineFilter({
       }
     },
     async encodeHeaders(headers, endStream) {
-      switch (new URL(callbacks.request.path, 'http://any').pathname) {
+      const url = new URL(callbacks.request.path, 'http://any');
+      if (url.searchParams.has('replace')) {
+        await sleep(100);
+        if (url.searchParams.get('replace') === 'whole')
+          return callbacks.sendLocalReply(200, { body: new Uint8Array(300_000).fill(120) });
+        return callbacks.reply(200, { 'x-streamed': 'yes' }, lines(50, 2, callbacks.signal));
+      }
+      switch (url.pathname) {
         case '/throw-encode':
           throw new Error('a fault in encodeHeaders');
         case '/stop-headers-only':
