@@ -170,6 +170,9 @@ async function expectOnlyItsOwn(fx: Fixture, file: RouteFile): Promise<void> {
   expect(counts['rds.used-after-destroy']).toBeUndefined();
 }
 
+/** The longest that the admin port may take, whatever happens to the host. */
+const ADMIN_MS = 1_000;
+
 describe(`${ROUTES} route configs replaced every ${SWAP_MS} ms`, () => {
   it(
     `under load for ${SECONDS} s`,
@@ -218,19 +221,17 @@ describe(`${ROUTES} route configs replaced every ${SWAP_MS} ms`, () => {
         const phase = (ms: number) => during(sleep(ms), swapping(file), polling(fx, longest), ...clients());
         await phase(2_000);
         expect(Object.fromEntries(tally.statuses)).toEqual({ 200: tally.answers });
-        // parsing 5000 routes a second alone keeps the admin port waiting longer on a machine that others use too
-        const bound = Math.max(1_000, 1.5 * longest.ms);
         longest.ms = 0;
 
         fx.host.signal('SIGSTOP');
         await phase(4_000);
-        expect(longest.ms).toBeLessThan(bound);
+        expect(longest.ms).toBeLessThan(ADMIN_MS);
         expect([...tally.statuses.keys()].filter((status) => ![200, 503, 504].includes(status))).toEqual([]);
 
         fx.host.signal('SIGCONT');
         await fx.host.kill();
         await phase(3_000);
-        expect(longest.ms).toBeLessThan(bound);
+        expect(longest.ms).toBeLessThan(ADMIN_MS);
         expect(longest.polls).toBeGreaterThan(20);
 
         await fx.startHost();
