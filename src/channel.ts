@@ -281,6 +281,7 @@ export class Channel {
       this.#changed,
       slot,
       generation,
+      configId,
       this.#deps.streamWindow(configId),
     );
     try {

@@ -34,6 +34,7 @@ export class ChannelStream implements StreamSink {
     private readonly changed: () => void,
     readonly slot: number,
     readonly generation: number,
+    private readonly config: number,
     private readonly window: number,
   ) {}
 
@@ -106,7 +107,8 @@ export class ChannelStream implements StreamSink {
 
   act(kind: ActKind, detail: number, id: number, number: number, block: Uint8Array): void {
     if (this.over) return;
-    if (!this.encoder.act(this.slot, this.generation, kind, detail, id, number, block)) this.#valueTooLarge();
+    if (!this.encoder.act(this.slot, this.generation, this.config, kind, detail, id, number, block))
+      this.#valueTooLarge();
     this.changed();
   }
 

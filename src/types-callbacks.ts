@@ -175,7 +175,8 @@ export interface HistogramMetric {
 
 /**
  * The metrics that the filter's configuration declares by `metrics`; Envoy has them under
- * `dynamicmodulescustom.<name>`. A name that is not there, or is of another kind, throws `TSF_METRIC_UNKNOWN`.
+ * `dynamicmodulescustom.<name>`. A name that is not there, or is of another kind, throws `TSF_METRIC_UNKNOWN`. They can be
+ * recorded in `onLog`, too, before its first `await`; on Envoy 1.38 that throws `TSF_STREAM_ENDED`.
  *
  * @example
  * const { metrics }: { metrics: Metrics } = callbacks;

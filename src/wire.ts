@@ -78,7 +78,7 @@ export type MetricOp = (typeof MetricOp)[keyof typeof MetricOp];
 export const MetricKind = { Counter: 0, Gauge: 1, Histogram: 2 } as const;
 export type MetricKind = (typeof MetricKind)[keyof typeof MetricKind];
 /** Bits of what this Envoy can do (schema: Capability). */
-export const Capability = { NestedMetadata: 1, Secrets: 2 } as const;
+export const Capability = { NestedMetadata: 1, Secrets: 2, LateMetrics: 4 } as const;
 
 /** Parts of a call's answer (schema: CallEventPart). */
 export const CallEventPart = { Headers: 0, Data: 1, Trailers: 2, Failed: 3 } as const;

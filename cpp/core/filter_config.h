@@ -24,7 +24,8 @@ struct FilterConfig {
   std::string name;
   Settings settings;
   std::shared_ptr<Link> link;
-  std::shared_ptr<const JudgedConfig> judged;
+  std::shared_ptr<JudgedConfig> judged;
+  std::shared_ptr<MetricSink> metric_sink;
   // What Envoy calls settings.metrics and settings.secrets.
   std::vector<size_t> metrics;
   std::vector<size_t> secrets;

@@ -38,6 +38,17 @@ std::string bytes_of(const Attribute& value) {
   return {};
 }
 
+bool read_texts(std::string_view block, std::vector<std::string_view>& out) {
+  BlockReader reader(block);
+  while (!reader.done()) {
+    uint32_t length = 0;
+    std::string_view text;
+    if (!reader.number(length) || !reader.text(length, text)) return false;
+    out.push_back(text);
+  }
+  return true;
+}
+
 const FrameTemplates& frame_templates() {
   static const FrameTemplates& templates = *new FrameTemplates();  // leaked: used until the last worker ends
   return templates;

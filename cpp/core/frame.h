@@ -107,4 +107,7 @@ class BlockReader {
   std::string_view rest_;
 };
 
+// {length, bytes}*; false: broken.
+bool read_texts(std::string_view block, std::vector<std::string_view>& out);
+
 }  // namespace tsf::core

@@ -122,7 +122,7 @@ void Link::deadline_moved(Nanos deadline) {
 
 // ---- configs ----
 
-std::shared_ptr<const JudgedConfig> Link::judge(ConfigText text) {
+std::shared_ptr<JudgedConfig> Link::judge(ConfigText text) {
   const std::lock_guard lock(mutex_);
   for (const auto& known : configs_)
     if (auto config = known.lock(); config && config->text() == text) return config;
@@ -157,6 +157,13 @@ const Verdict* Link::wait_for_verdict(const JudgedConfig& config, Millis limit) 
     return verdict != nullptr || down();
   });
   return verdict;
+}
+
+std::shared_ptr<JudgedConfig> Link::config_of(uint32_t id) {
+  const std::lock_guard lock(mutex_);
+  for (const auto& weak : configs_)
+    if (auto known = weak.lock(); known && known->id() == id) return known;
+  return nullptr;
 }
 
 void Link::send_config(const JudgedConfig& config) {
@@ -341,12 +348,7 @@ bool Link::on_message(uint32_t kind, std::string_view payload) {
     case wire::ControlKind_ConfigVerdict: {
       const Received<wire::ConfigVerdict> verdict(payload);
       if (!verdict) return false;
-      std::shared_ptr<JudgedConfig> config;
-      {
-        const std::lock_guard lock(mutex_);
-        for (const auto& weak : configs_)
-          if (auto known = weak.lock(); known && known->id() == verdict->id()) config = std::move(known);
-      }
+      const auto config = config_of(verdict->id());
       if (!config) return true;
       Verdict out{epoch_, verdict->accepted(), verdict->phases(), {}, printable_text(verdict->message())};
       if (verdict->attributes() != nullptr)

@@ -29,7 +29,7 @@ class Link final : public LinkSignals, public std::enable_shared_from_this<Link>
   static std::vector<std::shared_ptr<Link>> all();
 
   // Registers a config; the host judges it as soon as it can. Any thread.
-  std::shared_ptr<const JudgedConfig> judge(ConfigText text);
+  std::shared_ptr<JudgedConfig> judge(ConfigText text);
   // Waits for this connection's verdict, not beyond the deadline that all configs of one update share. Null: none
   // came, or no host is there. Main thread.
   const Verdict* wait_for_verdict(const JudgedConfig& config, std::chrono::milliseconds limit);
@@ -46,6 +46,7 @@ class Link final : public LinkSignals, public std::enable_shared_from_this<Link>
   // acquire: pairs with set_phase.
   bool down() const override { return phase_.load(std::memory_order_acquire) == Phase::kDown; }
   Nanos stall_limit() const override { return stall_limit_; }
+  std::shared_ptr<JudgedConfig> config_of(uint32_t id) override;
 
  private:
   // kGreeting: also before the first attempt has failed.

@@ -1,6 +1,9 @@
 #include "core/metrics.h"
 
 #include <algorithm>
+#include <cmath>
+
+#include "core/frame.h"
 
 namespace tsf::core {
 
@@ -38,6 +41,20 @@ uint64_t MetricValues::value(const MetricSpec& metric, std::span<const std::stri
   const std::lock_guard lock(mutex_);
   const auto found = values_.find(key(metric, labels));
   return found == values_.end() ? 0 : found->second;
+}
+
+std::optional<MetricAct> take_metric(const wire::Act& frame, std::span<const MetricSpec> metrics) {
+  constexpr double kMost = 9007199254740992.0;  // 2^53
+  const double number = frame.number();
+  if (frame.id() >= metrics.size() || frame.detail() > wire::MetricOp_Record || !(number >= 0) || number > kMost ||
+      number != std::floor(number))
+    return std::nullopt;
+  MetricAct out{metrics[frame.id()], frame.id(), static_cast<MetricOp>(frame.detail()), {}, 0};
+  if (!read_texts(view_of(frame.block()), out.labels) || out.labels.size() != out.metric.labels.size() ||
+      (out.metric.kind == MetricKind::kCounter && out.op != MetricOp::kIncrement))
+    return std::nullopt;
+  out.value = MetricValues::instance().record(out.metric, out.labels, out.op, static_cast<uint64_t>(number));
+  return out;
 }
 
 }  // namespace tsf::core

@@ -6,11 +6,14 @@
 #include <cstdint>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/mount.h"
+#include "exchange_generated.h"
 
 namespace tsf::core {
 
@@ -21,6 +24,15 @@ struct MetricSpec {
   std::vector<std::string> labels;
 
   bool operator==(const MetricSpec&) const = default;
+};
+
+// Records without a stream; any thread. Envoy 1.39 and later.
+class MetricSink {
+ public:
+  virtual ~MetricSink() = default;
+  // False: the config is gone, or this Envoy cannot.
+  virtual bool record(MetricKind kind, MetricOp op, size_t index, std::span<const std::string_view> labels,
+                      uint64_t value) = 0;
 };
 
 class MetricValues {
@@ -38,5 +50,15 @@ class MetricValues {
   mutable std::mutex mutex_;
   std::map<std::string, uint64_t> values_;
 };
+
+// What the host wants recorded, checked, and kept in MetricValues. Null: no correct host sends it.
+struct MetricAct {
+  const MetricSpec& metric;
+  size_t index;
+  MetricOp op;
+  std::vector<std::string_view> labels;
+  uint64_t value;
+};
+std::optional<MetricAct> take_metric(const wire::Act& frame, std::span<const MetricSpec> metrics);
 
 }  // namespace tsf::core

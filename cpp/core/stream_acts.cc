@@ -1,7 +1,6 @@
 // What a filter asks of its stream beside the two flows: metadata, filter state, metrics, secrets, an upstream host, a
 // new beginning, calls to clusters.
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <nlohmann/json.hpp>
 
@@ -21,18 +20,6 @@ json json_of(const MetadataItem& item) {
   if (const auto* text = std::get_if<std::string_view>(&item)) return *text;
   if (const auto* yes = std::get_if<bool>(&item)) return *yes;
   return nullptr;
-}
-
-// {length, bytes}*
-bool read_texts(std::string_view block, std::vector<std::string_view>& out) {
-  BlockReader reader(block);
-  while (!reader.done()) {
-    uint32_t length = 0;
-    std::string_view text;
-    if (!reader.number(length) || !reader.text(length, text)) return false;
-    out.push_back(text);
-  }
-  return true;
 }
 
 std::string bytes_of(double value) { return {reinterpret_cast<const char*>(&value), sizeof value}; }
@@ -64,18 +51,9 @@ bool Stream::on_act(const wire::Act& frame) {
       return true;
     case wire::ActKind_Drain: mount_.drain_connection(); return true;
     case wire::ActKind_Metric: {
-      std::vector<std::string_view> labels;
-      const double number = frame.number();
-      constexpr double kMost = 9007199254740992.0;  // 2^53
-      if (frame.id() >= config_->metrics.size() || frame.detail() > wire::MetricOp_Record || !(number >= 0) ||
-          number > kMost || number != std::floor(number) || !read_texts(block, labels))
-        return false;
-      const MetricSpec& metric = config_->settings.metrics[frame.id()];
-      const auto op = static_cast<MetricOp>(frame.detail());
-      if (labels.size() != metric.labels.size() || (metric.kind == MetricKind::kCounter && op != MetricOp::kIncrement))
-        return false;
-      const uint64_t value = MetricValues::instance().record(metric, labels, op, static_cast<uint64_t>(number));
-      mount_.record(metric.kind, op, config_->metrics[frame.id()], labels, value);
+      const auto act = take_metric(frame, config_->settings.metrics);
+      if (!act || act->index >= config_->metrics.size()) return false;
+      mount_.record(act->metric.kind, act->op, config_->metrics[act->index], act->labels, act->value);
       return true;
     }
     case wire::ActKind_Recreate:

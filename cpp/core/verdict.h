@@ -49,6 +49,20 @@ class JudgedConfig {
   // acquire: pairs with the release in judge(), which publishes the verdict's fields.
   const Verdict* verdict() const { return current_.load(std::memory_order_acquire); }
 
+  // Configs with this text that Envoy has loaded.
+  void add_metrics(const std::shared_ptr<MetricSink>& sink) {
+    const std::lock_guard lock(mutex_);
+    std::erase_if(sinks_, [](const auto& known) { return known.expired(); });
+    sinks_.push_back(sink);
+  }
+  // By any of them: a metric of one name is one metric.
+  void record(MetricOp op, size_t index, std::span<const std::string_view> labels, uint64_t value) {
+    const std::lock_guard lock(mutex_);
+    for (const auto& known : sinks_)
+      if (const auto sink = known.lock(); sink && sink->record(text_.metrics[index].kind, op, index, labels, value))
+        return;
+  }
+
   // Verdicts live as long as the config: a worker may still be reading the one before.
   void judge(Verdict verdict) {
     const std::lock_guard lock(mutex_);
@@ -62,6 +76,7 @@ class JudgedConfig {
   std::atomic<const Verdict*> current_{nullptr};
   std::mutex mutex_;
   std::vector<std::unique_ptr<const Verdict>> history_;
+  std::vector<std::weak_ptr<MetricSink>> sinks_;
 };
 
 }  // namespace tsf::core

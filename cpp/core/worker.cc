@@ -247,11 +247,25 @@ bool Worker::dispatch(const Channel& channel, const Channel::Inbound& frame) {
     case wire::FrameKind_Ops: return to_stream(&Stream::on_ops);
     case wire::FrameKind_Query: return to_stream(&Stream::on_query);
     case wire::FrameKind_Extend: return to_stream(&Stream::on_extend);
-    case wire::FrameKind_Act: return to_stream(&Stream::on_act);
+    case wire::FrameKind_Act: {
+      const auto* act = verified<wire::Act>(frame.payload);
+      if (act != nullptr && find(act->stream(), act->generation()) == nullptr) return late_act(*act);
+      return to_stream(&Stream::on_act);
+    }
     case wire::FrameKind_Call: return to_stream(&Stream::on_call);
     case wire::FrameKind_Log: return log_from_host(frame);
     default: return true;  // a newer host's frame
   }
+}
+
+// From the last log hook of a stream that is gone: metrics are all that can still be told to Envoy.
+bool Worker::late_act(const wire::Act& act) {
+  if (act.kind() != wire::ActKind_Metric) return true;
+  const auto config = link_.config_of(act.config());
+  if (!config) return true;
+  const auto metric = take_metric(act, config->text().metrics);
+  if (metric) config->record(metric->op, metric->index, metric->labels, metric->value);
+  return metric.has_value();
 }
 
 bool Worker::log_from_host(const Channel::Inbound& frame) {
@@ -261,18 +275,25 @@ bool Worker::log_from_host(const Channel::Inbound& frame) {
   return true;
 }
 
+// All others are for streams that are gone.
+bool Worker::dispatch_without_stream(const Channel::Inbound& frame) {
+  if (frame.kind == wire::FrameKind_Log) return log_from_host(frame);
+  if (frame.kind != wire::FrameKind_Act) return true;
+  const auto* act = verified<wire::Act>(frame.payload);
+  return act != nullptr && late_act(*act);
+}
+
 void Worker::drain_without_streams(Channel& channel) {
   channel.wake();
   while (!channel.lost()) {
     Channel::Inbound frame{};
     const auto read = channel.read(frame);
-    if (read == Channel::Read::kMalformed ||
-        (read == Channel::Read::kFrame && frame.kind == wire::FrameKind_Log && !log_from_host(frame))) {
+    if (read == Channel::Read::kMalformed || (read == Channel::Read::kFrame && !dispatch_without_stream(frame))) {
       channel.condemn("malformed frame from the host");
       link_.channel_condemned();
       return;
     }
-    if (read == Channel::Read::kFrame) continue;  // for streams that are gone
+    if (read == Channel::Read::kFrame) continue;
     channel.release();
     channel.pay();
     channel.publish();

@@ -18,6 +18,7 @@
 
 namespace tsf::core {
 
+class JudgedConfig;
 class Stream;
 
 using Nanos = int64_t;  // of the steady clock; 0 = none
@@ -38,6 +39,8 @@ class LinkSignals {
   // No host is connected nor being greeted.
   virtual bool down() const = 0;
   virtual Nanos stall_limit() const = 0;
+  // The config that the host knows by this number, or null.
+  virtual std::shared_ptr<JudgedConfig> config_of(uint32_t id) = 0;
 };
 
 class Worker {
@@ -111,6 +114,8 @@ class Worker {
   void drain(const std::shared_ptr<Channel>& channel);
   bool dispatch(const Channel& channel, const Channel::Inbound& frame);
   void drain_without_streams(Channel& channel);
+  bool dispatch_without_stream(const Channel::Inbound& frame);
+  bool late_act(const wire::Act& act);
   bool log_from_host(const Channel::Inbound& frame);
   void check_deadlines();
   void check_stall(Channel& channel, Nanos now);

@@ -126,6 +126,22 @@ int envoy_dynamic_module_callback_http_filter_set_gauge(FilterEnvoy, size_t id, 
 int envoy_dynamic_module_callback_http_filter_record_histogram_value(FilterEnvoy, size_t id, Buffer* values_module,
                                                                      size_t, uint64_t);
 
+// 1.39: the same without a stream.
+[[gnu::weak]] int envoy_dynamic_module_callback_http_filter_config_increment_counter(ConfigEnvoy, size_t id,
+                                                                                     Buffer* values_module, size_t,
+                                                                                     uint64_t);
+[[gnu::weak]] int envoy_dynamic_module_callback_http_filter_config_increment_gauge(ConfigEnvoy, size_t id,
+                                                                                   Buffer* values_module, size_t,
+                                                                                   uint64_t);
+[[gnu::weak]] int envoy_dynamic_module_callback_http_filter_config_decrement_gauge(ConfigEnvoy, size_t id,
+                                                                                   Buffer* values_module, size_t,
+                                                                                   uint64_t);
+[[gnu::weak]] int envoy_dynamic_module_callback_http_filter_config_set_gauge(ConfigEnvoy, size_t id,
+                                                                             Buffer* values_module, size_t, uint64_t);
+[[gnu::weak]] int envoy_dynamic_module_callback_http_filter_config_record_histogram_value(ConfigEnvoy, size_t id,
+                                                                                          Buffer* values_module, size_t,
+                                                                                          uint64_t);
+
 // 1.40. Secrets: subscribed to while config_new runs; the id is 0 when Envoy refuses. An empty `source` names a static
 // secret of the bootstrap, else it is an envoy.config.core.v3.ConfigSource as JSON.
 [[gnu::weak]] size_t envoy_dynamic_module_callback_http_filter_config_generic_secret_subscribe(ConfigEnvoy, Buffer name,
@@ -156,6 +172,11 @@ bool envoy_dynamic_module_callback_access_logger_get_attribute_int(LoggerEnvoy, 
 bool envoy_dynamic_module_callback_access_logger_get_attribute_bool(LoggerEnvoy, int id, bool* value);
 void envoy_dynamic_module_callback_access_logger_get_bytes_info(LoggerEnvoy, tsf::module::StreamBytes* out);
 uint64_t envoy_dynamic_module_callback_access_logger_get_response_flags(LoggerEnvoy);
+
+// The same for a config: made on the main thread, committed from any, config_scheduled runs on the main thread.
+void* envoy_dynamic_module_callback_http_filter_config_scheduler_new(ConfigEnvoy);
+void envoy_dynamic_module_callback_http_filter_config_scheduler_commit(void* scheduler, uint64_t event);
+void envoy_dynamic_module_callback_http_filter_config_scheduler_delete(void* scheduler);
 
 // Main thread.
 uint32_t envoy_dynamic_module_callback_get_concurrency();

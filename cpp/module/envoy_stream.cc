@@ -266,13 +266,14 @@ bool EnvoyStream::recreate() { return envoy_dynamic_module_callback_http_filter_
 
 void EnvoyStream::record(core::MetricKind kind, core::MetricOp op, size_t metric,
                          std::span<const std::string_view> labels, uint64_t value) {
+  using core::MetricKind;
   std::vector<Buffer> values;
   for (const auto label : labels) values.push_back(buffer_of(label));
   const auto call = [&](auto* update) { update(envoy_, metric, values.data(), values.size(), value); };
   switch (kind) {
-    case core::MetricKind::kCounter: return call(&envoy_dynamic_module_callback_http_filter_increment_counter);
-    case core::MetricKind::kHistogram: return call(&envoy_dynamic_module_callback_http_filter_record_histogram_value);
-    case core::MetricKind::kGauge: break;
+    case MetricKind::kCounter: return call(&envoy_dynamic_module_callback_http_filter_increment_counter);
+    case MetricKind::kHistogram: return call(&envoy_dynamic_module_callback_http_filter_record_histogram_value);
+    case MetricKind::kGauge: break;
   }
   switch (op) {
     case core::MetricOp::kIncrement: return call(&envoy_dynamic_module_callback_http_filter_increment_gauge);
@@ -280,6 +281,47 @@ void EnvoyStream::record(core::MetricKind kind, core::MetricOp op, size_t metric
     case core::MetricOp::kSet:
     case core::MetricOp::kRecord: return call(&envoy_dynamic_module_callback_http_filter_set_gauge);
   }
+}
+
+EnvoyMetrics::EnvoyMetrics(ConfigEnvoy envoy, std::vector<size_t> ids) : envoy_(envoy), ids_(std::move(ids)) {
+  const bool can_record = &envoy_dynamic_module_callback_http_filter_config_increment_counter != nullptr;
+  if (can_record && !ids_.empty()) scheduler_ = envoy_dynamic_module_callback_http_filter_config_scheduler_new(envoy);
+}
+
+bool EnvoyMetrics::record(core::MetricKind kind, core::MetricOp op, size_t index,
+                          std::span<const std::string_view> labels, uint64_t value) {
+  const std::lock_guard lock(mutex_);
+  if (scheduler_ == nullptr || index >= ids_.size()) return false;
+  late_.push_back({kind, op, ids_[index], {labels.begin(), labels.end()}, value});
+  if (late_.size() == 1) envoy_dynamic_module_callback_http_filter_config_scheduler_commit(scheduler_, 0);
+  return true;
+}
+
+void EnvoyMetrics::flush() {
+  const std::lock_guard lock(mutex_);
+  if (scheduler_ == nullptr) return;
+  for (const Late& late : std::exchange(late_, {})) {
+    std::vector<Buffer> values;
+    for (const std::string& label : late.labels) values.push_back(buffer_of(label));
+    const auto call = [&](auto* update) { update(envoy_, late.id, values.data(), values.size(), late.value); };
+    if (late.kind == core::MetricKind::kCounter) {
+      call(&envoy_dynamic_module_callback_http_filter_config_increment_counter);
+    } else if (late.kind == core::MetricKind::kHistogram) {
+      call(&envoy_dynamic_module_callback_http_filter_config_record_histogram_value);
+    } else if (late.op == core::MetricOp::kIncrement) {
+      call(&envoy_dynamic_module_callback_http_filter_config_increment_gauge);
+    } else if (late.op == core::MetricOp::kDecrement) {
+      call(&envoy_dynamic_module_callback_http_filter_config_decrement_gauge);
+    } else {
+      call(&envoy_dynamic_module_callback_http_filter_config_set_gauge);
+    }
+  }
+}
+
+void EnvoyMetrics::detach() {
+  const std::lock_guard lock(mutex_);
+  if (scheduler_ != nullptr) envoy_dynamic_module_callback_http_filter_config_scheduler_delete(scheduler_);
+  scheduler_ = nullptr;
 }
 
 std::optional<std::string_view> EnvoyStream::secret(size_t secret) const {
@@ -375,6 +417,8 @@ EnvoyProcess::EnvoyProcess() {
     capabilities_ |= wire::Capability_NestedMetadata;
   if (&envoy_dynamic_module_callback_http_filter_config_generic_secret_subscribe != nullptr)
     capabilities_ |= wire::Capability_Secrets;
+  if (&envoy_dynamic_module_callback_http_filter_config_increment_counter != nullptr)
+    capabilities_ |= wire::Capability_LateMetrics;
 }
 
 void EnvoyProcess::log(core::LogLevel level, std::string_view text) {

@@ -113,6 +113,8 @@ ConfigHandle* new_config(ConfigEnvoy envoy, std::string name, std::string_view t
     config->link =
         core::Link::obtain(config->settings, envoy_process(), envoy_dynamic_module_callback_get_concurrency());
     config->judged = config->link->judge(core::filter_text(config->name, config->settings));
+    config->metric_sink = std::make_shared<EnvoyMetrics>(envoy, config->metrics);
+    config->judged->add_metrics(config->metric_sink);
     const core::Verdict* verdict = config->link->wait_for_verdict(*config->judged, config->settings.config_timeout);
     if (verdict != nullptr && !verdict->accepted) {
       say(LogLevel::kError, "filter \"" + config->name + "\": filter_config." +
@@ -122,6 +124,9 @@ ConfigHandle* new_config(ConfigEnvoy envoy, std::string name, std::string_view t
   }
   return std::make_unique<ConfigHandle>(std::move(config)).release();
 }
+
+// What new_config made; null under --mode validate.
+EnvoyMetrics* metrics_of(const ConfigHandle& config) { return static_cast<EnvoyMetrics*>(config->metric_sink.get()); }
 
 RouteHandle* new_route_config(std::string name, std::string_view text) {
   auto parsed = core::parse_route_settings(text);
@@ -150,12 +155,19 @@ TSF_EXPORT const void* envoy_dynamic_module_on_http_filter_config_new(ConfigEnvo
   });
 }
 TSF_EXPORT void envoy_dynamic_module_on_http_filter_config_destroy(const void* config) {
-  guarded("config_destroy",
-          [&] { std::unique_ptr<ConfigHandle>(static_cast<ConfigHandle*>(const_cast<void*>(config))).reset(); });
+  guarded("config_destroy", [&] {
+    const std::unique_ptr<ConfigHandle> handle(static_cast<ConfigHandle*>(const_cast<void*>(config)));
+    if (EnvoyMetrics* metrics = metrics_of(*handle)) metrics->detach();
+  });
 }
 TSF_EXPORT const void* envoy_dynamic_module_on_http_filter_per_route_config_new(Buffer name, Buffer config) {
   return guarded<const void*>("per_route_config_new", nullptr, [&] {
     return new_route_config(std::string(name.ptr, name.length), std::string_view(config.ptr, config.length));
+  });
+}
+TSF_EXPORT void envoy_dynamic_module_on_http_filter_config_scheduled(ConfigEnvoy, const void* config, uint64_t) {
+  guarded("config_scheduled", [&] {
+    if (EnvoyMetrics* metrics = metrics_of(*static_cast<const ConfigHandle*>(config))) metrics->flush();
   });
 }
 TSF_EXPORT void envoy_dynamic_module_on_http_filter_per_route_config_destroy(const void* config) {
@@ -267,7 +279,6 @@ TSF_EXPORT void envoy_dynamic_module_on_http_filter_http_stream_reset(FilterEnvo
 }
 
 // Looked up by Envoy, for callouts and schedulers that this module does not make.
-TSF_EXPORT void envoy_dynamic_module_on_http_filter_config_scheduled(void*, const void*, uint64_t) {}
 TSF_EXPORT void envoy_dynamic_module_on_http_filter_http_callout_done(FilterEnvoy, const void*, uint64_t, int, Header*,
                                                                       size_t, Buffer*, size_t) {}
 TSF_EXPORT void envoy_dynamic_module_on_http_filter_config_http_callout_done(void*, const void*, uint64_t, int, Header*,

@@ -165,13 +165,13 @@ describe('a frame from a template is what the Builder makes, byte for byte', () 
 
   test('Act', () => {
     for (const round of rounds) {
-      const [s, g, detail, id, block] = [u32(), u32(), u8(), u32(), blob(round * 5)];
+      const [s, g, config, detail, id, block] = [u32(), u32(), u32(), u8(), u32(), blob(round * 5)];
       const kind = (round % 6) as wire.ActKind;
       const number = [0, -0, 1, -1.5, 2 ** 53 - 1, Number.MAX_VALUE, Infinity, Math.random()][round % 8]!;
       both(
-        (e) => e.act(s, g, kind, detail, id, number, block),
+        (e) => e.act(s, g, config, kind, detail, id, number, block),
         schema.FrameKind.Act,
-        builderFrame(specs.act, (b, v) => schema.Act.createAct(b, s, g, kind, detail, id, number, v), block),
+        builderFrame(specs.act, (b, v) => schema.Act.createAct(b, s, g, config, kind, detail, id, number, v), block),
       );
     }
   });
@@ -256,7 +256,7 @@ describe('what is larger than a frame is split', () => {
     const encoder = new Encoder(out);
     const headers = [':path', '/'.repeat(20_000)];
     expect(encoder.query(1, 2, 3, 1, 0, blob(17_000))).toBe(false);
-    expect(encoder.act(1, 2, 0, 0, 0, 0, blob(17_000))).toBe(false);
+    expect(encoder.act(1, 2, 3, 0, 0, 0, 0, blob(17_000))).toBe(false);
     expect(encoder.callStart(1, 2, 3, 'c', 0, headers, true)).toBe(false);
     expect(encoder.callTrailers(1, 2, 3, headers)).toBe(false);
     expect(out.frames).toEqual([]);

@@ -160,6 +160,7 @@ export class Encoder {
   act(
     stream: number,
     generation: number,
+    config: number,
     kind: ActKind,
     detail: number,
     id: number,
@@ -169,6 +170,7 @@ export class Encoder {
     if (!this.#fits(frames.act, block.length)) return false;
     const at = this.#open(frames.act, stream, generation, block.length);
     const { room } = this.#out;
+    room.view.setUint32(at + places.act.config, config, true);
     room.bytes[at + places.act.kind] = kind;
     room.bytes[at + places.act.detail] = detail;
     room.view.setUint32(at + places.act.id, id, true);

@@ -56,7 +56,7 @@ export const specs = {
   act: {
     table: Act,
     vector: true,
-    build: (b, v) => Act.createAct(b, 0, 0, 0, 0, 0, 0, v),
+    build: (b, v) => Act.createAct(b, 0, 0, 0, 0, 0, 0, 0, v),
   } satisfies TemplateSpec<Act>,
   call: {
     table: Call,
@@ -133,6 +133,7 @@ export const places = {
     key: query.place((t) => t.mutate_key(ONES)),
   },
   act: {
+    config: act.place((t) => t.mutate_config(ONES)),
     kind: act.place((t) => t.mutate_kind(ActKind.Recreate)),
     detail: act.place((t) => t.mutate_detail(255)),
     id: act.place((t) => t.mutate_id(ONES)),

@@ -95,7 +95,7 @@ class Metric {
 
   act(method: string, op: MetricOp, value: number, labels: MetricLabels | undefined): void {
     const call = `${this.#call}.${method}()`;
-    this.#stream.assertAlive(call);
+    this.#stream.assertRecordable(call);
     if (!Number.isSafeInteger(value) || value < 0) {
       throw new FilterError(
         'TSF_ARGUMENT_INVALID',

@@ -12,6 +12,7 @@ import type { HeaderMapImpl } from '../headers.js';
 import type { HeaderRules } from '../header-rules.js';
 import type { Phase, StreamFilter } from '../types.js';
 import {
+  Capability,
   type ActKind,
   type BodyMode,
   type CallEventPart,
@@ -63,6 +64,8 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
   over = false;
   ended: EndReason | undefined;
   private failed = false;
+  /** onLog runs; Envoy's stream is gone. */
+  private inLastLog = false;
 
   private readonly linger: Linger;
   private made: StreamFilter | undefined;
@@ -141,8 +144,11 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
         this.logError(undefined, e, `for ${phase}`);
       }
     }
-    if (kind === LogKind.End) this.runOnLog(true);
-    else this.logHook(phase, true);
+    if (kind === LogKind.End) {
+      this.inLastLog = true;
+      this.runOnLog(true);
+      this.inLastLog = false;
+    } else this.logHook(phase, true);
   }
 
   onCallEvent(call: number, part: CallEventPart, end: boolean, bytes: Uint8Array): void {
@@ -310,7 +316,7 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
 
   /** Arguments as in the schema's Act, by kind. */
   act(kind: ActKind, detail: number, id: number, number: number, block: Uint8Array): void {
-    this.flushWrites();
+    if (!this.gone) this.flushWrites();
     this.sink.act(kind, detail, id, number, block);
   }
 
@@ -341,6 +347,12 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
     this.deps.count('filter_error', this.filterName);
     this.logError(phase, error, '');
     this.sink.fail(type, `${this.filterName}: ${phase === undefined ? '' : `${phase}: `}${describeError(error)}`);
+  }
+
+  /** As assertAlive, but Envoy from 1.39 on takes metrics from the last log hook, too. */
+  assertRecordable(call: string): void {
+    const late = this.inLastLog && (this.config.capabilities & Capability.LateMetrics) !== 0;
+    if (!late) this.assertAlive(call);
   }
 
   /** Throws once the stream has ended; `call` is how the author knows it, `mend` what to do about it. */

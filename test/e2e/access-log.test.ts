@@ -1,6 +1,6 @@
 /** The log hooks: what they see, when, and that they never stand in a stream's way. */
 import { describe, expect, it } from 'vitest';
-import { accessLogger, eventually, get, http1, sleep, type Fixture } from '../fixture/index.js';
+import { accessLogger, envoyVersion, eventually, get, http1, sleep, type Fixture } from '../fixture/index.js';
 import { logsOnFailure, stage, withEnvoy } from './support.js';
 
 type Entry = Record<string, unknown> & { readonly attributes: Record<string, unknown> };
@@ -164,5 +164,45 @@ describe('the logger', () => {
     await expect(
       withEnvoy({ filters: [{ name: 'log-hooks' }], upstream: { port: 1 }, hcm }, () => Promise.resolve()),
     ).rejects.toThrow(new RegExp(`access logger: ${key}: `));
+  });
+});
+
+describe('metrics in onLog', () => {
+  const at = stage({
+    filters: [
+      {
+        name: 'log-metrics',
+        options: {
+          metrics: [
+            { name: 'log_metrics_seen', type: 'counter', labels: ['by'] },
+            { name: 'log_metrics_last', type: 'gauge' },
+            { name: 'log_metrics_sizes', type: 'histogram' },
+          ],
+        },
+      },
+    ],
+  });
+
+  it('are recorded without the stream, from Envoy 1.39 on', async () => {
+    logsOnFailure(at);
+    for (let i = 0; i < 3; i++) expect((await get(at.port, '/echo')).status).toBe(200);
+    const counted = await eventually('three log hooks', () => {
+      const said = at.fx.host.records.filter((one) => 'counted' in one).map((one) => one['counted']);
+      return said.length === 3 && said;
+    });
+    if (envoyVersion === '1.38') {
+      expect(counted).toEqual(Array(3).fill('TSF_STREAM_ENDED'));
+      return;
+    }
+    expect(counted).toEqual(Array(3).fill('200'));
+    // nothing else goes by this worker any more: they are there without another request
+    const stats = await eventually('the counter', async () => {
+      const found = await at.fx.stats(/^dynamicmodulescustom\.log_metrics/);
+      return found.get('dynamicmodulescustom.log_metrics_seen.by.200') === 3 && found;
+    });
+    expect(stats.get('dynamicmodulescustom.log_metrics_last')).toBe(7);
+    await eventually('the histogram, which Envoy merges every few seconds', async () =>
+      /log_metrics_sizes: P0/.test(await at.fx.admin('/stats?filter=log_metrics_sizes')),
+    );
   });
 });

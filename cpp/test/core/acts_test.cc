@@ -161,6 +161,50 @@ TEST_F(Metrics, AreRecordedAndRead) {
   EXPECT_EQ(records[6].value, uint64_t{1} << 53);
 }
 
+// Of a config that Envoy still has.
+class Sink final : public MetricSink {
+ public:
+  bool record(MetricKind kind, MetricOp, size_t index, std::span<const std::string_view> labels,
+              uint64_t value) override {
+    if (detached) return false;
+    records.push_back(std::to_string(static_cast<int>(kind)) + " " + std::to_string(index) + " " +
+                      std::string(labels.empty() ? "" : labels[0]) + " " + std::to_string(value));
+    return true;
+  }
+
+  std::vector<std::string> records;
+  bool detached = false;
+};
+
+TEST_F(Metrics, OfAStreamThatIsGoneGoByItsConfig) {
+  ConfigText text;
+  text.metrics = settings().metrics;
+  auto judged = std::make_shared<JudgedConfig>(kConfig, text);
+  const auto gone = std::make_shared<Sink>();
+  const auto sink = std::make_shared<Sink>();
+  gone->detached = true;
+  judged->add_metrics(gone);
+  judged->add_metrics(sink);
+  stage_->link.judged = judged;
+  envoy().disconnect();
+  turn();
+  const StreamId old = id_;
+  ASSERT_TRUE(host().act(old, wire::ActKind_Metric, texts({"you"}), wire::MetricOp_Increment, 1, 0));
+  turn();
+  EXPECT_EQ(sink->records, std::vector<std::string>{"0 0 you 1"});
+  sink->records.clear();
+  open(kReq, kGet, true);
+  ASSERT_TRUE(host().act(old, wire::ActKind_Metric, texts({"me"}), wire::MetricOp_Increment, 2, 0));
+  ASSERT_TRUE(host().act(old, wire::ActKind_Drain, ""));
+  turn();
+  EXPECT_EQ(sink->records, std::vector<std::string>{"0 0 me 2"});
+  EXPECT_FALSE(envoy().asked.drained);
+  EXPECT_FALSE(condemned());
+  ASSERT_TRUE(host().act(old, wire::ActKind_Metric, "", wire::MetricOp_Increment, 2, 9));
+  turn();
+  EXPECT_TRUE(condemned());
+}
+
 TEST_F(Metrics, WhatNoHostSendsDropsIt) {
   struct Wrong {
     uint32_t index;

@@ -19,6 +19,9 @@
 
 namespace tsf::core::test {
 
+// The number by which the host knows the config of a Stage.
+constexpr uint32_t kConfig = 42;
+
 // A frame as the host reads it.
 struct Heard {
   uint32_t kind = 0;
@@ -158,7 +161,7 @@ class ScriptedHost {
            uint32_t index = 0) {
     flatbuffers::FlatBufferBuilder b;
     const auto block = bytes(b, text);
-    b.Finish(wire::CreateAct(b, id.slot, id.generation, kind, detail, index, number, block));
+    b.Finish(wire::CreateAct(b, id.slot, id.generation, kConfig, kind, detail, index, number, block));
     return send(wire::FrameKind_Act, b);
   }
   bool call(StreamId id, uint32_t number, wire::CallPart part, std::string_view text, bool end = false,
@@ -291,10 +294,14 @@ class FakeLink final : public LinkSignals {
   void channel_condemned() override { ++condemned; }
   bool down() const override { return is_down; }
   Nanos stall_limit() const override { return stall; }
+  std::shared_ptr<JudgedConfig> config_of(uint32_t id) override {
+    return judged && judged->id() == id ? judged : nullptr;
+  }
 
   int condemned = 0;
   bool is_down = true;
   Nanos stall = nanos(Millis(60'000));
+  std::shared_ptr<JudgedConfig> judged;
 };
 
 // A worker with a link of the test's own, and the host at its other end.
@@ -312,7 +319,7 @@ class Stage {
       : process(options.shared_flag),
         worker(7, link, process),
         options_(std::move(options)),
-        judged_(new JudgedConfig(42, {})) {
+        judged_(new JudgedConfig(kConfig, {})) {
     config = std::make_shared<FilterConfig>();
     config->name = "tested";
     auto parsed = parse_settings(R"({"socket": "/nowhere", "message_timeout": "60s"})");
