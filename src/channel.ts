@@ -144,7 +144,7 @@ export class Channel {
         if (stream?.source === undefined) return;
         const flags = t.flags();
         if ((flags & DataFlag.TooLarge) !== 0) {
-          stream.source.onBodyTooLarge();
+          this.#deliver(stream, (source) => source.onBodyTooLarge());
           return;
         }
         const bytes = reader.dataBytes();
@@ -174,52 +174,43 @@ export class Channel {
         reader.open(t, offset, length);
         const stream = this.#find(t.stream(), t.generation());
         if (stream?.source === undefined || stream.credit(t.bytes())) return;
-        try {
-          stream.source.onCredit(t.bytes());
-        } catch (error) {
-          this.#fault(stream, error);
-        }
+        this.#deliver(stream, (source) => source.onCredit(t.bytes()));
         return;
       }
       case FrameKind.QueryAnswer: {
         const t = reader.queryAnswer;
         reader.open(t, offset, length);
         const stream = this.#find(t.stream(), t.generation());
-        if (stream?.source === undefined) return;
-        try {
-          stream.source.onQueryAnswer(t.query(), t.found(), reader.queryBlock());
-        } catch (error) {
-          this.#fault(stream, error);
-        }
+        this.#deliver(stream, (source) => source.onQueryAnswer(t.query(), t.found(), reader.queryBlock()));
         return;
       }
       case FrameKind.CallEvent: {
         const t = reader.callEvent;
         reader.open(t, offset, length);
         const stream = this.#find(t.stream(), t.generation());
-        if (stream?.source === undefined) return;
-        try {
-          stream.source.onCallEvent(t.call(), t.part(), t.end(), reader.callBlock());
-        } catch (error) {
-          this.#fault(stream, error);
-        }
+        this.#deliver(stream, (source) => source.onCallEvent(t.call(), t.part(), t.end(), reader.callBlock()));
         return;
       }
       case FrameKind.LogRun: {
         const t = reader.logRun;
         reader.open(t, offset, length);
         const stream = this.#find(t.stream(), t.generation());
-        if (stream?.source === undefined) return;
-        try {
-          stream.source.onLogRun(t.kind(), reader.logBlock());
-        } catch (error) {
-          this.#fault(stream, error);
-        }
+        this.#deliver(stream, (source) => source.onLogRun(t.kind(), reader.logBlock()));
         return;
       }
       default:
         // A newer module may say more than we know.
         return;
+    }
+  }
+
+  /** What a frame off the hot path says. */
+  #deliver(stream: ChannelStream | undefined, say: (source: StreamSource) => void): void {
+    if (stream?.source === undefined) return;
+    try {
+      say(stream.source);
+    } catch (error) {
+      this.#fault(stream, error);
     }
   }
 

@@ -170,7 +170,6 @@ HeadersStatus Stream::on_headers(Dir dir, bool end) {
   if (!begun_ && !route_) route_ = mount_.route_config();
   f.headers_seen = true;
   f.headers_only = f.input_ended = end;
-  if (dir == Dir::kRequest) grpc_ = is_grpc();
   bool stop;
   if (replied_) {
     stop = !is_own_reply(dir);

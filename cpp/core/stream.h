@@ -233,6 +233,13 @@ class Stream {
   void recreate();
   std::optional<std::string> answer_of(const wire::Query& frame) const;
   void send_calls();
+  template <class Hear>
+  void hear_call(Hear hear) {
+    if (!calls_) return;
+    const Worker::Scope scope(worker_);
+    hear();
+    send_calls();
+  }
   void cancel_calls();
 
   // stream_apply.cc: from the host

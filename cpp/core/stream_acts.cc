@@ -203,28 +203,16 @@ bool Stream::on_call(const wire::Call& frame) {
 }
 
 void Stream::on_call_headers(uint64_t call, std::span<const HeaderLine> headers, bool end) {
-  if (!calls_) return;
-  const Worker::Scope scope(worker_);
-  calls_->on_headers(call, headers, end);
-  send_calls();
+  hear_call([&] { calls_->on_headers(call, headers, end); });
 }
 void Stream::on_call_data(uint64_t call, std::span<const Bytes> chunks, bool end) {
-  if (!calls_) return;
-  const Worker::Scope scope(worker_);
-  calls_->on_data(call, chunks, end);
-  send_calls();
+  hear_call([&] { calls_->on_data(call, chunks, end); });
 }
 void Stream::on_call_trailers(uint64_t call, std::span<const HeaderLine> trailers) {
-  if (!calls_) return;
-  const Worker::Scope scope(worker_);
-  calls_->on_trailers(call, trailers);
-  send_calls();
+  hear_call([&] { calls_->on_trailers(call, trailers); });
 }
 void Stream::on_call_reset(uint64_t call) {
-  if (!calls_) return;
-  const Worker::Scope scope(worker_);
-  calls_->on_reset(call);
-  send_calls();
+  hear_call([&] { calls_->on_reset(call); });
 }
 
 void Stream::cancel_calls() {

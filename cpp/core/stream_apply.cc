@@ -163,10 +163,7 @@ bool Stream::on_output(const wire::Output& frame) {
     f.state = State::kBypass;
   }
   if ((flags & wire::OutputFlag_Release) != 0) f.hold = false;
-  if ((flags & wire::OutputFlag_Timed) != 0) {
-    f.deadline = now_ns() + message_timeout();
-    worker_.arm(f.deadline);
-  }
+  if ((flags & wire::OutputFlag_Timed) != 0) start_timer(f);
   if ((flags & wire::OutputFlag_Push) != 0) f.push_wanted = true;
   if ((flags & (wire::OutputFlag_Last | wire::OutputFlag_Trailing)) != 0) {
     f.output_done = true;

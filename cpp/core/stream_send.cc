@@ -125,7 +125,10 @@ bool Stream::send_headers(uint32_t& cursor, HeaderType type, uint8_t flags) {
     const auto slot = channel_->claim(wire::FrameKind_Headers, static_cast<uint32_t>(shape.size() + bytes));
     if (slot.data() == nullptr) return false;
     uint8_t frame_flags = flags;
-    if (start) frame_flags |= wire::HeadersFlag_Start | (is_grpc() ? wire::HeadersFlag_Grpc : 0);
+    if (start) {
+      grpc_ = is_grpc();  // nothing of ours has changed the request yet
+      frame_flags |= wire::HeadersFlag_Start | (grpc_ ? wire::HeadersFlag_Grpc : 0);
+    }
     if (upgrade_) frame_flags |= wire::HeadersFlag_Upgrade;
     if (end < lines.size()) frame_flags |= wire::HeadersFlag_More;
     auto* frame = shape.place(slot.data());

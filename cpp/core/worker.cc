@@ -249,8 +249,10 @@ bool Worker::dispatch(const Channel& channel, const Channel::Inbound& frame) {
     case wire::FrameKind_Extend: return to_stream(&Stream::on_extend);
     case wire::FrameKind_Act: {
       const auto* act = verified<wire::Act>(frame.payload);
-      if (act != nullptr && find(act->stream(), act->generation()) == nullptr) return late_act(*act);
-      return to_stream(&Stream::on_act);
+      if (act == nullptr) return false;
+      Stream* stream = find(act->stream(), act->generation());
+      if (stream == nullptr) return late_act(*act);
+      return stream->channel() != &channel || stream->on_act(*act);
     }
     case wire::FrameKind_Call: return to_stream(&Stream::on_call);
     case wire::FrameKind_Log: return log_from_host(frame);

@@ -21,6 +21,24 @@ int body_type(core::Dir dir, core::BodySource source) {
 // Envoy does not write through these, its interface merely lacks the const.
 Header* lines_of(std::span<const core::HeaderLine> headers) { return const_cast<Header*>(headers.data()); }
 
+// Envoy's functions for metrics: one set takes a stream, one a config.
+struct MetricUpdates {
+  using Update = int (*)(void* envoy, size_t id, Buffer* values, size_t count, uint64_t value);
+  Update increment_counter;
+  Update increment_gauge;
+  Update decrement_gauge;
+  Update set_gauge;
+  Update record_histogram;
+
+  constexpr Update of(core::MetricKind kind, core::MetricOp op) const {
+    if (kind == core::MetricKind::kCounter) return increment_counter;
+    if (kind == core::MetricKind::kHistogram) return record_histogram;
+    return op == core::MetricOp::kIncrement   ? increment_gauge
+           : op == core::MetricOp::kDecrement ? decrement_gauge
+                                              : set_gauge;
+  }
+};
+
 class EnvoyWaker final : public core::Waker {
  public:
   explicit EnvoyWaker(void* scheduler) : scheduler_(scheduler) {}
@@ -266,21 +284,14 @@ bool EnvoyStream::recreate() { return envoy_dynamic_module_callback_http_filter_
 
 void EnvoyStream::record(core::MetricKind kind, core::MetricOp op, size_t metric,
                          std::span<const std::string_view> labels, uint64_t value) {
-  using core::MetricKind;
+  constexpr MetricUpdates kOfStream{&envoy_dynamic_module_callback_http_filter_increment_counter,
+                                    &envoy_dynamic_module_callback_http_filter_increment_gauge,
+                                    &envoy_dynamic_module_callback_http_filter_decrement_gauge,
+                                    &envoy_dynamic_module_callback_http_filter_set_gauge,
+                                    &envoy_dynamic_module_callback_http_filter_record_histogram_value};
   std::vector<Buffer> values;
   for (const auto label : labels) values.push_back(buffer_of(label));
-  const auto call = [&](auto* update) { update(envoy_, metric, values.data(), values.size(), value); };
-  switch (kind) {
-    case MetricKind::kCounter: return call(&envoy_dynamic_module_callback_http_filter_increment_counter);
-    case MetricKind::kHistogram: return call(&envoy_dynamic_module_callback_http_filter_record_histogram_value);
-    case MetricKind::kGauge: break;
-  }
-  switch (op) {
-    case core::MetricOp::kIncrement: return call(&envoy_dynamic_module_callback_http_filter_increment_gauge);
-    case core::MetricOp::kDecrement: return call(&envoy_dynamic_module_callback_http_filter_decrement_gauge);
-    case core::MetricOp::kSet:
-    case core::MetricOp::kRecord: return call(&envoy_dynamic_module_callback_http_filter_set_gauge);
-  }
+  kOfStream.of(kind, op)(envoy_, metric, values.data(), values.size(), value);
 }
 
 EnvoyMetrics::EnvoyMetrics(ConfigEnvoy envoy, std::vector<size_t> ids) : envoy_(envoy), ids_(std::move(ids)) {
@@ -300,21 +311,15 @@ bool EnvoyMetrics::record(core::MetricKind kind, core::MetricOp op, size_t index
 void EnvoyMetrics::flush() {
   const std::lock_guard lock(mutex_);
   if (scheduler_ == nullptr) return;
+  const MetricUpdates of_config{&envoy_dynamic_module_callback_http_filter_config_increment_counter,
+                                &envoy_dynamic_module_callback_http_filter_config_increment_gauge,
+                                &envoy_dynamic_module_callback_http_filter_config_decrement_gauge,
+                                &envoy_dynamic_module_callback_http_filter_config_set_gauge,
+                                &envoy_dynamic_module_callback_http_filter_config_record_histogram_value};
   for (const Late& late : std::exchange(late_, {})) {
     std::vector<Buffer> values;
     for (const std::string& label : late.labels) values.push_back(buffer_of(label));
-    const auto call = [&](auto* update) { update(envoy_, late.id, values.data(), values.size(), late.value); };
-    if (late.kind == core::MetricKind::kCounter) {
-      call(&envoy_dynamic_module_callback_http_filter_config_increment_counter);
-    } else if (late.kind == core::MetricKind::kHistogram) {
-      call(&envoy_dynamic_module_callback_http_filter_config_record_histogram_value);
-    } else if (late.op == core::MetricOp::kIncrement) {
-      call(&envoy_dynamic_module_callback_http_filter_config_increment_gauge);
-    } else if (late.op == core::MetricOp::kDecrement) {
-      call(&envoy_dynamic_module_callback_http_filter_config_decrement_gauge);
-    } else {
-      call(&envoy_dynamic_module_callback_http_filter_config_set_gauge);
-    }
+    of_config.of(late.kind, late.op)(envoy_, late.id, values.data(), values.size(), late.value);
   }
 }
 

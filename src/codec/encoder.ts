@@ -124,14 +124,7 @@ export class Encoder {
   }
 
   replyData(stream: number, generation: number, bytes: Uint8Array, end: boolean): void {
-    let from = 0;
-    do {
-      const to = Math.min(bytes.length, from + this.#part);
-      const at = this.#replyOpen(stream, generation, ReplyPart.Data, end && to === bytes.length, to - from);
-      copy(bytes, from, to, this.#out.room.bytes, at);
-      this.#out.commit();
-      from = to;
-    } while (from < bytes.length);
+    this.#pieces(bytes, end, (last, size) => this.#replyOpen(stream, generation, ReplyPart.Data, last, size));
   }
 
   fail(stream: number, generation: number, type: HeaderType, text: string): void {
@@ -205,14 +198,7 @@ export class Encoder {
   }
 
   callData(stream: number, generation: number, call: number, bytes: Uint8Array, end: boolean): void {
-    let from = 0;
-    do {
-      const to = Math.min(bytes.length, from + this.#part);
-      const at = this.#callOpen(stream, generation, call, CallPart.Data, end && to === bytes.length, to - from);
-      copy(bytes, from, to, this.#out.room.bytes, at);
-      this.#out.commit();
-      from = to;
-    } while (from < bytes.length);
+    this.#pieces(bytes, end, (last, size) => this.#callOpen(stream, generation, call, CallPart.Data, last, size));
   }
 
   /** False: the header block is larger than the ring can carry. */
@@ -243,6 +229,18 @@ export class Encoder {
     const at = this.#open(frames.extend, stream, generation, 0);
     this.#out.room.view.setUint32(at + places.extend.milliseconds, milliseconds, true);
     this.#out.commit();
+  }
+
+  /** A body in as many frames as it takes; `open` answers where the bytes of one begin. */
+  #pieces(bytes: Uint8Array, end: boolean, open: (last: boolean, size: number) => number): void {
+    let from = 0;
+    do {
+      const to = Math.min(bytes.length, from + this.#part);
+      const at = open(end && to === bytes.length, to - from);
+      copy(bytes, from, to, this.#out.room.bytes, at);
+      this.#out.commit();
+      from = to;
+    } while (from < bytes.length);
   }
 
   #fits(frame: (typeof frames)[keyof typeof frames], payload: number): boolean {
