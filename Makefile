@@ -117,10 +117,10 @@ fuzz_LIBS := -fsanitize=fuzzer
 fuzz_FLAGS := -O1 -g1 -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all
 FLAVOURS := release asan tsan fuzz
 
-LAYERS := shm core module
+LAYERS := shm core stock
 shm_WITH := shm
 core_WITH := core shm
-module_WITH := module core shm
+stock_WITH := stock core shm
 
 MODULE_SOURCES := $(wildcard $(LAYERS:%=cpp/%/*.cc))
 TEST_SOURCES := $(shell find cpp/test -name '*_test.cc')
@@ -173,8 +173,8 @@ $(foreach flavour,$(FLAVOURS),$(eval $(call flavour_rules,$(flavour),$($(flavour
 
 -include $(shell find build/obj -name '*.d' 2>/dev/null)
 
-build/libts_filter.so: $(MODULE_SOURCES:%.cc=build/obj/release/%.o) cpp/module/exports.map scripts/check-symbols.sh
-	@$(CXX) -shared -g -pthread -static-libstdc++ -static-libgcc -Wl,--version-script=cpp/module/exports.map -Wl,-z,relro \
+build/libts_filter.so: $(MODULE_SOURCES:%.cc=build/obj/release/%.o) cpp/stock/exports.map scripts/check-symbols.sh
+	@$(CXX) -shared -g -pthread -static-libstdc++ -static-libgcc -Wl,--version-script=cpp/stock/exports.map -Wl,-z,relro \
 	  $(filter %.o,$^) -o $@.new $(BUILD_OPTS)
 	@scripts/check-symbols.sh $@.new
 	@mv $@.new $@

@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "core/frame_writer.h"
+
 namespace tsf::core {
 
 bool Channel::write(uint32_t kind, std::span<const std::byte> payload) {
@@ -24,16 +26,13 @@ bool Channel::pay() {
   while (written < owed_.size() && write(owed_[written].kind, owed_[written].payload)) ++written;
   owed_.erase(owed_.begin(), owed_.begin() + static_cast<std::ptrdiff_t>(written));
   if (!owed_.empty()) return false;
-  const auto& shape = frame_templates().end;
   written = 0;
   for (; written < ends_.size(); ++written) {
-    const auto slot = parts_.endpoint.claim(wire::FrameKind_End, shape.size());
-    if (slot.data() == nullptr) break;
-    auto* end = shape.place(slot.data());
-    end->mutate_stream(ends_[written].stream.slot);
-    end->mutate_generation(ends_[written].stream.generation);
-    end->mutate_reason(static_cast<wire::EndReason>(ends_[written].reason));
-    commit(shape.size());
+    const auto& [stream, reason] = ends_[written];
+    const auto fill = [reason](wire::End& end, FrameBytes&) {
+      end.mutate_reason(static_cast<wire::EndReason>(reason));
+    };
+    if (!FrameWriter(*this, stream).write(wire::FrameKind_End, frame_templates().end, 0, fill)) break;
   }
   ends_.erase(ends_.begin(), ends_.begin() + static_cast<std::ptrdiff_t>(written));
   return ends_.empty();

@@ -20,7 +20,7 @@ FrameTemplates::FrameTemplates()
       data([](auto& b) { return wire::CreateData(b, 0, 0, wire::Direction_Request, 0, some_bytes(b)); },
            sizeof kSomeBytes),
       end([](auto& b) { return wire::CreateEnd(b, 0, 0, wire::EndReason_Complete); }),
-      credit([](auto& b) { return wire::CreateCredit(b, 0, 0, 0); }),
+      credit([](auto& b) { return wire::CreateCredit(b, 0, 0, wire::CreditOf_Request, 0); }),
       query_answer([](auto& b) { return wire::CreateQueryAnswer(b, 0, 0, 0, false, some_bytes(b)); },
                    sizeof kSomeBytes),
       call_event(

@@ -28,9 +28,12 @@ class FrameTemplate {
     builder.ForceDefaults(true);
     builder.Finish(build(builder));
     bytes_.assign(builder.GetBufferPointer(), builder.GetBufferPointer() + builder.GetSize() - cut);
-    if (cut > 0) tail(reinterpret_cast<std::byte*>(bytes_.data()), 0);
+    has_bytes_ = cut > 0;
+    if (has_bytes_) tail(reinterpret_cast<std::byte*>(bytes_.data()), 0);
   }
 
+  // It ends in a vector of bytes.
+  bool has_bytes() const { return has_bytes_; }
   uint32_t size() const { return static_cast<uint32_t>(bytes_.size()); }
 
   // Copies the template to `slot` (at least size() bytes, 8-aligned) and returns the table to patch.
@@ -47,6 +50,7 @@ class FrameTemplate {
 
  private:
   std::vector<uint8_t> bytes_;
+  bool has_bytes_;
 };
 
 struct FrameTemplates {

@@ -46,10 +46,6 @@ inline bool settable_pseudo_header(HeaderType type, std::string_view name) {
   return type == HeaderType::kResponse && name == ":status";
 }
 
-// The router takes it out of the request headers whatever its value is; 0 is no status, so that nothing is retried for
-// it.
-inline constexpr std::string_view kRouterTakes = "x-envoy-retriable-status-codes";
-
 // A name and value that may be written to this map.
 inline bool writable_header(HeaderType type, std::string_view name, std::string_view value) {
   if (value.empty() || !valid_header_value(value)) return false;

@@ -1,5 +1,6 @@
-// What cpp/core needs from the Envoy it runs in. One StreamMount per HTTP stream, one ProcessMount per process; the
-// mounts (cpp/module, later cpp/golang) implement both. Nothing here names an Envoy type.
+// What cpp/core needs from the Envoy it runs in: per HTTP stream one StreamMount and a FlowMount for each direction,
+// per process one ProcessMount. The mounts (cpp/stock, later cpp/golang) implement them. Nothing here names an Envoy
+// type, nor a way of one Envoy to move bytes: core is written as if data could be injected at any time.
 #pragma once
 
 #include <cstddef>
@@ -46,9 +47,6 @@ struct Bytes {
   size_t length;
 };
 
-// Which body: the chunk of the running body hook, or what Envoy holds back for us.
-enum class BodySource : uint8_t { kReceived, kBuffered };
-
 enum class LogLevel : uint8_t { kTrace, kDebug, kInfo, kWarn, kError, kCritical, kOff };
 
 class RouteConfig;
@@ -92,6 +90,79 @@ class LogSource {
   virtual bool attribute(uint32_t id, std::optional<Attribute>& out) const = 0;
 };
 
+class ByteQueue;
+
+enum class Injected : uint8_t {
+  kAccepted,  // all of it; the queue is empty
+  kLater,     // nothing; FlowEvents::on_ready says when to try again
+};
+
+// One direction of a stream; worker thread only. After a call that moves the stream it may be gone: callers re-check.
+class FlowMount {
+ public:
+  virtual ~FlowMount() = default;
+
+  // Input that has come and was not taken, in pieces that are valid until the next call; what stays here pauses the
+  // peer once it is much.
+  struct Input {
+    size_t length = 0;   // of the pieces; 0 = there is none
+    bool is_all = true;  // nothing more lies behind them
+  };
+  virtual Input input(std::vector<Bytes>& pieces) = 0;
+  // The first bytes of input(): read, or not wanted.
+  virtual void take(size_t length) = 0;
+
+  // The headers may go on from now on, and go at the latest with the first bytes or the end.
+  virtual void let_headers_go() = 0;
+  // They are no longer here.
+  virtual bool headers_gone() const = 0;
+
+  // Bytes behind those that were injected before; none = there are none for now. With kLater the caller keeps them.
+  virtual Injected inject(ByteQueue& bytes) = 0;
+  // The last bytes, then the end, and trailers where there are. The input has ended.
+  virtual Injected finish(ByteQueue& bytes) = 0;
+  // From here on all goes by: these bytes, what input() still has, then whatever comes. With `until_trailers` the
+  // caller still wants to hear of trailers before they go. Remembered where it is not possible yet.
+  virtual void pass(ByteQueue& bytes, bool until_trailers) = 0;
+  // A reply is in this message's place: nothing of it goes on any more.
+  virtual void drop() = 0;
+  // Input that was not taken is Envoy's again, which begins the stream anew with it.
+  virtual void give_back() = 0;
+
+  // In a turn, before the flow's: carries out what was remembered. And when it wants a turn, 0 = no time in particular.
+  virtual void on_turn() = 0;
+  virtual int64_t deadline() const = 0;
+
+  // What it cannot do. False: waiting does not make room for more output, so the host is not to be held up by what
+  // could not be injected yet; it is kept up to max_pending_output.
+  virtual bool paces() const = 0;
+};
+
+// How far the input of one direction has come.
+enum class InputEnd : uint8_t { kOpen, kIn, kInBeforeTrailers };
+
+// What a mount tells of one direction; implemented by core. None of them moves the stream: that happens in a turn.
+class FlowEvents {
+ public:
+  virtual ~FlowEvents() = default;
+  // There is input, or its end, or both.
+  virtual void on_input(InputEnd end) = 0;
+  // True: the trailers wait for finish().
+  virtual bool on_trailers() = 0;
+  // In a turn: inject, finish or pass may be possible now.
+  virtual void on_ready() = 0;
+  // The host has not said of all input that it was given that nothing more comes out of it.
+  virtual bool owes_output() const = 0;
+  // Bytes of the output that wait here.
+  virtual size_t waiting_output() const = 0;
+  // The message is ours to end: whoever ends it now cuts it.
+  virtual bool is_open() const = 0;
+  // Of a message that goes by: its trailers are still for the host.
+  virtual bool hears_trailers() const = 0;
+  // Another filter has ended the message, or has taken bytes along that were not read.
+  virtual void on_cut() = 0;
+};
+
 // Callbacks of one stream; worker thread only. After a call that moves the stream (continue, reply, reset) the stream
 // may be gone: callers re-check.
 class StreamMount {
@@ -105,22 +176,6 @@ class StreamMount {
   virtual void add_header(HeaderType type, std::string_view name, std::string_view value) = 0;
   virtual void remove_header(HeaderType type, std::string_view name) = 0;
 
-  virtual size_t body_size(Dir dir, BodySource source) const = 0;
-  virtual bool body_chunks(Dir dir, BodySource source, std::vector<Bytes>& out) const = 0;
-  virtual void drain_body(Dir dir, BodySource source, size_t length) = 0;
-  virtual void append_body(Dir dir, BodySource source, std::string_view bytes) = 0;
-
-  // In a body hook: the received chunk is Envoy's buffer itself, because an earlier filter continued with it.
-  virtual bool received_is_buffered(Dir dir) const = 0;
-  // A number that all our filters in this HTTP stream share, 0 while none was set.
-  virtual uint64_t chain_id() const = 0;
-  virtual void set_chain_id(uint64_t id) = 0;
-
-  // Bytes from which on Envoy pauses who sends a body; 0 = no limit.
-  virtual uint64_t buffer_limit() const = 0;
-  virtual void set_buffer_limit(uint64_t limit) = 0;
-
-  virtual void continue_flow(Dir dir) = 0;
   virtual void send_local_reply(uint32_t status, std::span<const HeaderLine> headers, std::string_view body,
                                 std::string_view details) = 0;
   virtual void send_reply_headers(std::span<const HeaderLine> headers, bool end) = 0;
@@ -180,8 +235,6 @@ class ProcessMount {
   virtual std::string_view envoy_version() const = 0;
   // Bits of wire::Capability.
   virtual uint32_t capabilities() const = 0;
-  // Envoy 1.38: one "continued" flag for both directions (docs/lifecycle.md).
-  virtual bool shared_continue_flag() const = 0;
 };
 
 }  // namespace tsf::core

@@ -13,6 +13,7 @@
 #include <mutex>
 #include <vector>
 
+#include "core/byte_queue.h"
 #include "core/channel.h"
 #include "core/mount.h"
 
@@ -43,6 +44,12 @@ class LinkSignals {
   virtual std::shared_ptr<JudgedConfig> config_of(uint32_t id) = 0;
 };
 
+// What Envoy has destroyed while our code may still be on the stack.
+class Retired {
+ public:
+  virtual ~Retired() = default;
+};
+
 class Worker {
  public:
   Worker(uint32_t index, LinkSignals& link, ProcessMount& process) : index_(index), link_(link), process_(process) {}
@@ -70,9 +77,8 @@ class Worker {
   void arm(Nanos deadline);
   // A frame was committed: publish it and see that a stalled host is noticed.
   void publish(Channel& channel);
-  // Bytes in module memory over all streams.
-  void account(int64_t delta) { pending_ += delta; }
-  int64_t pending() const { return pending_; }
+  MemoryCount& memory() { return memory_; }
+  int64_t pending() const { return memory_.bytes; }
 
   // Our code is on the stack: destroyed streams stay in memory until it is left.
   class Scope {
@@ -91,7 +97,7 @@ class Worker {
     Worker& worker_;
   };
   // Takes over what Envoy has destroyed; freed when no Scope is open.
-  void retire(std::unique_ptr<StreamMount> owner) {
+  void retire(std::unique_ptr<Retired> owner) {
     if (depth_ > 0) graveyard_.push_back(std::move(owner));
   }
 
@@ -134,9 +140,9 @@ class Worker {
   std::vector<std::shared_ptr<Channel>> channels_;  // current and those that still serve streams
   std::vector<StreamId> deferred_;
   std::vector<StreamId> waiting_;
-  std::vector<std::unique_ptr<StreamMount>> graveyard_;
+  std::vector<std::unique_ptr<Retired>> graveyard_;
   int depth_ = 0;
-  int64_t pending_ = 0;
+  MemoryCount memory_;
   bool stall_armed_ = false;
 
   std::atomic<Nanos> next_deadline_{0};

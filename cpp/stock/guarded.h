@@ -4,9 +4,9 @@
 #include <exception>
 #include <string>
 
-#include "module/envoy_stream.h"
+#include "stock/envoy_process.h"
 
-namespace tsf::module {
+namespace tsf::stock {
 
 template <class Result, class Body>
 Result guarded(const char* hook, Result safe, Body body) noexcept {
@@ -27,4 +27,4 @@ void guarded(const char* hook, Body body) noexcept {
   });
 }
 
-}  // namespace tsf::module
+}  // namespace tsf::stock

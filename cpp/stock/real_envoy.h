@@ -1,13 +1,11 @@
-// core::StreamMount on stock Envoy's callbacks.
+// stock::Envoy on the callbacks of the real one.
 #pragma once
 
-#include <mutex>
-
-#include "core/metrics.h"
 #include "core/mount.h"
-#include "module/abi.h"
+#include "stock/abi.h"
+#include "stock/envoy.h"
 
-namespace tsf::module {
+namespace tsf::stock {
 
 // Dynamic metadata by which our filters in one HTTP stream find each other, and an access logger finds them: it can
 // read no filter state.
@@ -16,9 +14,9 @@ inline constexpr std::string_view kChainKey = "chain";
 // 0: this is none.
 uint64_t chain_id_of(std::string_view value);
 
-class EnvoyStream : public core::StreamMount {
+class RealEnvoy : public Envoy {
  public:
-  explicit EnvoyStream(FilterEnvoy envoy) : envoy_(envoy) {}
+  explicit RealEnvoy(FilterEnvoy envoy) : envoy_(envoy) {}
 
   bool headers(core::HeaderType type, std::vector<core::HeaderLine>& out) const override;
   std::optional<std::string_view> header(core::HeaderType type, std::string_view name) const override;
@@ -26,18 +24,21 @@ class EnvoyStream : public core::StreamMount {
   void add_header(core::HeaderType type, std::string_view name, std::string_view value) override;
   void remove_header(core::HeaderType type, std::string_view name) override;
 
-  size_t body_size(core::Dir dir, core::BodySource source) const override;
-  bool body_chunks(core::Dir dir, core::BodySource source, std::vector<core::Bytes>& out) const override;
-  void drain_body(core::Dir dir, core::BodySource source, size_t length) override;
-  void append_body(core::Dir dir, core::BodySource source, std::string_view bytes) override;
+  size_t body_size(core::Dir dir, BodySource source) const override;
+  bool body_chunks(core::Dir dir, BodySource source, std::vector<core::Bytes>& out) const override;
+  void drain_body(core::Dir dir, BodySource source, size_t length) override;
+  void append_body(core::Dir dir, BodySource source, std::string_view bytes) override;
 
   bool received_is_buffered(core::Dir dir) const override;
-  uint64_t chain_id() const override;
   void set_chain_id(uint64_t id) override;
 
   uint64_t buffer_limit() const override;
   void set_buffer_limit(uint64_t limit) override;
   void continue_flow(core::Dir dir) override;
+  void inject_response(std::string_view bytes) override;
+  const void* stream_key() const override;
+  bool has_upstream() const override;
+  void read_response_trailers_from(Envoy* other) override { trailers_ = other; }
   void send_local_reply(uint32_t status, std::span<const core::HeaderLine> headers, std::string_view body,
                         std::string_view details) override;
   void send_reply_headers(std::span<const core::HeaderLine> headers, bool end) override;
@@ -77,58 +78,14 @@ class EnvoyStream : public core::StreamMount {
 
  protected:
   const FilterEnvoy envoy_;
-};
-
-// A config's metrics, recorded without a stream: on the main thread, for Envoy's stats want a thread of its own.
-// Envoy's config may go while streams still hold ours.
-class EnvoyMetrics final : public core::MetricSink {
- public:
-  // In config_new.
-  EnvoyMetrics(ConfigEnvoy envoy, std::vector<size_t> ids);
-  ~EnvoyMetrics() override { detach(); }
-  bool record(core::MetricKind kind, core::MetricOp op, size_t index, std::span<const std::string_view> labels,
-              uint64_t value) override;
-  // In config_scheduled: records what has gathered.
-  void flush();
-  // In config_destroy.
-  void detach();
 
  private:
-  struct Late {
-    core::MetricKind kind;
-    core::MetricOp op;
-    size_t id;
-    std::vector<std::string> labels;
-    uint64_t value;
-  };
+  // The entry that has a map, null = this one.
+  Envoy* other_for(core::HeaderType type) const {
+    return type == core::HeaderType::kResponseTrailers ? trailers_ : nullptr;
+  }
 
-  std::mutex mutex_;
-  ConfigEnvoy envoy_;
-  void* scheduler_ = nullptr;
-  const std::vector<size_t> ids_;
-  std::vector<Late> late_;
+  Envoy* trailers_ = nullptr;
 };
 
-class EnvoyProcess final : public core::ProcessMount {
- public:
-  EnvoyProcess();
-  void log(core::LogLevel level, std::string_view text) override;
-  bool log_enabled(core::LogLevel level) const override;
-  std::string_view envoy_version() const override { return version_; }
-  uint32_t capabilities() const override { return capabilities_; }
-  bool shared_continue_flag() const override { return shared_continue_flag_; }
-
-  // "v0.1.0" or "v0.2.0": what this Envoy expects of a module.
-  const char* abi_version() const { return abi_version_; }
-
- private:
-  std::string_view version_;
-  const char* abi_version_;
-  uint32_t capabilities_;
-  bool shared_continue_flag_;
-};
-
-// The one of this process; never destroyed.
-EnvoyProcess& envoy_process();
-
-}  // namespace tsf::module
+}  // namespace tsf::stock

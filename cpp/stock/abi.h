@@ -10,7 +10,7 @@
 
 #define TSF_EXPORT __attribute__((visibility("default")))
 
-namespace tsf::module {
+namespace tsf::stock {
 
 using FilterEnvoy = void*;
 using ConfigEnvoy = void*;
@@ -34,14 +34,14 @@ struct StreamBytes {
 
 inline Buffer buffer_of(std::string_view text) { return {text.data(), text.size()}; }
 
-}  // namespace tsf::module
+}  // namespace tsf::stock
 
 extern "C" {
-using tsf::module::Buffer;
-using tsf::module::ConfigEnvoy;
-using tsf::module::FilterEnvoy;
-using tsf::module::Header;
-using tsf::module::LoggerEnvoy;
+using tsf::stock::Buffer;
+using tsf::stock::ConfigEnvoy;
+using tsf::stock::FilterEnvoy;
+using tsf::stock::Header;
+using tsf::stock::LoggerEnvoy;
 
 bool envoy_dynamic_module_callback_http_get_header(FilterEnvoy, int type, Buffer key, Buffer* value_envoy, size_t index,
                                                    size_t* count);
@@ -170,7 +170,7 @@ bool envoy_dynamic_module_callback_access_logger_get_dynamic_metadata(LoggerEnvo
 bool envoy_dynamic_module_callback_access_logger_get_attribute_string(LoggerEnvoy, int id, Buffer* value_envoy);
 bool envoy_dynamic_module_callback_access_logger_get_attribute_int(LoggerEnvoy, int id, uint64_t* value);
 bool envoy_dynamic_module_callback_access_logger_get_attribute_bool(LoggerEnvoy, int id, bool* value);
-void envoy_dynamic_module_callback_access_logger_get_bytes_info(LoggerEnvoy, tsf::module::StreamBytes* out);
+void envoy_dynamic_module_callback_access_logger_get_bytes_info(LoggerEnvoy, tsf::stock::StreamBytes* out);
 uint64_t envoy_dynamic_module_callback_access_logger_get_response_flags(LoggerEnvoy);
 
 // The same for a config: made on the main thread, committed from any, config_scheduled runs on the main thread.

@@ -5,12 +5,13 @@
 #include <string>
 #include <string_view>
 
-#include "core/chain.h"
-#include "module/abi.h"
-#include "module/envoy_stream.h"
-#include "module/guarded.h"
+#include "stock/abi.h"
+#include "stock/chain.h"
+#include "stock/envoy_process.h"
+#include "stock/guarded.h"
+#include "stock/real_envoy.h"
 
-namespace tsf::module {
+namespace tsf::stock {
 namespace {
 
 constexpr std::string_view kLoggerName = "ts_filter";
@@ -34,7 +35,7 @@ const void* new_logger_config(std::string_view name, std::string_view config) {
   if (name != kLoggerName) return refuse("logger_name: must be \"ts_filter\"");
   if (!is_empty_object(config))
     return refuse("logger_config: has no keys; leave it out (a filter is configured where it stands in http_filters)");
-  core::Chain::count_logger(1);
+  Chain::count_logger(1);
   return &logger_config;
 }
 
@@ -99,11 +100,11 @@ std::optional<wire::LogKind> kind_of(int event) {
 }
 
 }  // namespace
-}  // namespace tsf::module
+}  // namespace tsf::stock
 
 extern "C" {
 
-using namespace tsf::module;  // NOLINT: this file's extern "C" block is that namespace's face
+using namespace tsf::stock;  // NOLINT: this file's extern "C" block is that namespace's face
 
 TSF_EXPORT const void* envoy_dynamic_module_on_access_logger_config_new(ConfigEnvoy, Buffer name, Buffer config) {
   return guarded<const void*>("access_logger_config_new", nullptr, [&] {
@@ -111,7 +112,7 @@ TSF_EXPORT const void* envoy_dynamic_module_on_access_logger_config_new(ConfigEn
   });
 }
 TSF_EXPORT void envoy_dynamic_module_on_access_logger_config_destroy(const void*) {
-  tsf::core::Chain::count_logger(-1);
+  tsf::stock::Chain::count_logger(-1);
 }
 TSF_EXPORT const void* envoy_dynamic_module_on_access_logger_new(const void*, LoggerEnvoy) { return &logger; }
 TSF_EXPORT void envoy_dynamic_module_on_access_logger_destroy(const void*) {}
@@ -123,7 +124,7 @@ TSF_EXPORT void envoy_dynamic_module_on_access_logger_log(LoggerEnvoy envoy, con
     if (!envoy_dynamic_module_callback_access_logger_get_dynamic_metadata(envoy, buffer_of(kChainNamespace),
                                                                           buffer_of(kChainKey), &id))
       return;
-    if (auto* chain = tsf::core::Chain::find(chain_id_of({id.ptr, id.length})))
+    if (auto* chain = tsf::stock::Chain::find(chain_id_of({id.ptr, id.length})))
       chain->log(*kind, EnvoyLogSource(envoy));
   });
 }

@@ -1,0 +1,169 @@
+// What the host says of a flow, and how it goes to the mount.
+#include <algorithm>
+
+#include "core/flow.h"
+#include "core/frame.h"
+
+namespace tsf::core {
+
+// ---- from the host ----
+
+bool Flow::on_answer(uint8_t mode) {
+  deadline_ = 0;
+  if (mode == wire::BodyMode_Pass || input_.headers_only || owner_.host().is_upgrade()) {
+    input_.headers = Headers::kLetGo;
+    if (has_trailers() && wants_trailers()) {
+      // They came before this answer and are still to be asked for.
+      absorb_input();
+      move(FlowEvent::kTrailers);
+    } else {
+      move(FlowEvent::kPass);
+      const bool until_trailers = !input_.headers_only && wants_trailers();
+      mount_.pass(output_.waiting, until_trailers);
+    }
+    advance();
+    return true;
+  }
+  input_.hosted = true;
+  if (mode == wire::BodyMode_Whole) {
+    move(FlowEvent::kGather);
+    hold_ = whole_ = true;
+    time_gathered();
+  } else {
+    move(FlowEvent::kStream);
+    hold_ = mode == wire::BodyMode_StreamHold;
+    if (!hold_) let_headers_go();
+  }
+  advance();
+  return true;
+}
+
+void Flow::on_trailers_answer() {
+  input_.trailers = Trailers::kAnswered;
+  deadline_ = 0;
+  advance();
+}
+
+bool Flow::on_output(const wire::Output& frame) {
+  const uint8_t flags = frame.flags();
+  if (frame.acknowledged() > input_.outstanding) return false;
+  input_.outstanding -= frame.acknowledged();
+  if (!owner_.is_live()) return true;
+  const bool added = (flags & wire::OutputFlag_Added) != 0;
+  switch (state_) {
+    case FlowState::kAsked: return added && (take_output(view_of(frame.bytes())), true);
+    case FlowState::kEnding:
+      // addData in a trailers hook of a body that went past the host, or that its filter has let go of.
+      if (added && !output_.complete && input_.trailers != Trailers::kAnswered) take_output(view_of(frame.bytes()));
+      return true;
+    case FlowState::kStreaming:
+    case FlowState::kGathering:
+    case FlowState::kLettingGo: break;
+    default: return true;
+  }
+  deadline_ = 0;
+  whole_ = false;
+  original_.clear();
+  if (!take_output(view_of(frame.bytes()))) return true;
+  take_flags(flags);
+  advance();
+  return true;
+}
+
+void Flow::take_flags(uint8_t flags) {
+  output_.digested = (flags & wire::OutputFlag_Digested) != 0;
+  if ((flags & wire::OutputFlag_Last) != 0) {
+    move(FlowEvent::kLast);
+    gathered_.clear();
+  } else if ((flags & wire::OutputFlag_Bypass) != 0) {
+    move(FlowEvent::kLetGo);
+  } else if (state_ == FlowState::kGathering && !output_.waiting.empty()) {
+    move(FlowEvent::kOutput);
+  }
+  if ((flags & wire::OutputFlag_Release) != 0) hold_ = false;
+  if ((flags & wire::OutputFlag_Timed) != 0) start_timer();
+  if ((flags & (wire::OutputFlag_Last | wire::OutputFlag_Trailing)) != 0) {
+    output_.complete = true;
+    time_trailers();
+  }
+}
+
+bool Flow::take_output(std::string_view bytes) {
+  output_.waiting.append(bytes);
+  output_.uncredited += bytes.size();
+  if (output_.waiting.size() <= owner_.settings().max_pending_output &&
+      owner_.memory().bytes <= static_cast<int64_t>(owner_.settings().max_pending_total))
+    return true;
+  owner_.fail(kOutputLimit);
+  return false;
+}
+
+// ---- to the mount ----
+
+void Flow::advance() {
+  if (!owner_.is_live()) return;
+  if (!send()) owner_.host().wait_for_room();
+  give();
+  if (!owner_.is_live()) return;
+  give_credit();
+  // What the mount took may have opened the window.
+  if (!send()) owner_.host().wait_for_room();
+}
+
+void Flow::give() {
+  if (state_ == FlowState::kLettingGo && input_.outstanding == 0) finish_letting_go();
+  if (is_complete()) {
+    if (mount_.finish(output_.waiting) == Injected::kAccepted && owner_.is_live()) {
+      deadline_ = 0;
+      move(FlowEvent::kEnd);
+    }
+    return;
+  }
+  if (state_ != FlowState::kStreaming && state_ != FlowState::kEnding && state_ != FlowState::kLettingGo) return;
+  if (output_.waiting.empty() && hold_) return;
+  let_headers_go();
+  mount_.inject(output_.waiting);
+}
+
+// Everything that the host had is back. What it never saw goes by, or belongs to the output where it still has to
+// answer for the trailers.
+void Flow::finish_letting_go() {
+  if (!has_trailers() || !wants_trailers()) {
+    move(FlowEvent::kConsumed);
+    mount_.pass(output_.waiting, wants_trailers());
+    return;
+  }
+  absorb_input();
+  move(FlowEvent::kTrailers);
+}
+
+// What the host never saw is the rest of the output.
+void Flow::absorb_input() {
+  std::vector<Bytes> pieces;
+  while (const size_t length = mount_.input(pieces).length) {
+    for (const auto& piece : pieces) output_.waiting.append({piece.ptr, piece.length});
+    mount_.take(length);
+  }
+}
+
+void Flow::let_headers_go() {
+  if (input_.headers == Headers::kLetGo) return;
+  input_.headers = Headers::kLetGo;
+  mount_.let_headers_go();
+}
+
+bool Flow::is_complete() const {
+  return state_ == FlowState::kEnding && input_ended() &&
+         (!has_trailers() || input_.trailers == Trailers::kAnswered || !wants_trailers()) &&
+         (input_.end != InputEnd::kInBeforeTrailers || has_trailers());
+}
+
+// Half a window at a time: the host goes on long before it has used up the other half.
+void Flow::give_credit() {
+  if (output_.uncredited < window() / 2) return;
+  if (mount_.paces() && output_.waiting.size() >= window()) return;
+  const auto of = dir_ == Dir::kRequest ? wire::CreditOf_Request : wire::CreditOf_Response;
+  owner_.host().send_credit(of, std::exchange(output_.uncredited, 0));
+}
+
+}  // namespace tsf::core

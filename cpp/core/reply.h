@@ -1,0 +1,71 @@
+// A reply in the place of a response: whole, or streamed as fast as the client takes it. Its states:
+//
+//   none ──whole──► sent
+//   none ──headers──► open ──last part──► closing ──all given to Envoy──► sent
+//   open, closing ──cut (fault, lost host, too much)──► sent
+//
+// Worker thread only.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "core/byte_queue.h"
+#include "core/mount.h"
+
+namespace tsf::core {
+
+class Reply {
+ public:
+  Reply(StreamMount& mount, MemoryCount& memory) : mount_(mount), waiting_(memory) {}
+
+  bool exists() const { return state_ != State::kNone; }
+  // A streamed one of which the host has not given, or Envoy not taken, the last part.
+  bool is_under_way() const { return state_ == State::kOpen || state_ == State::kClosing; }
+  bool is_open() const { return state_ == State::kOpen; }
+  // Its frames pass our own encode hooks while this is true (Envoy 1.38).
+  bool is_on_stack() const { return on_stack_; }
+  size_t waiting() const { return waiting_.size(); }
+
+  // A reply that somebody else sends, or a reset.
+  void taken() { state_ = State::kSent; }
+  void whole(uint32_t status, std::span<const HeaderLine> headers, std::string_view body, std::string_view details);
+  // `in_one`: the response that it replaces has ended for Envoy, which would end the stream with the first piece.
+  void begin(std::span<const HeaderLine> headers, bool end, bool in_one);
+  void data(std::string_view bytes, bool end);
+  // Trailers go behind all data; what the client has not taken yet is the codec's to hold now.
+  void trailers(std::span<const HeaderLine> lines);
+  // Drops what waits; the caller resets the stream.
+  void cut();
+  // What the client takes now. Returns the bytes that the host may be credited for.
+  uint64_t flush();
+
+  void above_watermark() { ++above_; }
+  // True when the client takes bytes again.
+  bool below_watermark() { return above_ > 0 && --above_ == 0; }
+  bool is_paused() const { return above_ > 0; }
+
+ private:
+  enum class State : uint8_t { kNone, kOpen, kClosing, kSent };
+
+  uint64_t flush_pieces();
+  uint64_t flush_in_one();
+  // Our own encode hooks know it from the upstream's response.
+  template <class Send>
+  void send(Send send) {
+    on_stack_ = true;
+    send();
+    on_stack_ = false;
+  }
+
+  StreamMount& mount_;
+  ByteQueue waiting_;
+  State state_ = State::kNone;
+  bool in_one_ = false;
+  bool on_stack_ = false;
+  uint64_t credited_ = 0;  // of a reply that goes in one
+  int above_ = 0;
+};
+
+}  // namespace tsf::core

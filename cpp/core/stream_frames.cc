@@ -1,0 +1,231 @@
+// Frames from the host, applied on the worker. Every handler returns false for a frame that no correct host sends; the
+// caller then drops the host. What merely comes too late is ignored.
+#include <algorithm>
+
+#include "core/header_ops.h"
+#include "core/http_rules.h"
+#include "core/stream.h"
+#include "core/text.h"
+
+namespace tsf::core {
+namespace {
+
+bool is_header_type(uint8_t type) { return type <= static_cast<uint8_t>(HeaderType::kResponseTrailers); }
+bool is_trailers(uint8_t type) { return type == 1 || type == 3; }
+Dir direction_of(uint8_t type) { return type < 2 ? Dir::kRequest : Dir::kResponse; }
+
+}  // namespace
+
+bool Stream::on_answer(const wire::Answer& frame) {
+  if (!is_header_type(frame.type()) || frame.mode() > wire::BodyMode_Whole) return false;
+  if (!is_live()) return true;
+  Flow& f = flow(direction_of(frame.type()));
+  host_.set_phases(frame.phases());
+  const bool trailers = is_trailers(frame.type());
+  if (trailers ? !f.takes_trailers_answer() : !f.takes_answer()) return true;
+  if (!apply_header_ops(mount_, static_cast<HeaderType>(frame.type()), view_of(frame.block()), f.takes_ops(trailers)))
+    return false;
+  if (!trailers) return f.on_answer(frame.mode());
+  f.on_trailers_answer();
+  return true;
+}
+
+bool Stream::on_ops(const wire::Ops& frame) {
+  if (!is_header_type(frame.type())) return false;
+  if (!is_live()) return true;
+  const bool held = flow(direction_of(frame.type())).takes_ops(is_trailers(frame.type()));
+  return apply_header_ops(mount_, static_cast<HeaderType>(frame.type()), view_of(frame.block()), held);
+}
+
+bool Stream::on_output(const wire::Output& frame) {
+  return frame.direction() <= wire::Direction_Response && flow(static_cast<Dir>(frame.direction())).on_output(frame);
+}
+
+// ---- replies ----
+
+bool Stream::on_local_reply(const wire::LocalReply& frame) {
+  const auto block = view_of(frame.block());
+  if (frame.status() < 200 || frame.status() > 599 || frame.grpc_status() < -1 || frame.grpc_status() > 16)
+    return false;
+  if (uint64_t{frame.details_length()} + frame.headers_length() > block.size()) return false;
+  const auto details = block.substr(0, frame.details_length());
+  std::vector<HeaderLine> headers;
+  if (!valid_header_value(details) ||
+      !read_headers(block.substr(details.size(), frame.headers_length()), BlockOf::kWholeReply, headers))
+    return false;
+  if (!is_live()) return true;
+  if (response_.headers_gone()) {
+    fail(kReplyTooLate);
+    return true;
+  }
+  const std::string grpc =
+      std::to_string(frame.grpc_status() >= 0 ? frame.grpc_status() : grpc_status_of(frame.status()));
+  if (frame.grpc_status() >= 0 || host_.is_grpc()) headers.push_back(HeaderLine::of("grpc-status", grpc));
+  reply_.taken();
+  end_flows();
+  reply_.whole(frame.status(), headers, block.substr(details.size() + frame.headers_length()), details);
+  return true;
+}
+
+bool Stream::on_reply(const wire::Reply& frame) {
+  const auto block = view_of(frame.block());
+  std::vector<HeaderLine> headers;
+  if (frame.part() > wire::ReplyPart_Trailers) return false;
+  const auto of = frame.part() == wire::ReplyPart_Headers ? BlockOf::kReply : BlockOf::kTrailers;
+  if (frame.part() != wire::ReplyPart_Data && !read_headers(block, of, headers)) return false;
+  if (dead_) return true;
+  if (frame.part() == wire::ReplyPart_Headers) {
+    if (reply_.exists()) return true;
+    if (response_.headers_gone()) {
+      fail(kReplyTooLate);
+      return true;
+    }
+    const bool in_one = response_.has_headers() && response_.input_ended();
+    reply_.taken();
+    end_flows();
+    if (!dead_) reply_.begin(headers, frame.end(), in_one);
+    return true;
+  }
+  if (!reply_.is_open()) return true;
+  if (frame.part() == wire::ReplyPart_Trailers) {
+    reply_.trailers(headers);
+    return true;
+  }
+  reply_.data(block, frame.end());
+  if (reply_.waiting() > config_->settings.max_pending_output) {
+    reply_.cut();
+    reset(kOutputLimit.code);
+  } else {
+    flush_reply();
+  }
+  return true;
+}
+
+void Stream::flush_reply() {
+  const uint64_t taken = reply_.flush();
+  if (!dead_) host_.send_credit(wire::CreditOf_Reply, taken);
+}
+
+bool Stream::on_fail(const wire::Fail& frame) {
+  if (!is_header_type(frame.type())) return false;
+  if (dead_) return true;
+  worker_.process().log(LogLevel::kError,
+                        "ts_filter: filter " + config_->name + " failed: " + printable(view_of(frame.block())));
+  if (config_->panics) {
+    const std::string_view name = config_->name;
+    mount_.record(MetricKind::kCounter, MetricOp::kIncrement, *config_->panics, {&name, 1}, 1);
+  }
+  if (reply_.is_under_way()) {
+    end_reason_ = wire::EndReason_LocalReply;
+    reply_.cut();
+    reset(kFilterErrorLate.code);
+    return true;
+  }
+  fail(response_.headers_gone() ? kFilterErrorLate : kFilterError);
+  return true;
+}
+
+bool Stream::on_extend(const wire::Extend& frame) {
+  const Nanos most = now_ns() + nanos(std::chrono::hours(24));
+  for (Flow* f : {&request_, &response_}) f->extend_deadline(Nanos{frame.milliseconds()} * 1'000'000, most);
+  return true;
+}
+
+// ---- acts and questions ----
+
+bool Stream::on_act(const wire::Act& frame) {
+  if (dead_) return true;
+  switch (do_act(frame, *config_, mount_, worker_.process())) {
+    case ActDone::kDone: return true;
+    case ActDone::kBroken: return false;
+    case ActDone::kRecreate:
+      if (is_live()) recreate();
+      return true;
+  }
+  return true;
+}
+
+// Envoy begins anew with the request headers and the body that it holds: all of the body has to be there.
+void Stream::recreate() {
+  const bool is_whole =
+      request_.is_headers_only() || (request_.state() == FlowState::kAsked && !response_.has_headers());
+  recreate_wanted_ = is_whole && !request_.input_ended();
+  if (recreate_wanted_) return;  // its end comes back to it; message_timeout runs on
+  if (!is_whole || request_.has_trailers() || response_.headers_gone()) return fail(kRecreateRefused);
+  request_mount_.give_back();
+  if (dead_) return;
+  const uint8_t reason_before = std::exchange(end_reason_, wire::EndReason_LocalReply);
+  if (mount_.recreate() || dead_) return;
+  end_reason_ = reason_before;
+  fail(kRecreateRefused);
+}
+
+bool Stream::on_query(const wire::Query& frame) {
+  if (dead_ || host_.channel() == nullptr) return true;
+  const auto value = answer_query(frame, *config_, mount_);
+  host_.send_answer(frame.query(), value.has_value(), value.value_or(""));
+  return true;
+}
+
+// ---- calls ----
+
+template <class Hear>
+void Stream::hear_call(Hear hear) {
+  if (!calls_) return;
+  const Worker::Scope scope(worker_);
+  hear();
+  send_calls();
+}
+
+bool Stream::on_call(const wire::Call& frame) {
+  if (dead_) return true;
+  if (!calls_) calls_ = std::make_unique<Calls>(mount_, config_->settings.max_pending_output);
+  const bool ok = calls_->on_frame(frame);
+  send_calls();
+  return ok;
+}
+
+void Stream::on_call_headers(uint64_t call, std::span<const HeaderLine> headers, bool end) {
+  hear_call([&] { calls_->on_headers(call, headers, end); });
+}
+void Stream::on_call_data(uint64_t call, std::span<const Bytes> chunks, bool end) {
+  hear_call([&] { calls_->on_data(call, chunks, end); });
+}
+void Stream::on_call_trailers(uint64_t call, std::span<const HeaderLine> trailers) {
+  hear_call([&] { calls_->on_trailers(call, trailers); });
+}
+void Stream::on_call_reset(uint64_t call) {
+  hear_call([&] { calls_->on_reset(call); });
+}
+
+// As far as the ring has room. A body goes in pieces of a frame, a header block in one.
+void Stream::send_calls() {
+  if (!calls_ || dead_ || !host_.reachable()) return;
+  const auto& shape = frame_templates().call_event;
+  const uint32_t most = host_.writer().room(shape);
+  while (!calls_->events().empty()) {
+    CallEvent& event = calls_->events().front();
+    const bool is_data = event.part == wire::CallEventPart_Data;
+    if (!is_data && event.bytes.size() > most)
+      event = {event.call, wire::CallEventPart_Failed, true, "headers too large"};
+    const size_t length =
+        is_data ? std::min<size_t>(event.bytes.size(), std::min(Channel::kMaxBody, most)) : event.bytes.size();
+    const bool is_all = length == event.bytes.size();
+    const auto fill = [&](wire::CallEvent& frame, FrameBytes& out) {
+      frame.mutate_call(event.call);
+      frame.mutate_part(static_cast<wire::CallEventPart>(event.part));
+      frame.mutate_end(event.end && is_all);
+      out.put(std::string_view(event.bytes).substr(0, length));
+    };
+    if (!host_.writer().write(wire::FrameKind_CallEvent, shape, length, fill)) return host_.wait_for_room();
+    calls_->took(length);
+    if (is_all) {
+      calls_->events().pop_front();
+    } else {
+      event.bytes.erase(0, length);
+    }
+  }
+  host_.publish();
+}
+
+}  // namespace tsf::core

@@ -1,0 +1,143 @@
+// Our entries in one HTTP stream: filters, and edges at the ends of Envoy's chain. Envoy has ONE buffer and ONE "the
+// end has come in" per direction for all filters of a stream, so the entries have to know of each other
+// (docs/chains.md). They find each other when Envoy makes them, by the stream's key. Worker thread only.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/byte_queue.h"
+#include "core/mount.h"
+#include "exchange_generated.h"
+#include "stock/envoy.h"
+
+namespace tsf::core {
+class Stream;
+}
+
+namespace tsf::stock {
+
+class EdgeFilter;
+
+// One direction of one of our filters, as the others see it.
+class Neighbour {
+ public:
+  virtual ~Neighbour() = default;
+  // Its message is not complete: whoever ends it now cuts it.
+  virtual bool is_open() const = 0;
+  virtual bool is_stopped() const = 0;
+  // Envoy has shown it the end.
+  virtual bool has_seen_end() const = 0;
+  // It has more input in module memory than it can use.
+  virtual bool is_full() const = 0;
+  // Raw input of it lies in the shared buffer: takes it out for somebody's push, and puts it back.
+  virtual bool leaves_input() const = 0;
+  virtual std::string park() = 0;
+  virtual void unpark(const std::string& bytes) = 0;
+  // Moves it to module memory for good.
+  virtual void keep_input() = 0;
+  virtual void wake() = 0;
+  // An edge behind all filters of this direction has seen its headers.
+  virtual void on_far_end_reached() {}
+  // Somebody else's push has moved what lies in the shared buffer.
+  virtual void on_buffer_moved() {}
+
+  // An empty frame from the router's end gets it another continue, at any time.
+  virtual bool can_pump() const { return false; }
+  // Bytes from the router's end, past what holds the end back.
+  virtual void pass_on(std::string_view) {}
+  // The router's end holds this response's end back, and has let so many bytes by.
+  virtual void hold_far_end(uint64_t, core::InputEnd) {}
+
+  // The message of one before us was ended by a filter in between: the rest comes by hand. False: not now.
+  virtual bool takes_more() const = 0;
+  virtual void accept(core::ByteQueue& bytes, core::InputEnd end) = 0;
+  // From here on that one gives its output by hand.
+  virtual void divert_to(Neighbour& next) = 0;
+};
+
+class Chain {
+ public:
+  enum class Role : uint8_t { kFilter, kFirstEdge, kLastEdge, kUpstreamEdge };
+  struct Entry {
+    const void* config;  // each entry of Envoy's configuration has its own
+    Role role;
+    std::array<Neighbour*, 2> flows{};
+    core::Stream* stream = nullptr;  // a filter's
+    EdgeFilter* edge = nullptr;
+  };
+
+  // The chain of the stream that Envoy is making filters for; made for the first of them. An edge's role is found here.
+  static Chain& join(Envoy& envoy, Entry entry);
+  void leave(const Neighbour& request);
+  // This stream's header map goes to a new stream.
+  void give_up_key();
+
+  // Access loggers of ours find a stream by the id that is in its dynamic metadata. relaxed: a stream that is made
+  // meanwhile may be found by a new logger or not.
+  static bool has_logger() { return live_loggers_.load(std::memory_order_relaxed) > 0; }
+  static void count_logger(int delta) { live_loggers_.fetch_add(delta, std::memory_order_relaxed); }
+  // Null: its streams are gone, or it is none of this worker's.
+  static Chain* find(uint64_t id);
+  void be_found(Envoy& envoy);
+  void log(wire::LogKind kind, const core::LogSource& source);
+
+  // More than one entry of ours is configured in this process. relaxed: counted before any stream of the new one
+  // exists.
+  static bool is_needed() { return live_entries_.load(std::memory_order_relaxed) > 1; }
+  static void count_entry(int delta) { live_entries_.fetch_add(delta, std::memory_order_relaxed); }
+
+  EdgeFilter* edge(Role role) const { return edges_[static_cast<size_t>(role)]; }
+  // The edge behind every filter of that direction.
+  EdgeFilter* gate(Dir dir) const { return edge(dir == Dir::kRequest ? Role::kLastEdge : Role::kFirstEdge); }
+  bool has_siblings() const { return filters_ > 1; }
+
+  // ---- about `flow`, one of ours in that direction ----
+  // One before it has been shown the end and is not through, or it has not come here: for Envoy the message has ended,
+  // and any continue here would end it for all that follow.
+  bool end_is_held_before(const Neighbour& flow, Dir dir) const;
+  // The nearest before it whose message is not complete; null = none.
+  Neighbour* open_before(const Neighbour& flow, Dir dir) const;
+  // Whose raw input lies in the shared buffer: before it, behind it.
+  Neighbour* owner_before(const Neighbour& flow, Dir dir) const;
+  Neighbour* owner_behind(const Neighbour& flow, Dir dir) const;
+  // One behind it has more input than it can use.
+  bool is_full_behind(const Neighbour& flow, Dir dir) const;
+  // A frame from the router's end is stopped by one of ours before it.
+  bool is_stopped_before(const Neighbour& flow, Dir dir) const;
+  void wake_before(const Neighbour& flow, Dir dir) const;
+  void tell_far_end_reached(Dir dir) const;
+  void tell_buffer_moved(const Neighbour& by, Dir dir) const;
+  // The open response nearest to the router.
+  Neighbour* first_open_response() const;
+
+  // Bytes that lay in the shared buffer before the push that is now on the stack.
+  size_t pushed_over(Dir dir) const { return pushed_over_[static_cast<size_t>(dir)]; }
+  void set_pushed_over(Dir dir, size_t bytes) { pushed_over_[static_cast<size_t>(dir)] = bytes; }
+  // The empty frame on the stack is for this one; null = none is.
+  const Neighbour* pumped() const { return pumped_; }
+  void set_pumped(const Neighbour* flow) { pumped_ = flow; }
+
+ private:
+  template <class Use>
+  void each_before(const Neighbour& flow, Dir dir, Use use) const;
+  bool has(const void* config) const;
+  Role role_of(Envoy& envoy, const Entry& entry) const;
+
+  inline static std::atomic<int> live_loggers_{0};
+  inline static std::atomic<int> live_entries_{0};
+
+  const void* key_ = nullptr;
+  uint64_t id_ = 0;             // for access loggers; 0 = none
+  std::vector<Entry> entries_;  // in the order of Envoy's chain, the upstream edge last
+  std::array<EdgeFilter*, 4> edges_{};
+  size_t filters_ = 0;
+  std::array<size_t, 2> pushed_over_{};
+  const Neighbour* pumped_ = nullptr;
+};
+
+}  // namespace tsf::stock

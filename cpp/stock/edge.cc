@@ -1,0 +1,129 @@
+#include "stock/edge.h"
+
+#include <utility>
+
+namespace tsf::stock {
+
+// ---- one direction ----
+
+// A filter of ours before us is not through: the end that has come is somebody else's work.
+bool EdgeFlow::gates() {
+  Neighbour* before = edge_.chain().open_before(*this, dir_);
+  if (before == nullptr) return false;
+  is_holding_ = true;
+  before->divert_to(*this);
+  return true;
+}
+
+bool EdgeFlow::holds_far_end(core::InputEnd end) {
+  Neighbour* response = edge_.chain().first_open_response();
+  if (response == nullptr || !response->can_pump()) return false;
+  is_holding_ = true;
+  // The bytes that came with the end go on; only the end is held.
+  const std::string bytes =
+      end == core::InputEnd::kIn ? edge_.envoy().take_body(dir_, BodySource::kReceived) : std::string();
+  if (!bytes.empty()) response->pass_on(bytes);
+  response->hold_far_end(bytes_, end);
+  return true;
+}
+
+bool EdgeFlow::on_headers(bool end) {
+  ++frames_;
+  if (!edge_.is_upstream()) {
+    if (edge_.chain().gate(dir_) == &edge_) edge_.chain().tell_far_end_reached(dir_);
+    if (end && gates()) return true;
+  }
+  has_seen_end_ = end;
+  return false;
+}
+
+bool EdgeFlow::on_body(bool end, uint64_t bytes) {
+  ++frames_;
+  bytes_ += bytes;
+  if (!end) return false;
+  if (edge_.is_upstream() ? dir_ == Dir::kResponse && holds_far_end(core::InputEnd::kIn) : gates()) return true;
+  has_seen_end_ = true;
+  return false;
+}
+
+bool EdgeFlow::on_trailers(uint64_t bytes) {
+  ++frames_;
+  bytes_ += bytes;
+  if (edge_.is_upstream() ? dir_ == Dir::kResponse && holds_far_end(core::InputEnd::kInBeforeTrailers) : gates())
+    return true;
+  has_seen_end_ = true;
+  return false;
+}
+
+// The rest of the message that we hold: all of it, in one continue.
+void EdgeFlow::accept(core::ByteQueue& bytes, core::InputEnd) {
+  bytes.each([&](std::string_view piece) { edge_.envoy().append_body(dir_, BodySource::kBuffered, piece); });
+  bytes.clear();
+  is_holding_ = false;
+  has_seen_end_ = true;
+  edge_.do_continue(dir_);
+}
+
+void EdgeFlow::release() {
+  if (!std::exchange(is_holding_, false)) return;
+  has_seen_end_ = true;
+  edge_.do_continue(dir_);
+}
+
+// ---- the entry ----
+
+void EdgeFilter::on_new(const void* config) {
+  Chain::Entry entry;
+  entry.config = config;
+  entry.flows = {&request_, &response_};
+  entry.edge = this;
+  chain_ = &Chain::join(envoy_, entry);
+}
+
+HeadersStatus EdgeFilter::on_headers(Dir dir, bool end) {
+  const bool stop = flow(dir).on_headers(end);
+  flag_.on_hook(dir, stop);
+  return stop ? HeadersStatus::kStopIteration : HeadersStatus::kContinue;
+}
+
+BodyStatus EdgeFilter::on_body(Dir dir, bool end) {
+  if (pumps_itself_) {
+    flag_.on_hook(dir, true);
+    return BodyStatus::kStopIterationNoBuffer;
+  }
+  const size_t length = envoy_.body_size(dir, BodySource::kReceived);
+  if (is_void(dir)) {
+    envoy_.drain_body(dir, BodySource::kReceived, length);
+    return BodyStatus::kStopIterationNoBuffer;
+  }
+  const bool stop = flow(dir).on_body(end, length);
+  flag_.on_hook(dir, stop);
+  if (!stop) return BodyStatus::kContinue;
+  // What came with the end stays before the rest.
+  return envoy_.body_size(dir, BodySource::kReceived) > 0 ? BodyStatus::kStopIterationAndWatermark
+                                                          : BodyStatus::kStopIterationNoBuffer;
+}
+
+TrailersStatus EdgeFilter::on_trailers(Dir dir) {
+  const bool stop = is_void(dir) || flow(dir).on_trailers(0);
+  if (!is_void(dir)) flag_.on_hook(dir, stop);
+  return stop ? TrailersStatus::kStopIteration : TrailersStatus::kContinue;
+}
+
+void EdgeFilter::on_destroy() {
+  if (chain_ != nullptr) std::exchange(chain_, nullptr)->leave(request_);
+}
+
+void EdgeFilter::do_continue(Dir dir) {
+  if (flag_.is_lost(dir) && response_.frames() > 0 && !response_.has_seen_end()) {
+    // 1.38: a Stop of the response grants it again.
+    pumps_itself_ = true;
+    envoy_.inject_response({});
+    pumps_itself_ = false;
+  }
+  flag_.on_continue(dir);
+  envoy_.continue_flow(dir);
+  flag_.after_continue();
+}
+
+}  // namespace tsf::stock

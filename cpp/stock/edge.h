@@ -1,0 +1,109 @@
+// `ts_filter_edge`: a companion entry of our filters at an end of Envoy's chain. It has no host and no config, and
+// stands by until one of our filters needs it (docs/chains.md):
+//
+//  * the last entry before the router tells that request headers have passed all filters, is the gate of requests, and
+//  is
+//    the entry through which empty frames go into a response
+//  * an entry in the router's own chain holds a response's end back until our filter is through with it
+//  * the first entry is the gate of responses
+//
+// A gate holds a message that a filter in between has ended early, until the filter of ours that it belongs to has
+// given the rest by hand:
+//
+//   by ──the end comes while one of ours before it is open──► holding ──accept()──► by
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "core/mount.h"
+#include "stock/chain.h"
+#include "stock/continue_flag.h"
+#include "stock/envoy.h"
+
+namespace tsf::stock {
+
+inline constexpr std::string_view kEdgeName = "ts_filter_edge";
+
+class EdgeFilter;
+
+class EdgeFlow final : public Neighbour {
+ public:
+  EdgeFlow(EdgeFilter& edge, Dir dir) : edge_(edge), dir_(dir) {}
+
+  bool is_open() const override { return is_holding_; }
+  bool is_stopped() const override { return is_holding_; }
+  bool has_seen_end() const override { return has_seen_end_; }
+  bool is_full() const override { return false; }
+  bool leaves_input() const override { return false; }
+  std::string park() override { return {}; }
+  void unpark(const std::string&) override {}
+  void keep_input() override {}
+  void wake() override {}
+  bool takes_more() const override { return false; }
+  void accept(core::ByteQueue& bytes, core::InputEnd end) override;
+  void divert_to(Neighbour&) override {}
+
+  // The hooks; true: stop.
+  bool on_headers(bool end);
+  bool on_body(bool end, uint64_t bytes);
+  bool on_trailers(uint64_t bytes);
+
+  bool is_holding() const { return is_holding_; }
+  uint64_t frames() const { return frames_; }
+  // Of the router's end: the response goes on to its end.
+  void release();
+
+ private:
+  bool gates();
+  bool holds_far_end(core::InputEnd end);
+
+  EdgeFilter& edge_;
+  const Dir dir_;
+  bool is_holding_ = false;
+  bool has_seen_end_ = false;
+  uint64_t frames_ = 0;  // hooks that were called
+  uint64_t bytes_ = 0;   // body bytes that have passed
+};
+
+class EdgeFilter {
+ public:
+  EdgeFilter(Envoy& envoy, bool shared_flag) : envoy_(envoy), flag_(shared_flag) {}
+  EdgeFilter(const EdgeFilter&) = delete;
+  EdgeFilter& operator=(const EdgeFilter&) = delete;
+
+  // ---- Envoy's hooks ----
+  void on_new(const void* config);
+  HeadersStatus on_headers(Dir dir, bool end);
+  BodyStatus on_body(Dir dir, bool end);
+  TrailersStatus on_trailers(Dir dir);
+  void on_destroy();
+
+  // ---- for our filters ----
+  Envoy& envoy() { return envoy_; }
+  // Counts what has come here in that direction.
+  uint64_t frames(Dir dir) const { return flow(dir).frames(); }
+  // The response's end, which was held back at the router, goes on.
+  void release_end() { response_.release(); }
+
+  // ---- for its flows ----
+  Chain& chain() { return *chain_; }
+  bool is_upstream() const { return chain_->edge(Chain::Role::kUpstreamEdge) == this; }
+  void do_continue(Dir dir);
+
+ private:
+  EdgeFlow& flow(Dir dir) { return dir == Dir::kRequest ? request_ : response_; }
+  const EdgeFlow& flow(Dir dir) const { return dir == Dir::kRequest ? request_ : response_; }
+  // 1.38: a Continue would spend what the other direction waits for, and a message that comes after the response's end
+  // is void.
+  bool is_void(Dir dir) const { return flag_.is_shared() && dir == Dir::kRequest && response_.is_holding(); }
+
+  Envoy& envoy_;
+  ContinueFlag flag_;
+  EdgeFlow request_{*this, Dir::kRequest};
+  EdgeFlow response_{*this, Dir::kResponse};
+  Chain* chain_ = nullptr;
+  bool pumps_itself_ = false;
+};
+
+}  // namespace tsf::stock

@@ -1,0 +1,134 @@
+#include "stock/entries.h"
+
+#include <atomic>
+#include <utility>
+
+#include "core/link.h"
+#include "stock/envoy_config.h"
+#include "stock/envoy_metrics.h"
+#include "stock/envoy_process.h"
+
+namespace tsf::stock {
+namespace {
+
+using ConfigPtr = std::shared_ptr<const core::FilterConfig>;
+
+// relaxed: a hint that spares the look-up where no route has a config; a route's config is made before it is used.
+std::atomic<bool> any_route_config{false};
+
+// One of our filters in one stream.
+class FilterInStream final : public StreamEntry {
+ public:
+  FilterInStream(FilterEnvoy envoy, const ConfigPtr& config)
+      : StreamEntry(envoy),
+        config_(config),
+        stream_(config->link->worker(envoy_dynamic_module_callback_http_filter_get_worker_index(envoy)), config, *this,
+                envoy_process().shared_continue_flag()) {
+    stream_.on_new();
+  }
+
+  HeadersStatus on_headers(Dir dir, bool end) override { return stream_.on_headers(dir, end); }
+  BodyStatus on_body(Dir dir, bool end) override { return stream_.on_body(dir, end); }
+  TrailersStatus on_trailers(Dir dir) override { return stream_.on_trailers(dir); }
+  void on_complete() override { stream_.core().on_complete(); }
+  void on_scheduled() override { stream_.core().worker().run(); }
+  void on_above_watermark() override { stream_.core().on_above_watermark(); }
+  void on_below_watermark() override { stream_.core().on_below_watermark(); }
+  void on_call_headers(uint64_t id, std::span<const core::HeaderLine> lines, bool end) override {
+    stream_.core().on_call_headers(id, lines, end);
+  }
+  void on_call_data(uint64_t id, std::span<const core::Bytes> chunks, bool end) override {
+    stream_.core().on_call_data(id, chunks, end);
+  }
+  void on_call_trailers(uint64_t id, std::span<const core::HeaderLine> lines) override {
+    stream_.core().on_call_trailers(id, lines);
+  }
+  void on_call_reset(uint64_t id) override { stream_.core().on_call_reset(id); }
+  void on_destroy() override {
+    // The config, and with it the worker, outlives this call.
+    const auto config = config_;
+    auto& worker = stream_.core().worker();
+    stream_.on_destroy();
+    worker.retire(std::unique_ptr<core::Retired>(this));
+  }
+
+  bool recreate() override {
+    stream_.on_recreate();
+    return RealEnvoy::recreate();
+  }
+  RouteHandle route_config() const override {
+    if (!any_route_config.load(std::memory_order_relaxed)) return nullptr;  // relaxed: see its declaration
+    const void* route = envoy_dynamic_module_callback_get_most_specific_route_config(envoy_);
+    return route != nullptr ? *static_cast<const RouteHandle*>(route) : nullptr;
+  }
+
+ private:
+  const ConfigPtr config_;
+  StockStream stream_;
+};
+
+class EdgeInStream final : public StreamEntry {
+ public:
+  EdgeInStream(FilterEnvoy envoy, const void* config)
+      : StreamEntry(envoy), edge_(*this, envoy_process().shared_continue_flag()) {
+    edge_.on_new(config);
+  }
+
+  HeadersStatus on_headers(Dir dir, bool end) override { return edge_.on_headers(dir, end); }
+  BodyStatus on_body(Dir dir, bool end) override { return edge_.on_body(dir, end); }
+  TrailersStatus on_trailers(Dir dir) override { return edge_.on_trailers(dir); }
+  void on_destroy() override {
+    edge_.on_destroy();
+    const std::unique_ptr<StreamEntry> gone(this);
+  }
+  RouteHandle route_config() const override { return nullptr; }
+
+ private:
+  EdgeFilter edge_;
+};
+
+class ConfiguredFilter final : public ConfiguredEntry {
+ public:
+  explicit ConfiguredFilter(std::shared_ptr<core::FilterConfig> config) : config_(std::move(config)) {}
+  std::unique_ptr<StreamEntry> new_stream(FilterEnvoy envoy) const override {
+    return std::make_unique<FilterInStream>(envoy, config_);
+  }
+  void on_scheduled() const override {
+    if (EnvoyMetrics* sink = metrics()) sink->flush();
+  }
+  void on_destroy() const override {
+    if (EnvoyMetrics* sink = metrics()) sink->detach();
+  }
+
+ private:
+  // Null under --mode validate.
+  EnvoyMetrics* metrics() const { return static_cast<EnvoyMetrics*>(config_->metric_sink.get()); }
+
+  const ConfigPtr config_;
+};
+
+class ConfiguredEdge final : public ConfiguredEntry {
+ public:
+  std::unique_ptr<StreamEntry> new_stream(FilterEnvoy envoy) const override {
+    return std::make_unique<EdgeInStream>(envoy, this);
+  }
+};
+
+std::unique_ptr<ConfiguredEntry> new_edge(std::string_view text) {
+  if (text.empty() || text == "{}") return std::make_unique<ConfiguredEdge>();
+  envoy_process().log(core::LogLevel::kError,
+                      "ts_filter: filter \"ts_filter_edge\": filter_config: has no keys; leave it out");
+  return nullptr;
+}
+
+}  // namespace
+
+void note_route_config() { any_route_config.store(true, std::memory_order_relaxed); }  // relaxed: see its declaration
+
+std::unique_ptr<ConfiguredEntry> new_entry(ConfigEnvoy envoy, std::string name, std::string_view text) {
+  if (name == kEdgeName) return new_edge(text);
+  auto config = new_filter_config(envoy, std::move(name), text);
+  return config ? std::make_unique<ConfiguredFilter>(std::move(config)) : nullptr;
+}
+
+}  // namespace tsf::stock

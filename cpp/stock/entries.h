@@ -1,0 +1,55 @@
+// What stands behind Envoy's pointers: one object for each configured entry and one for each of them in a stream.
+#pragma once
+
+#include <memory>
+#include <span>
+
+#include "core/filter_config.h"
+#include "core/worker.h"
+#include "stock/abi.h"
+#include "stock/edge.h"
+#include "stock/real_envoy.h"
+#include "stock/stock_stream.h"
+
+namespace tsf::stock {
+
+// filter_module_ptr: our entry in one stream. Hooks that an entry has no use for let everything go on.
+class StreamEntry : public RealEnvoy, public core::Retired {
+ public:
+  using RealEnvoy::RealEnvoy;
+  virtual HeadersStatus on_headers(Dir dir, bool end) = 0;
+  virtual BodyStatus on_body(Dir dir, bool end) = 0;
+  virtual TrailersStatus on_trailers(Dir dir) = 0;
+  virtual void on_complete() {}
+  virtual void on_scheduled() {}
+  virtual void on_above_watermark() {}
+  virtual void on_below_watermark() {}
+  virtual void on_call_headers(uint64_t, std::span<const core::HeaderLine>, bool) {}
+  virtual void on_call_data(uint64_t, std::span<const core::Bytes>, bool) {}
+  virtual void on_call_trailers(uint64_t, std::span<const core::HeaderLine>) {}
+  virtual void on_call_reset(uint64_t) {}
+  // Takes the object over.
+  virtual void on_destroy() = 0;
+};
+
+// config_module_ptr: an entry of Envoy's configuration.
+class ConfiguredEntry {
+ public:
+  ConfiguredEntry() { Chain::count_entry(1); }
+  virtual ~ConfiguredEntry() { Chain::count_entry(-1); }
+  ConfiguredEntry(const ConfiguredEntry&) = delete;
+  ConfiguredEntry& operator=(const ConfiguredEntry&) = delete;
+  virtual std::unique_ptr<StreamEntry> new_stream(FilterEnvoy envoy) const = 0;
+  virtual void on_scheduled() const {}
+  virtual void on_destroy() const {}
+};
+
+// Null: refused; the reason has been logged.
+std::unique_ptr<ConfiguredEntry> new_entry(ConfigEnvoy envoy, std::string name, std::string_view text);
+
+// Some route has a config of ours: only then streams look for theirs.
+void note_route_config();
+
+using RouteHandle = std::shared_ptr<const core::RouteConfig>;
+
+}  // namespace tsf::stock

@@ -1,0 +1,42 @@
+// The end of a response that an entry of ours at the router's own end holds back. For all filters of the stream it has
+// not come then, so that output can go on as long as it likes; the flow hears of it inside the module.
+//
+//   open ──hold()──► held ──told()──► told
+//   held, told ──release()──► open: Envoy brings the end itself
+//
+// It may be told only when everything that went before it has come to us as it was: a filter in between that keeps or
+// changes bytes wants to see the end itself first.
+#pragma once
+
+#include <cstdint>
+
+#include "core/mount.h"
+
+namespace tsf::stock {
+
+class FarEnd {
+ public:
+  void saw(size_t bytes) { seen_ += bytes; }
+  void hold(uint64_t passed, core::InputEnd end) {
+    state_ = State::kHeld;
+    passed_ = passed;
+    end_ = end;
+  }
+  void told() { state_ = State::kTold; }
+  void release() { state_ = State::kOpen; }
+
+  bool is_held() const { return state_ == State::kHeld; }
+  bool is_told() const { return state_ == State::kTold; }
+  bool all_has_come() const { return seen_ == passed_; }
+  core::InputEnd end() const { return end_; }
+
+ private:
+  enum class State : uint8_t { kOpen, kHeld, kTold };
+
+  State state_ = State::kOpen;
+  core::InputEnd end_ = core::InputEnd::kOpen;
+  uint64_t seen_ = 0;    // body bytes that Envoy's hooks have brought us
+  uint64_t passed_ = 0;  // and those that went by the router's end
+};
+
+}  // namespace tsf::stock

@@ -1,0 +1,62 @@
+// Whether headers that we let go have passed all filters behind us. Without an edge there is no hook for it; these are
+// signs that Envoy itself leaves.
+//
+//   with us ──let go──► on their way ──sign, or an edge's word──► through
+//
+// A request is through when the router has chosen a host. A response is through when the connection manager has written
+// its `server` header, which makes it point to Envoy's own text; where that is configured away, nothing is known.
+#pragma once
+
+#include <atomic>
+
+#include "stock/envoy.h"
+
+namespace tsf::stock {
+
+class HeadersWatch {
+ public:
+  HeadersWatch(Envoy& envoy, Dir dir) : envoy_(envoy), dir_(dir) {}
+
+  bool are_gone() const { return state_ != State::kHere; }
+  void let_go() {
+    if (state_ != State::kHere) return;
+    state_ = State::kOnTheirWay;
+    if (dir_ == Dir::kResponse) server_ = server();
+  }
+  // An edge behind all filters has seen them.
+  void told() { state_ = State::kThrough; }
+
+  bool are_through() {
+    if (state_ == State::kOnTheirWay && sees_sign()) state_ = State::kThrough;
+    return state_ == State::kThrough;
+  }
+  // A filter behind us has stopped them. False where nothing is known.
+  bool are_held() { return are_gone() && !are_through() && (dir_ == Dir::kRequest || sign_works()); }
+
+ private:
+  enum class State : uint8_t { kHere, kOnTheirWay, kThrough };
+
+  const char* server() const {
+    const auto value = envoy_.header(core::HeaderType::kResponse, "server");
+    return value ? value->data() : nullptr;
+  }
+  bool sees_sign() {
+    if (dir_ == Dir::kRequest) return envoy_.has_upstream();
+    if (server() == server_) return false;
+    works().store(true, std::memory_order_relaxed);  // relaxed: a fact about the configuration, no data follows it
+    return true;
+  }
+  // Seen once, it is trusted when it is missing.
+  static bool sign_works() { return works().load(std::memory_order_relaxed); }  // relaxed: as above
+  static std::atomic<bool>& works() {
+    static std::atomic<bool> seen{false};
+    return seen;
+  }
+
+  Envoy& envoy_;
+  const Dir dir_;
+  State state_ = State::kHere;
+  const char* server_ = nullptr;
+};
+
+}  // namespace tsf::stock

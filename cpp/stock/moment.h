@@ -1,0 +1,33 @@
+// Without an edge, headers that may go are held for a moment: a small message is then complete before a filter behind
+// us could stop its headers, and goes with its end in one continue. Never long: an upstream that speaks first must not
+// wait for a body.
+#pragma once
+
+#include <cstddef>
+
+#include "core/worker.h"
+
+namespace tsf::stock {
+
+class Moment {
+ public:
+  void start() { until_ = core::now_ns() + core::nanos(kLength); }
+  // Null: it is over, or never began.
+  core::Nanos until() const { return until_; }
+  bool is_running() const { return until_ != 0; }
+  // `kept`: bytes that were taken into module memory meanwhile.
+  bool is_over(size_t kept) {
+    if (until_ != 0 && (kept >= kMostBytes || core::now_ns() >= until_)) until_ = 0;
+    return until_ == 0;
+  }
+  // In this time input is kept in module memory, so that its end can come in.
+  static bool keeps(size_t kept) { return kept < kMostBytes; }
+
+ private:
+  static constexpr std::chrono::milliseconds kLength{25};
+  static constexpr size_t kMostBytes = 2 << 20;
+
+  core::Nanos until_ = 0;
+};
+
+}  // namespace tsf::stock

@@ -1,0 +1,57 @@
+// The buffer that Envoy shares among all filters of a direction, from one filter's side: what in it is our own unread
+// input, what a filter behind us keeps, what the router keeps for a retry, and what belongs to somebody before us.
+//
+//   not ours ──leave()──► ours ──taken, moved to memory, or stolen──► not ours
+//
+// Worker thread only; not inside a hook of the other direction, where Envoy answers 502 to who touches it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "stock/envoy.h"
+
+namespace tsf::stock {
+
+class SharedBuffer {
+ public:
+  SharedBuffer(Envoy& envoy, Dir dir) : envoy_(envoy), dir_(dir) {}
+
+  size_t size() const { return envoy_.body_size(dir_, BodySource::kBuffered); }
+  // Our unread input lies there, and no other input.
+  bool is_ours() const { return ours_ > 0; }
+  size_t ours() const { return ours_; }
+  // The hook that is running leaves so many bytes there.
+  void leave(size_t bytes) { ours_ += bytes; }
+  void took(size_t bytes) { ours_ -= bytes < ours_ ? bytes : ours_; }
+  // Whoever continues from here on takes it along, on our word.
+  void give() { ours_ = 0; }
+  std::string take_ours() {
+    ours_ = 0;
+    return envoy_.take_body(dir_, BodySource::kBuffered);
+  }
+  void put_ours(std::string_view bytes) {
+    if (bytes.empty()) return;
+    envoy_.append_body(dir_, BodySource::kBuffered, bytes);
+    ours_ += bytes.size();
+  }
+  // Some of ours has gone without us.
+  bool is_stolen() const { return ours_ > 0 && size() < ours_; }
+
+  // Bytes of filters behind us, as our last push left them; and whether there are more now, which somebody before us
+  // has put there.
+  void after_push() { behind_ = size(); }
+  size_t behind() const { return behind_; }
+  size_t foreign() const { return ours_ > 0 ? 0 : size(); }
+  bool is_held_before() const { return ours_ == 0 && size() > behind_; }
+
+ private:
+  Envoy& envoy_;
+  const Dir dir_;
+  size_t ours_ = 0;
+  size_t behind_ = 0;
+};
+
+}  // namespace tsf::stock

@@ -1,0 +1,146 @@
+// One direction of one filter on stock Envoy: core's FlowMount over Envoy's hooks, its shared buffer and its continue.
+//
+//   with us ──core holds──► held ──core lets everything by──► leaving ──continue──► passing
+//      │                      │ ──end given to Envoy, or by hand to the next of ours──► finished
+//      └──no hook concerns it──────────────────────────────────────────────────────► passing
+//   any ──a reply is in its place──► dropped
+//
+// Envoy lets a filter continue once per run of Stops (continue_flag.h) and gives everything in the shared buffer to the
+// filters behind it when it does, with the end once that has come in. So output waits until the host has digested its
+// input, raw input is kept out of the buffer while somebody could flush it, and the end is the last continue.
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+#include <string>
+#include <vector>
+
+#include "core/byte_queue.h"
+#include "core/mount.h"
+#include "core/worker.h"
+#include "stock/buffering.h"
+#include "stock/chain.h"
+#include "stock/envoy.h"
+#include "stock/far_end.h"
+#include "stock/headers_watch.h"
+#include "stock/moment.h"
+#include "stock/shared_buffer.h"
+
+namespace tsf::stock {
+
+class StockStream;
+
+class StockFlow final : public core::FlowMount, public Neighbour {
+ public:
+  StockFlow(StockStream& stream, Envoy& envoy, core::MemoryCount& memory, Dir dir);
+
+  // ---- Envoy's hooks ----
+  HeadersStatus on_headers(bool end);
+  BodyStatus on_body(bool end);
+  TrailersStatus on_trailers();
+
+  // ---- core::FlowMount ----
+  Input input(std::vector<core::Bytes>& pieces) override;
+  void take(size_t length) override;
+  void let_headers_go() override;
+  bool headers_gone() const override { return watch_.are_gone(); }
+  core::Injected inject(core::ByteQueue& bytes) override;
+  core::Injected finish(core::ByteQueue& bytes) override;
+  void pass(core::ByteQueue& bytes, bool until_trailers) override;
+  void drop() override;
+  void give_back() override;
+  void on_turn() override;
+  int64_t deadline() const override;
+  bool paces() const override;
+
+  // ---- Neighbour ----
+  bool is_open() const override { return phase_ == Phase::kHeld || phase_ == Phase::kLeaving; }
+  bool is_stopped() const override;
+  bool has_seen_end() const override { return ended_; }
+  bool is_full() const override;
+  bool leaves_input() const override { return buffer_.is_ours(); }
+  std::string park() override { return buffer_.take_ours(); }
+  void unpark(const std::string& bytes) override;
+  void keep_input() override;
+  void wake() override;
+  void on_far_end_reached() override { watch_.told(); }
+  void on_buffer_moved() override { buffer_.after_push(); }
+  bool takes_more() const override { return !is_full(); }
+  void accept(core::ByteQueue& bytes, core::InputEnd end) override;
+  void divert_to(Neighbour& next) override;
+
+  // ---- for the stream and its edges ----
+  Dir dir() const { return dir_; }
+  bool in_hook() const { return in_hook_; }
+  bool is_leaving() const { return phase_ == Phase::kLeaving; }
+  // Envoy's end is in, and it has not been given on.
+  bool owes_end() const { return ended_ && is_open(); }
+  bool headers_came() const { return phase_ != Phase::kWithUs; }
+  bool can_pump() const override;
+  void pass_on(std::string_view bytes) override;
+  void hold_far_end(uint64_t passed, core::InputEnd end) override;
+  void forget();
+
+ private:
+  enum class Phase : uint8_t { kWithUs, kHeld, kLeaving, kPassing, kFinished, kDropped };
+  enum class Source : uint8_t { kKept, kShared, kReceived };
+
+  // stock_flow.cc: hooks and input
+  bool hold_headers(bool end);
+  BodyStatus on_pump_frame();
+  BodyStatus body_status(bool end);
+  BodyStatus hold_body(bool end);
+  BodyStatus store();
+  bool may_leave();
+  bool is_safe_behind();
+  bool take_pushed_over();
+  bool gates(bool end);
+  void tell_input(core::InputEnd end);
+  void check_cut();
+  void check_theft();
+  size_t received() const { return envoy_.body_size(dir_, BodySource::kReceived); }
+  void keep_received();
+  void drain_received();
+
+  // stock_push.cc: continues
+  bool is_free();
+  bool may_push();
+  void start_moment();
+  void release_headers();
+  void push(std::initializer_list<core::ByteQueue*> queues, bool last);
+  void put_aside_back(const std::string& aside, bool is_routers, bool shown);
+  void do_continue();
+  void leave();
+  bool hand_over(core::ByteQueue& bytes, bool last);
+  core::Injected finish_before_far_end(core::ByteQueue& bytes);
+  void look_at_far_end();
+  bool tell_far_end();
+  void release_far_end();
+
+  core::FlowEvents& events();
+  Chain* chain() const;
+  bool gate_ahead() const;
+
+  StockStream& stream_;
+  Envoy& envoy_;
+  const Dir dir_;
+  Phase phase_ = Phase::kWithUs;
+  SharedBuffer buffer_;
+  HeadersWatch watch_;
+  Buffering buffering_;
+  Moment moment_;
+  FarEnd far_end_;
+  core::ByteQueue kept_;           // input in module memory, older than what lies in Envoy's buffer
+  core::ByteQueue lead_;           // output that goes before everything that is let by
+  Neighbour* diverted_ = nullptr;  // takes the rest of our message by hand
+  Source source_ = Source::kKept;  // of the last input()
+  bool in_hook_ = false;
+  bool received_ = false;  // a chunk of the running hook can be read
+  bool ended_ = false;     // Envoy has shown us the end
+  bool by_hand_ = false;   // the rest of the message comes by accept()
+  bool headers_may_go_ = false;
+  bool until_trailers_ = false;
+  bool path_clear_ = false;  // the last push reached the edge behind all filters
+};
+
+}  // namespace tsf::stock

@@ -1,0 +1,142 @@
+#include "stock/stock_stream.h"
+
+#include <atomic>
+#include <utility>
+
+#include "core/failure.h"
+#include "stock/edge.h"
+
+namespace tsf::stock {
+
+StockStream::StockStream(core::Worker& worker, std::shared_ptr<const core::FilterConfig> config, Envoy& envoy,
+                         bool shared_flag)
+    : envoy_(envoy),
+      flag_(shared_flag),
+      request_(*this, envoy, worker.memory(), Dir::kRequest),
+      response_(*this, envoy, worker.memory(), Dir::kResponse),
+      core_(worker, std::move(config), {envoy, request_, response_}) {}
+
+// ---- Envoy's hooks ----
+
+// Access loggers find a stream by its chain. Whose log hooks have no use for them is spared that.
+void StockStream::on_new() {
+  const bool for_logger = Chain::has_logger() && core_.log_phases() != 0;
+  if (!Chain::is_needed() && !for_logger) return;
+  Chain::Entry entry;
+  entry.config = &core_.config();
+  entry.flows = {&request_, &response_};
+  entry.stream = &core_;
+  chain_ = &Chain::join(envoy_, entry);
+  if (for_logger) chain_->be_found(envoy_);
+}
+
+HeadersStatus StockStream::on_headers(Dir dir, bool end) {
+  const core::Worker::Scope scope(core_.worker());
+  return flow(dir).on_headers(end);
+}
+
+BodyStatus StockStream::on_body(Dir dir, bool end) {
+  const core::Worker::Scope scope(core_.worker());
+  return flow(dir).on_body(end);
+}
+
+TrailersStatus StockStream::on_trailers(Dir dir) {
+  const core::Worker::Scope scope(core_.worker());
+  return flow(dir).on_trailers();
+}
+
+void StockStream::on_destroy() {
+  const core::Worker::Scope scope(core_.worker());
+  core_.on_destroy();
+  request_.forget();
+  response_.forget();
+  if (chain_ != nullptr) std::exchange(chain_, nullptr)->leave(request_);
+}
+
+void StockStream::on_recreate() {
+  if (chain_ != nullptr) chain_->give_up_key();
+}
+
+// ---- the flag ----
+
+void StockStream::after_hook(Dir dir, bool stops) {
+  flag_.on_hook(dir, stops);
+  // On 1.38 the other direction may have waited for it.
+  const Dir o = core::other(dir);
+  if (flag_.is_shared() && stops && flag_.is_stopped(o) && flow(o).is_open()) core_.defer();
+}
+
+void StockStream::do_continue(Dir dir) {
+  flag_.on_continue(dir);
+  const bool was_nested = nested_;
+  if (dir == Dir::kRequest) nested_ = true;
+  envoy_.continue_flow(dir);
+  nested_ = was_nested;
+  flag_.after_continue();
+}
+
+bool StockStream::arm(StockFlow& flow) {
+  if (is_void(flow.dir()) || request_needs_flag(flow.dir())) return false;
+  if (flag_.is_granted(flow.dir())) return true;
+  if (flow.can_pump()) return pump(flow) && flag_.is_granted(flow.dir());
+  // 1.38: a Stop of the response grants the request's continue, too.
+  return flag_.is_lost(flow.dir()) && response_.can_pump() && pump(response_) && flag_.is_granted(flow.dir());
+}
+
+// ---- empty frames ----
+
+// From 1.39 on Envoy passes an entry over that has sent a frame of a response: it has to be one that has nothing else
+// to do.
+Envoy* StockStream::pump_entry() const {
+  if (core_.has_replied()) return nullptr;
+  if (flag_.is_shared()) return &envoy_;
+  EdgeFilter* edge = chain_ != nullptr ? chain_->edge(Chain::Role::kLastEdge) : nullptr;
+  return edge != nullptr ? &edge->envoy() : nullptr;
+}
+
+void StockStream::set_pumped(const Neighbour* flow) {
+  pumped_ = flow;
+  if (chain_ != nullptr) chain_->set_pumped(flow);
+}
+
+bool StockStream::pump(const StockFlow& flow) {
+  set_pumped(&flow);
+  pump_entry()->inject_response({});
+  set_pumped(nullptr);
+  return !core_.is_over();
+}
+
+// ---- Envoy 1.38 ----
+
+bool StockStream::must_pass_unseen(Dir dir) {
+  if (dir == Dir::kRequest || !nested_ || !flag_.is_shared()) return false;
+  static std::atomic<bool> said{false};
+  if (!said.exchange(true, std::memory_order_relaxed))  // relaxed: only who says it first
+    core_.worker().process().log(
+        core::LogLevel::kWarn,
+        "ts_filter: this Envoy version cannot hold back a response that Envoy makes itself while a request continues; "
+        "such responses pass the encode hooks by (said once)");
+  return true;
+}
+
+bool StockStream::is_void(Dir dir) const { return flag_.is_shared() && dir == Dir::kRequest && response_.owes_end(); }
+
+bool StockStream::request_needs_flag(Dir dir) const {
+  return flag_.is_shared() && dir == Dir::kResponse && chain_ != nullptr && chain_->has_siblings() &&
+         !response_.has_seen_end() && request_.owes_end();
+}
+
+void StockStream::expect_to_go_on(size_t left) {
+  if (!flag_.is_shared() || left == 0 || response_.headers_came() || envoy_.has_upstream()) return;
+  left_ = left;
+  lost_continue_at_ = core::now_ns() + core_.host().message_timeout();
+  core_.arm(lost_continue_at_);
+}
+
+void StockStream::check_lost_continue(size_t left) {
+  if (lost_continue_at_ == 0 || core::now_ns() < lost_continue_at_) return;
+  lost_continue_at_ = 0;
+  if (left == left_ && !response_.headers_came()) core_.fail(core::kContinueLost);
+}
+
+}  // namespace tsf::stock
