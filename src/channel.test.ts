@@ -25,8 +25,8 @@ class Recorder implements wire.StreamSource {
   onHeaders(type: wire.HeaderType, block: wire.HeaderBlock, end: boolean, context: boolean): void {
     this.#hear('headers', type, Buffer.from(block.bytes).toString('latin1'), block.count, end, context);
   }
-  onData(direction: wire.Direction, bytes: Uint8Array, last: boolean, trailers: boolean, fresh: boolean): void {
-    this.#hear('data', direction, Buffer.from(bytes).toString('latin1'), last, trailers, fresh);
+  onData(direction: wire.Direction, bytes: Uint8Array, last: boolean, trailers: boolean): void {
+    this.#hear('data', direction, Buffer.from(bytes).toString('latin1'), last, trailers);
   }
   onBodyTooLarge(): void {
     this.#hear('tooLarge');
@@ -162,7 +162,7 @@ afterEach(() => fixture.channel.close(1));
 test('a stream hears its frames in order, and only its own generation', async () => {
   const f = make();
   f.headers(5, 1, HeadersFlag.Start | HeadersFlag.Grpc, 'ATTRblock', 0, 4);
-  f.data(5, 1, DataFlag.Fresh, 'one');
+  f.data(5, 1, 0, 'one');
   f.data(5, 2, 0, 'of another life');
   f.data(5, 1, DataFlag.Last | DataFlag.Trailers, 'two');
   f.send(FrameKind.End, (b) => schema.End.createEnd(b, 5, 1, 0));
@@ -181,8 +181,8 @@ test('a stream hears its frames in order, and only its own generation', async ()
   });
   expect(events).toEqual([
     { name: 'headers', args: [0, 'block', 1, false, false] },
-    { name: 'data', args: [0, 'one', false, false, true] },
-    { name: 'data', args: [0, 'two', true, true, false] },
+    { name: 'data', args: [0, 'one', false, false] },
+    { name: 'data', args: [0, 'two', true, true] },
     { name: 'end', args: [0] },
   ]);
   expect(f.channel.streams).toBe(0);
@@ -229,13 +229,13 @@ test('an answer that comes later goes out before the loop waits again', async ()
 });
 
 test('a full ring is back-pressure: everything arrives, in order, once there is room', async () => {
-  const f = make();
+  const f = make(64 * 1024, 2_000_000);
   f.headers(1, 1, HeadersFlag.Start);
   await f.run();
   const { sink } = f.streams[0]!;
   expect(sink.backpressure()).toBeUndefined();
   const sent = Buffer.alloc(1_000_000, 'abcdefghijk');
-  for (let at = 0; at < sent.length; at += 10_000) sink.output(0, 0, 1, sent.subarray(at, at + 10_000));
+  for (let at = 0; at < sent.length; at += 10_000) sink.output(0, 0, 1, sent.subarray(at, at + 10_000), false);
   const room = vi.fn();
   const waiting = sink.backpressure();
   expect(waiting).toBeInstanceOf(Promise);
@@ -274,7 +274,8 @@ test('a large reply goes in parts, no faster than Envoy takes them', async () =>
       if (reply.part() === schema.ReplyPart.Data) unacknowledged += reply.blockLength();
     }
     expect(unacknowledged).toBeLessThanOrEqual(window);
-    if (unacknowledged > 0) f.send(FrameKind.Credit, (b) => schema.Credit.createCredit(b, 1, 1, unacknowledged));
+    if (unacknowledged > 0)
+      f.send(FrameKind.Credit, (b) => schema.Credit.createCredit(b, 1, 1, schema.CreditOf.Reply, unacknowledged));
     unacknowledged = 0;
   }
   expect(

@@ -1,19 +1,22 @@
 /** One stream of a channel: what the filter's side says goes out through it, what Envoy says comes in by its source. */
 import { ReplyPart, type Encoder } from './codec/index.js';
 import type { Outbox } from './outbox.js';
+import { OutputWindow } from './output-window.js';
 import {
   CallEventPart,
+  CreditOf,
+  Direction,
+  HeaderType,
   type ActKind,
   type BodyMode,
-  type Direction,
-  type HeaderType,
   type OpList,
   type QueryKind,
   type StreamSink,
   type StreamSource,
 } from './wire.js';
 
-/** Output of one channel that may wait on the heap. Sources that respect backpressure() stay far below it. */
+/** What may wait on the heap: of a channel for its ring, of a body for its credit. Sources that respect backpressure()
+ *  stay far below it. */
 const MAX_QUEUED_BYTES = 64 * 1024 * 1024;
 
 export class ChannelStream implements StreamSink {
@@ -23,6 +26,9 @@ export class ChannelStream implements StreamSink {
   /** Header blocks that go on in the next frame. */
   parts: Buffer[] | undefined = undefined;
   partCount = 0;
+  /** Output, by direction; made for the streams that have any. */
+  #request: OutputWindow | undefined = undefined;
+  #response: OutputWindow | undefined = undefined;
   /** The rest of a large reply, and how much of it may still be under way. */
   #reply: Uint8Array | undefined = undefined;
   #replyCredit = 0;
@@ -40,24 +46,37 @@ export class ChannelStream implements StreamSink {
 
   answer(type: HeaderType, mode: BodyMode, phases: number, ops: OpList): void {
     if (this.over) return;
-    if (!this.encoder.answer(this.slot, this.generation, type, mode, phases, ops)) this.#tooLarge(type);
-    this.changed();
+    this.#behind(type, () => {
+      if (!this.encoder.answer(this.slot, this.generation, type, mode, phases, ops)) this.#tooLarge(type);
+      this.changed();
+    });
   }
 
   ops(type: HeaderType, ops: OpList): void {
     if (this.over) return;
-    if (!this.encoder.ops(this.slot, this.generation, type, ops)) this.#tooLarge(type);
-    this.changed();
+    this.#behind(type, () => {
+      if (!this.encoder.ops(this.slot, this.generation, type, ops)) this.#tooLarge(type);
+      this.changed();
+    });
   }
 
-  output(direction: Direction, flags: number, acknowledged: number, bytes: Uint8Array | undefined): void {
+  output(
+    direction: Direction,
+    flags: number,
+    acknowledged: number,
+    bytes: Uint8Array | undefined,
+    owned: boolean,
+  ): void {
     if (this.over || this.#overLimit(bytes)) return;
-    this.encoder.output(this.slot, this.generation, direction, flags, acknowledged, bytes);
-    this.changed();
+    const window = this.#windowOf(direction);
+    if (bytes !== undefined && window.waitingBytes + bytes.length > MAX_QUEUED_BYTES && window.waitingBytes > 0)
+      this.#overflow();
+    else window.output(flags, acknowledged, bytes, owned);
   }
 
   localReply(status: number, grpcStatus: number, details: string, headers: string[], body: Uint8Array): void {
     if (this.over || this.#overLimit(body)) return;
+    this.#dropOutput();
     const { encoder, slot, generation } = this;
     if (!encoder.localReply(slot, generation, status, grpcStatus, details, headers, body)) {
       const all = [':status', String(status), ...headers];
@@ -77,6 +96,7 @@ export class ChannelStream implements StreamSink {
 
   replyHeaders(headers: string[], end: boolean): void {
     if (this.over) return;
+    this.#dropOutput();
     if (!this.encoder.replyHeaders(this.slot, this.generation, ReplyPart.Headers, headers, end)) this.#tooLarge(2);
     this.changed();
   }
@@ -95,6 +115,7 @@ export class ChannelStream implements StreamSink {
 
   fail(type: HeaderType, text: string): void {
     if (this.over) return;
+    this.#dropOutput();
     this.encoder.fail(this.slot, this.generation, type, text);
     this.changed();
   }
@@ -153,19 +174,55 @@ export class ChannelStream implements StreamSink {
     this.changed();
   }
 
-  backpressure(): Promise<void> | undefined {
-    return this.over ? undefined : this.out.backpressure();
+  backpressure(direction?: Direction): Promise<void> | undefined {
+    if (this.over) return undefined;
+    const window = direction === Direction.Request ? this.#request : this.#response;
+    return (direction === undefined ? undefined : window?.backpressure()) ?? this.out.backpressure();
   }
 
-  /** True when the credit belongs to a reply that is sent from here. */
-  credit(bytes: number): boolean {
-    if (!this.#ownReply) return false;
-    this.#replyCredit += bytes;
-    if (!this.over) {
-      this.#continueReply();
-      this.changed();
+  /** False when the credit is for a reply that its source sends. */
+  credit(of: CreditOf, bytes: number): boolean {
+    if (of !== CreditOf.Reply) (of === CreditOf.Request ? this.#request : this.#response)?.credit(bytes);
+    else {
+      if (!this.#ownReply) return false;
+      this.#replyCredit += bytes;
+      if (!this.over) {
+        this.#continueReply();
+        this.changed();
+      }
     }
     return true;
+  }
+
+  /** Nothing is sent any more, and nobody waits to send. */
+  close(): void {
+    this.over = true;
+    this.#dropOutput();
+  }
+
+  #windowOf(direction: Direction): OutputWindow {
+    if (direction === Direction.Request) return (this.#request ??= this.#newWindow(direction));
+    return (this.#response ??= this.#newWindow(direction));
+  }
+
+  #newWindow(direction: Direction): OutputWindow {
+    return new OutputWindow(this.window, (flags, acknowledged, bytes) => {
+      this.encoder.output(this.slot, this.generation, direction, flags, acknowledged, bytes);
+      this.changed();
+    });
+  }
+
+  /** Behind the output of the same direction that waits for credit. */
+  #behind(type: HeaderType, send: () => void): void {
+    const window = type === HeaderType.Request || type === HeaderType.RequestTrailers ? this.#request : this.#response;
+    if (window === undefined) send();
+    else window.behind(send);
+  }
+
+  /** A reply or a failure takes its place. */
+  #dropOutput(): void {
+    this.#request?.close();
+    this.#response?.close();
   }
 
   #continueReply(): void {
@@ -180,7 +237,7 @@ export class ChannelStream implements StreamSink {
 
   #tooLarge(type: HeaderType): void {
     this.fail(type, 'TSF_HEADERS_TOO_LARGE: one header is larger than a quarter of the ring; raise ring_bytes');
-    this.over = true;
+    this.close();
   }
 
   #valueTooLarge(): void {
@@ -188,7 +245,7 @@ export class ChannelStream implements StreamSink {
       0,
       'TSF_VALUE_TOO_LARGE: a name or a value for Envoy is larger than a quarter of the ring; raise ring_bytes',
     );
-    this.over = true;
+    this.close();
   }
 
   /** Only the call fails, and later, as Envoy's own answer would come. */
@@ -203,8 +260,12 @@ export class ChannelStream implements StreamSink {
     if (bytes === undefined || this.out.queuedBytes + bytes.length <= MAX_QUEUED_BYTES || this.out.queuedBytes === 0) {
       return false;
     }
-    this.fail(0, 'TSF_OUTPUT_LIMIT: more than 64 MiB of output wait for Envoy on this channel');
-    this.over = true;
+    this.#overflow();
     return true;
+  }
+
+  #overflow(): void {
+    this.fail(0, 'TSF_OUTPUT_LIMIT: more than 64 MiB of output wait for Envoy');
+    this.close();
   }
 }

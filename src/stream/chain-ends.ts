@@ -20,6 +20,9 @@ export class EnvoyEnd implements PassEnd, OutputPort {
   /** The module holds the headers until there is output. */
   private held = false;
   private timing = false;
+  private inputEnded = false;
+  /** The module sends nothing before it has all of the body. */
+  private whole = false;
   private finished = false;
   private passedBy = false;
   private complete = false;
@@ -38,18 +41,10 @@ export class EnvoyEnd implements PassEnd, OutputPort {
 
   // ---- from the module ----
 
-  /** A frame came with a hook of its own, so that one more push is possible. */
-  fresh(): void {
-    this.body?.fresh();
-  }
-
-  inputEnded(): void {
-    if (this.body !== undefined) this.body.inputEnded = true;
-  }
-
-  /** The members have had their turn. */
-  turn(): void {
-    this.body?.turn();
+  /** A frame has come. */
+  given(last: boolean): void {
+    this.inputEnded ||= last;
+    this.body?.given(last);
   }
 
   dispose(): void {
@@ -62,6 +57,7 @@ export class EnvoyEnd implements PassEnd, OutputPort {
   hold(whole: boolean): void {
     if (this.answered || this.headersOnly) return;
     this.held = !whole;
+    this.whole = whole;
     this.openWith(whole ? BodyMode.Whole : BodyMode.StreamHold);
   }
 
@@ -72,7 +68,7 @@ export class EnvoyEnd implements PassEnd, OutputPort {
     }
     if (this.answered) {
       this.flush();
-      if (this.held) this.body!.mark(OutputFlag.Release);
+      if (this.held) this.body!.flush(OutputFlag.Release);
       for (const bytes of lead) this.body!.write(bytes, true);
       return;
     }
@@ -81,22 +77,27 @@ export class EnvoyEnd implements PassEnd, OutputPort {
     this.openWith(takes ? BodyMode.Stream : BodyMode.Pass);
   }
 
-  data(bytes: Uint8Array, push: boolean, source: boolean): void {
+  data(bytes: Uint8Array, owned: boolean, source: boolean): void {
     const { body } = this;
-    if (this.headersOnly) this.made.push(Uint8Array.prototype.slice.call(bytes));
+    if (this.headersOnly) this.made.push(owned ? bytes : Uint8Array.prototype.slice.call(bytes));
     // Behind a body that the module lets pass, or lets pass by now: added with the trailers, or still on its way.
     else if (body === undefined) this.say(OutputFlag.Added, 0, bytes);
-    else if (this.passedBy) this.say(OutputFlag.Push, source ? bytes.length : 0, bytes);
+    else if (this.passedBy) this.say(OutputFlag.Digested, source ? bytes.length : 0, bytes);
     else {
-      body.write(bytes, false);
-      if (push) body.asks();
-      else body.turn();
-      if (source) this.acknowledge(bytes.length);
+      body.write(bytes, owned);
+      if (source) body.consumed(bytes.length);
     }
   }
 
-  push(): void {
-    if (!this.passedBy) this.body?.asks();
+  turn(digested: boolean): void {
+    const { body } = this;
+    if (body === undefined || this.whole || this.passedBy || this.finished || this.complete) return;
+    if (digested) body.asks();
+    else {
+      // A frame would end the time of a hook that is waited for.
+      if (!this.timing) body.goesOn();
+      body.turn();
+    }
   }
 
   finish(): void {
@@ -127,20 +128,12 @@ export class EnvoyEnd implements PassEnd, OutputPort {
       this.say(0, bytes, undefined);
       return;
     }
-    body.acknowledged += bytes;
-    // A frame would end the time of a hook that is waited for.
-    if (!this.timing && body.acknowledged >= this.ackAt) body.mark(0);
-  }
-
-  gather(): boolean {
-    if (this.body === undefined) return false;
-    this.body.mark(OutputFlag.Gather);
-    return true;
+    body.consumed(bytes);
   }
 
   letGo(): boolean {
     if (this.body === undefined) return false;
-    this.body.flush(OutputFlag.Bypass | OutputFlag.Push);
+    this.body.flush(OutputFlag.Bypass | OutputFlag.Digested);
     this.body.dispose();
     return (this.passedBy = true);
   }
@@ -155,7 +148,7 @@ export class EnvoyEnd implements PassEnd, OutputPort {
     this.timing = on;
     // With it goes what was acknowledged meanwhile.
     if (this.body === undefined || this.finished || this.passedBy) this.say(on ? OutputFlag.Timed : 0, 0, undefined);
-    else this.body.mark(on ? OutputFlag.Timed : 0);
+    else this.body.flush(on ? OutputFlag.Timed : 0);
   }
 
   backpressure(): Promise<void> | undefined {
@@ -164,10 +157,16 @@ export class EnvoyEnd implements PassEnd, OutputPort {
 
   // ---- OutputPort ----
 
-  output(direction: Direction, flags: number, acknowledged: number, bytes: Uint8Array | undefined): void {
+  output(
+    direction: Direction,
+    flags: number,
+    acknowledged: number,
+    bytes: Uint8Array | undefined,
+    owned: boolean,
+  ): void {
     // Each output ends the time of a hook, so one that comes while it is waited for begins it anew.
     const timed = this.timing ? OutputFlag.Timed : 0;
-    this.chain.sink.output(direction, flags | timed, acknowledged, bytes);
+    this.chain.sink.output(direction, flags | timed, acknowledged, bytes, owned);
   }
 
   // ---- inside ----
@@ -175,17 +174,16 @@ export class EnvoyEnd implements PassEnd, OutputPort {
   private openWith(mode: BodyMode): void {
     this.answered = true;
     const { chain, pass } = this;
-    // A held map is written to until the last member lets it go, so the first push is owed until then.
     if (mode !== BodyMode.Pass) {
       const owner = { deps: chain.deps, ackAt: this.ackAt, beforeOutput: () => undefined };
-      this.body = new FlowOutput(owner, this, pass.direction, mode !== BodyMode.Whole, false);
+      this.body = new FlowOutput(owner, this, pass.direction, false);
+      if (this.inputEnded) this.body.given(true);
     }
     chain.sink.answer(this.type, mode, chain.phasesToTell(), pass.takeOps());
-    if (mode === BodyMode.Stream) this.body!.turn();
   }
 
   private say(flags: number, acknowledged: number, bytes: Uint8Array | undefined): void {
-    this.output(this.pass.direction, flags, acknowledged, bytes);
+    this.output(this.pass.direction, flags, acknowledged, bytes, false);
   }
 }
 
@@ -215,18 +213,15 @@ export class WholeReplyEnd implements PassEnd {
   headers(lead: readonly Uint8Array[]): void {
     this.parts.push(...lead);
   }
-  data(bytes: Uint8Array): void {
-    this.parts.push(Uint8Array.prototype.slice.call(bytes));
+  data(bytes: Uint8Array, owned: boolean): void {
+    this.parts.push(owned ? bytes : Uint8Array.prototype.slice.call(bytes));
   }
-  push(): void {}
+  turn(): void {}
   finish(): void {}
   end(): void {
     this.sent(linesOf(this.pass.headersNow()), joinBytes(this.parts));
   }
   acknowledge(): void {}
-  gather(): boolean {
-    return false;
-  }
   letGo(): boolean {
     return false;
   }
@@ -276,16 +271,16 @@ export class StreamedReplyEnd implements PassEnd {
   headers(lead: readonly Uint8Array[]): void {
     const end = this.headersOnly && lead.length === 0;
     this.chain.sink.replyHeaders(flatLines(linesOf(this.pass.headersNow())), end);
-    for (const bytes of lead) this.data(bytes, false, false);
+    for (const bytes of lead) this.data(bytes, true, false);
   }
 
-  data(bytes: Uint8Array, _push: boolean, source: boolean): void {
+  data(bytes: Uint8Array, _owned: boolean, source: boolean): void {
     if (source) this.flyingOwn += bytes.length;
     else this.flying += bytes.length;
     this.chain.sink.replyData(bytes, false);
   }
 
-  push(): void {}
+  turn(): void {}
   finish(): void {}
 
   end(trailers: HeaderBlock | undefined): void {
@@ -297,9 +292,6 @@ export class StreamedReplyEnd implements PassEnd {
     this.replier.source?.onCredit(bytes);
   }
 
-  gather(): boolean {
-    return false;
-  }
   letGo(): boolean {
     return false;
   }

@@ -69,8 +69,7 @@ export class ChainMember implements StreamSink {
   }
 
   data(direction: Direction, bytes: Uint8Array, last: boolean, trailers: boolean): void {
-    // Between members a push is always possible.
-    this.source?.onData(direction, bytes, last, trailers, true);
+    this.source?.onData(direction, bytes, last, trailers);
   }
 
   trailers(direction: Direction, block: HeaderBlock): void {
@@ -90,9 +89,15 @@ export class ChainMember implements StreamSink {
     stage?.pass.opsOf(stage, type, ops);
   }
 
-  output(direction: Direction, flags: number, acknowledged: number, bytes: Uint8Array | undefined): void {
+  output(
+    direction: Direction,
+    flags: number,
+    acknowledged: number,
+    bytes: Uint8Array | undefined,
+    owned: boolean,
+  ): void {
     const stage = direction === Direction.Request ? this.request : this.response;
-    stage?.pass.output(stage, flags, acknowledged, bytes);
+    stage?.pass.output(stage, flags, acknowledged, bytes, owned);
   }
 
   localReply(status: number, grpcStatus: number, details: string, headers: string[], body: Uint8Array): void {

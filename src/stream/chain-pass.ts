@@ -27,17 +27,15 @@ export interface PassEnd {
   /** Every member has let the headers go. `lead`: bytes before the body; `takes`: the body goes through some member. */
   headers(lead: readonly Uint8Array[], takes: boolean): void;
   /** `source`: straight from the source, past every member. */
-  data(bytes: Uint8Array, push: boolean, source: boolean): void;
-  /** Output is wanted to go on now. */
-  push(): void;
+  data(bytes: Uint8Array, owned: boolean, source: boolean): void;
+  /** The members have had their turn; `digested`: each has digested what it was given, and nothing waits between two. */
+  turn(digested: boolean): void;
   /** No more output, but the input goes on: it is drained. */
   finish(): void;
   /** The message is complete; `trailers` is the map behind it as the members have made it, by `ops`. */
   end(trailers: HeaderBlock | undefined, ops: OpList): void;
   /** Bytes of the source that are done with. */
   acknowledge(bytes: number): void;
-  /** From here on the source gives the rest at once. */
-  gather(): boolean;
   /** No member takes the body any longer. True: the source sends no more of it. */
   letGo(): boolean;
   /** Operations that cannot wait for the answer. */
@@ -76,6 +74,8 @@ export class Stage {
   took = false;
   /** It gathers the body: no window holds it. */
   whole = false;
+  /** It has asked for more since it was given something. */
+  asks = false;
   /** The module holds the limit of that body. */
   limitedBySource = false;
   outstanding = 0;
@@ -89,6 +89,11 @@ export class Stage {
   /** An answer is waited for. */
   timed = false;
   room: { readonly promise: Promise<void>; resolve(): void } | undefined;
+
+  /** Nothing comes out of it until there is more to go in. */
+  get digested(): boolean {
+    return this.headers !== ASKED && (!this.takes || this.outputEnded || this.asks || (this.whole && !this.endTold));
+  }
 
   constructor(pass: Pass, member: ChainMember, index: number, block: HeaderBlock, headersOnly: boolean) {
     this.pass = pass;
@@ -132,10 +137,10 @@ export class Pass {
   private passedBy = false;
   private blocked = 0;
   private timed = 0;
-  /** The headers have been let go, and what was behind them comes first. */
-  private pushDue = false;
   /** Bytes are being handed over that come before any end. */
   private busy = 0;
+  /** Calls on the stack, one in the other: members answer inside of what they are told. */
+  private depth = 0;
 
   /** members: those that may be part of it, in the order in which the message meets them. */
   constructor(
@@ -155,8 +160,9 @@ export class Pass {
   }
 
   start(): void {
+    this.depth++;
     this.ask();
-    this.run();
+    this.leave();
   }
 
   /** No member had a hook for the headers or the body: they have gone, only the trailers come. */
@@ -180,15 +186,17 @@ export class Pass {
       this.inputEnded = true;
       this.trailersFollow = trailers;
     }
-    this.feed(0, bytes, true, true, last, false);
-    this.run();
+    this.depth++;
+    this.feed(0, bytes, true, true, last);
+    this.leave();
   }
 
   trailersCame(block: HeaderBlock): void {
     if (this.dead) return;
+    this.depth++;
     this.inputEnded = this.trailersFollow = true;
     this.trailers = block;
-    this.run();
+    this.leave();
   }
 
   /** No member is asked any more: Envoy has an answer already. */
@@ -257,6 +265,7 @@ export class Pass {
   answer(stage: Stage, type: HeaderType, mode: BodyMode, phases: number, ops: OpList): void {
     if (phases !== PHASES_UNCHANGED) stage.member.bits = phases;
     if (this.dead) return;
+    this.depth++;
     this.answered(stage);
     if (type === HeaderType.RequestTrailers || type === HeaderType.ResponseTrailers) {
       stage.trailersAnswered = true;
@@ -268,7 +277,7 @@ export class Pass {
       if (mode === BodyMode.Pass || mode === BodyMode.Stream) this.letGo(stage);
       else this.hold(stage);
     }
-    this.run();
+    this.leave();
   }
 
   opsOf(stage: Stage, type: HeaderType, ops: OpList): void {
@@ -281,43 +290,44 @@ export class Pass {
     if (this.complete) this.end.flush();
   }
 
-  output(stage: Stage, flags: number, acknowledged: number, bytes: Uint8Array | undefined): void {
+  output(stage: Stage, flags: number, acknowledged: number, bytes: Uint8Array | undefined, owned: boolean): void {
     if (this.dead) return;
+    this.depth++;
     if (acknowledged > 0) this.acknowledged(stage, acknowledged);
-    if ((flags & OutputFlag.Added) !== 0) {
-      if (stage.headers === ASKED) stage.added = Uint8Array.prototype.slice.call(bytes);
-      else this.feed(stage.index + 1, bytes ?? EMPTY, false, false, false, false);
-      return;
-    }
+    if ((flags & OutputFlag.Added) === 0) this.made(stage, flags, bytes ?? EMPTY, owned);
+    else if (stage.headers === ASKED) stage.added = bytes?.slice();
+    else this.feed(stage.index + 1, bytes ?? EMPTY, owned, false, false);
+    this.leave();
+  }
+
+  private made(stage: Stage, flags: number, bytes: Uint8Array, owned: boolean): void {
     const last = (flags & OutputFlag.Last) !== 0 && stage.takes;
     const bypass = (flags & OutputFlag.Bypass) !== 0;
-    const some = bytes !== undefined && bytes.length > 0;
+    const some = bytes.length > 0;
     if (some || last || bypass) {
       // A body that was handed over whole may come back in pieces: its time is over with the first.
       this.answered(stage);
       if (stage.headers === HELD) this.letGo(stage);
     }
     if (this.dead) return;
-    if ((flags & OutputFlag.Gather) !== 0 && !stage.whole) {
-      stage.whole = true;
-      stage.limitedBySource = this.isFirst(stage) && this.end.gather();
-      this.adopt(stage);
-    }
     if (last) {
       stage.outputEnded = true;
       this.relieve();
     }
-    const push = (flags & OutputFlag.Push) !== 0;
-    if (some) {
-      const end = last && stage.endTold && !this.trailersFollow;
-      this.feed(stage.index + 1, bytes, false, false, end, push);
-    } else if (push && this.complete && this.idleBehind(stage)) this.end.push();
+    if (some) this.feed(stage.index + 1, bytes, owned, false, last && stage.endTold && !this.trailersFollow);
+    stage.asks = (flags & OutputFlag.Digested) !== 0;
     if (bypass) {
       stage.takes = false;
       this.relieve();
     }
-    if ((flags & OutputFlag.Trailing) !== 0) this.time(stage);
+    if ((flags & (OutputFlag.Trailing | OutputFlag.Timed)) !== 0) this.time(stage);
+  }
+
+  /** Out of the outermost call: what is due is told. */
+  private leave(): void {
     this.run();
+    if (--this.depth > 0 || this.dead) return;
+    this.end.turn(this.waiting.length === 0 && this.stages.every((stage) => stage.digested));
   }
 
   // ---- headers ----
@@ -343,7 +353,7 @@ export class Pass {
       if (stage.headers === ASKED && !this.dead) this.time(stage);
       return;
     }
-    this.complete = this.pushDue = true;
+    this.complete = true;
     this.end.headers(this.lead(), this.taker(0) !== undefined);
   }
 
@@ -377,8 +387,7 @@ export class Pass {
     const { added } = stage;
     stage.added = undefined;
     if (added !== undefined) {
-      const last = stage.headersOnly;
-      this.feed(stage.index + 1, added, true, false, last, false);
+      this.feed(stage.index + 1, added, true, false, stage.headersOnly);
     }
     this.feedWaiting(stage, waiting);
     this.busy--;
@@ -387,7 +396,7 @@ export class Pass {
   // ---- the body ----
 
   /** Bytes for the members from `at` on. owned: their memory is nobody else's. */
-  private feed(at: number, bytes: Uint8Array, owned: boolean, source: boolean, last: boolean, push: boolean): void {
+  private feed(at: number, bytes: Uint8Array, owned: boolean, source: boolean, last: boolean): void {
     if (this.dead) return;
     let end = last;
     for (let i = at; i < this.stages.length; i++) {
@@ -409,7 +418,7 @@ export class Pass {
     }
     if (this.finished) {
       if (source) this.end.acknowledge(bytes.length);
-    } else if (bytes.length > 0) this.end.data(bytes, push, source);
+    } else if (bytes.length > 0) this.end.data(bytes, owned, source);
   }
 
   private give(stage: Stage, bytes: Uint8Array, source: boolean, last: boolean): void {
@@ -420,6 +429,7 @@ export class Pass {
     }
     if (length === 0 && !last) return;
     stage.outstanding += length;
+    stage.asks = false;
     if (!source) stage.fromMembers += length;
     if (source && stage.whole) this.adopt(stage);
     if (stage.whole && !stage.limitedBySource && stage.outstanding > this.owner.maxBodyBytes) {
@@ -440,6 +450,7 @@ export class Pass {
 
   private tellEnd(stage: Stage, bytes: Uint8Array = EMPTY): void {
     stage.endTold = true;
+    stage.asks = false;
     // Before the call: what it answers inside ends the wait.
     if (stage.whole && !stage.limitedBySource && stage.takes && !stage.outputEnded) this.time(stage);
     stage.member.data(this.direction, bytes, true, this.trailersFollow);
@@ -454,7 +465,7 @@ export class Pass {
   }
 
   private feedWaiting(stage: Stage, waiting: readonly Waiting[]): void {
-    for (const { bytes, source } of waiting) this.feed(stage.index, bytes, true, source, false, false);
+    for (const { bytes, source } of waiting) this.feed(stage.index, bytes, true, source, false);
     this.relieve();
   }
 
@@ -470,12 +481,6 @@ export class Pass {
   private taker(at: number): Stage | undefined {
     for (let i = at; i < this.stages.length; i++) if (this.stages[i]!.takes) return this.stages[i];
     return undefined;
-  }
-
-  /** No member behind it has anything that it would push on itself. */
-  private idleBehind(stage: Stage): boolean {
-    for (let i = stage.index + 1; i < this.stages.length; i++) if (this.stages[i]!.outstanding > 0) return false;
-    return true;
   }
 
   private isFirst(stage: Stage): boolean {
@@ -502,10 +507,6 @@ export class Pass {
   /** Tells each member what is due to it: the end of its input, then its trailers. */
   private run(): void {
     if (this.busy > 0) return;
-    if (this.pushDue && !this.dead) {
-      this.pushDue = false;
-      this.end.push();
-    }
     let ended = this.inputEnded;
     let block = this.trailers;
     for (let i = 0; i < this.stages.length && ended; i++) {

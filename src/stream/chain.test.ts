@@ -82,14 +82,14 @@ describe('configs of a chain', () => {
       none('c', {}),
     ]);
     const [address, port] = [24, 25];
-    const verdict = await all.parseChain(1, 'chain', chain('a', 'b'), RULES, 100);
+    const verdict = await all.parseChain(1, 'chain', chain('a', 'b'), RULES);
     expect(verdict).toMatchObject({
       accepted: true,
       phases: PhaseBit.decodeHeaders | PhaseBit.encodeHeaders | PhaseBit.onLog,
     });
     const attributes = verdict.accepted ? verdict.attributes : [];
     expect([attributes.length, attributes[0], attributes[2]]).toEqual([3, address, port]);
-    const unknown = await all.parseChain(2, 'chain', chain('a', 'c'), RULES, 100);
+    const unknown = await all.parseChain(2, 'chain', chain('a', 'c'), RULES);
     expect(unknown).toMatchObject({ accepted: true, phases: 0xffffffff });
   });
 
@@ -99,15 +99,15 @@ describe('configs of a chain', () => {
       return raw;
     };
     const all = registry([none('a', {}), none('b', { parse })]);
-    expect(await all.parseChain(1, 'chain', chain('a', 'z'), RULES, 100)).toEqual({
+    expect(await all.parseChain(1, 'chain', chain('a', 'z'), RULES)).toEqual({
       accepted: false,
       message: 'filters[1].name: no filter is named "z"; this host has "a", "b"',
     });
-    expect(await all.parseChain(1, 'chain', [...chain('a'), { name: 'b', config: '8' }], RULES, 100)).toEqual({
+    expect(await all.parseChain(1, 'chain', [...chain('a'), { name: 'b', config: '8' }], RULES)).toEqual({
       accepted: false,
       message: 'filters[1] "b": plugin_config: must be 7',
     });
-    expect(await all.parseChain(1, 'chain', [...chain('a'), { name: 'b', config: '7' }], RULES, 100)).toMatchObject({
+    expect(await all.parseChain(1, 'chain', [...chain('a'), { name: 'b', config: '7' }], RULES)).toMatchObject({
       accepted: true,
     });
   });
@@ -122,7 +122,7 @@ describe('configs of a chain', () => {
       { name: 'b', config: '2' },
       { name: 'a', config: '1' },
     ];
-    await all.parseChain(1, 'chain', list, RULES, 100);
+    await all.parseChain(1, 'chain', list, RULES);
     const stream = new ChainDriver(all, 100);
     stream.headers(Direction.Request);
     all.forget(1);
@@ -133,7 +133,7 @@ describe('configs of a chain', () => {
     expect(destroyed.sort()).toEqual([1, 2]);
     // A refused neighbour does not keep the others.
     const bad = registry([of('a'), none('b', { parse: () => Promise.reject(new Error('no')) })]);
-    await bad.parseChain(1, 'chain', chain('a', 'b'), RULES, 100);
+    await bad.parseChain(1, 'chain', chain('a', 'b'), RULES);
     expect(destroyed).toEqual([1, 2, undefined]);
   });
 
@@ -157,7 +157,7 @@ describe('configs of a chain', () => {
   it("refuse a route's config for a filter that is no member", async () => {
     const other = filter('other', () => ({}));
     const all = registry([filter('a', () => ({})), other]);
-    await all.parseChain(1, 'chain', chain('a'), RULES, 100);
+    await all.parseChain(1, 'chain', chain('a'), RULES);
     await all.parse(2, 'other', true, undefined, RULES);
     const driver = new ChainDriver(all, 100, { route: 2 });
     driver.headers(Direction.Request);
@@ -453,6 +453,7 @@ describe('failures in a chain', () => {
     await settled();
     expect(stream.sink.take()).toEqual([
       'answer Request Stream []',
+      'output Request Digested',
       'fail Request b: transformRequest: Error: bad chunk',
     ]);
     stream.data(Direction.Request, 'y', true);
@@ -472,8 +473,7 @@ describe('failures in a chain', () => {
     }));
     bench = await ChainBench.of(
       [filter('a', () => ({ transformRequest: perChunk((chunk) => chunk) })), whole, witness('z', seen)],
-      {},
-      100,
+      { maxBodyBytes: 100 },
     );
     const stream = bench!.open();
     stream.headers(Direction.Request, { chunks: ['x'] });
@@ -570,7 +570,11 @@ describe('the pace of a chain', () => {
     const stream = await open(holding, late);
     stream.headers(Direction.Request, { chunks: ['x'] });
     stream.data(Direction.Request, 'abc');
-    expect(stream.sink.take()).toEqual(['answer Request StreamHold []', 'output Request Timed ack 3']);
+    expect(stream.sink.take()).toEqual([
+      'answer Request StreamHold []',
+      'output Request Digested',
+      'output Request Timed ack 3',
+    ]);
     stream.data(Direction.Request, 'def');
     expect(stream.sink.take()).toEqual([]); // an acknowledgement would end its time
     goOn();
@@ -578,7 +582,7 @@ describe('the pace of a chain', () => {
     expect(stream.sink.take()).toEqual([
       'output Request ack 3',
       'output Request Release',
-      'output Request Push "abcdef"',
+      'output Request Digested "abcdef"',
     ]);
   });
 });

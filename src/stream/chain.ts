@@ -82,25 +82,22 @@ export class ChainStream implements StreamSource, PassOwner {
         this.begin(Direction.Response, block, endStream).start();
         return;
       case HeaderType.RequestTrailers:
-        this.requestEnd?.inputEnded();
+        this.requestEnd?.given(true);
         (this.request ?? this.beginAtTrailers(Direction.Request)).trailersCame(block);
         return;
       case HeaderType.ResponseTrailers:
         if (this.maybeReplies?.made === true) return;
-        this.responseEnd?.inputEnded();
+        this.responseEnd?.given(true);
         (this.response ?? this.beginAtTrailers(Direction.Response)).trailersCame(block);
         return;
     }
   }
 
-  onData(direction: Direction, bytes: Uint8Array, last: boolean, trailers: boolean, fresh: boolean): void {
+  onData(direction: Direction, bytes: Uint8Array, last: boolean, trailers: boolean): void {
     if (this.over) return;
     const request = direction === Direction.Request;
-    const end = request ? this.requestEnd : this.responseEnd;
-    if (last) end?.inputEnded();
-    if (fresh) end?.fresh();
+    (request ? this.requestEnd : this.responseEnd)?.given(last);
     (request ? this.request : this.response)?.data(bytes, last, trailers);
-    end?.turn();
   }
 
   onBodyTooLarge(): void {

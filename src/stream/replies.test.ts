@@ -197,7 +197,7 @@ describe('sendLocalReply', () => {
     }));
     stream.request().req('a').req('b', 'last');
     await settled();
-    expect(stream.take().slice(1)).toEqual(['localReply 413 grpc -1 "" [] "too much"']);
+    expect(stream.take().slice(2)).toEqual(['localReply 413 grpc -1 "" [] "too much"']);
     expect(cleaned).toBe(true);
   });
 

@@ -69,6 +69,21 @@ export class Replies {
     });
   }
 
+  /** A whole body over max_body_bytes: Envoy's own words for it. A response's own hooks do not see that it is replaced. */
+  tooLarge(direction: Direction): void {
+    const { stream } = this;
+    const details = 'ts_filter_body_too_large';
+    const grpcStatus = stream.start.grpc ? 8 : -1;
+    if (direction === Direction.Request) {
+      const reply = { body: 'Payload Too Large', details };
+      this.local(413, grpcStatus < 0 ? reply : { ...reply, grpcStatus });
+      return;
+    }
+    this.taken();
+    const body = Buffer.from('Internal Server Error', 'latin1');
+    sendWhole(stream, { status: 500, lines: [], body, grpcStatus, details });
+  }
+
   streaming(status: number, headers: HeaderInit, body: AsyncIterable<Chunk> | Iterable<Chunk>): void {
     const { stream } = this;
     this.assertPossible('reply()');
@@ -166,7 +181,7 @@ class OwnReply implements FlowPort {
       if (mode === BodyMode.Pass) {
         this.parts.push(body);
         this.send();
-      } else flow.data(body, true, false, true);
+      } else flow.data(body, true, false);
     };
     flow.begin(body.length === 0);
   }
@@ -174,8 +189,14 @@ class OwnReply implements FlowPort {
   answer(): void {}
   ops(): void {}
 
-  output(_direction: Direction, flags: number, _acknowledged: number, bytes: Uint8Array | undefined): void {
-    if (bytes !== undefined) this.parts.push(Uint8Array.prototype.slice.call(bytes));
+  output(
+    _direction: Direction,
+    flags: number,
+    _acknowledged: number,
+    bytes: Uint8Array | undefined,
+    owned: boolean,
+  ): void {
+    if (bytes !== undefined) this.parts.push(owned ? bytes : Uint8Array.prototype.slice.call(bytes));
     if ((flags & OutputFlag.Last) !== 0) this.send();
   }
 

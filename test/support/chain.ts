@@ -28,7 +28,6 @@ class ModuleFlow {
   out: Uint8Array[] = [];
   last = false;
   bypass = false;
-  gather = false;
   /** The headers have gone on to the next filter. */
   gone = false;
   timed = false;
@@ -58,8 +57,14 @@ export class ModuleSink extends RecordingSink {
     flow.ops.push(...ops);
   }
 
-  override output(direction: Direction, flags: number, acknowledged: number, bytes: Uint8Array | undefined): void {
-    super.output(direction, flags, acknowledged, bytes);
+  override output(
+    direction: Direction,
+    flags: number,
+    acknowledged: number,
+    bytes: Uint8Array | undefined,
+    owned: boolean,
+  ): void {
+    super.output(direction, flags, acknowledged, bytes, owned);
     const flow = this.flows[direction];
     flow.outstanding -= acknowledged;
     if (bytes !== undefined && bytes.length > 0) flow.out.push(Uint8Array.from(bytes));
@@ -68,7 +73,6 @@ export class ModuleSink extends RecordingSink {
     flow.timed = (flags & OutputFlag.Timed) !== 0;
     if ((flags & OutputFlag.Last) !== 0) flow.last = true;
     if ((flags & OutputFlag.Bypass) !== 0) flow.bypass = true;
-    if ((flags & OutputFlag.Gather) !== 0) flow.gather = true;
   }
 }
 
@@ -119,11 +123,12 @@ export class ChainDriver {
     return block;
   }
 
-  data(direction: Direction, text: string, last = false, trailers = false, fresh = true): void {
+  data(direction: Direction, text: string, last = false, trailers = false): void {
     const bytes = Uint8Array.from(Buffer.from(text, 'latin1'));
     this.sink.told[direction].outstanding += bytes.length;
     this.sink.flows[direction].outstanding += bytes.length;
-    this.source.onData(direction, bytes, last, trailers, fresh);
+    this.sink.told[direction].digested = false;
+    this.source.onData(direction, bytes, last, trailers);
   }
 
   trailers(direction: Direction, lines: Lines): HeaderBlock {
@@ -156,7 +161,7 @@ export class ChainDriver {
         } else if (flow.bypass && late-- <= 0) {
           await this.until('all is acknowledged', () => flow.outstanding === 0);
           break;
-        } else if (!whole && !flow.gather) {
+        } else if (!whole) {
           await this.until('the window opens', () => flow.outstanding < this.window || flow.last || flow.bypass);
           if (flow.last || (flow.bypass && late < 0)) continue;
         }
@@ -210,11 +215,7 @@ export class ChainBench {
     });
   }
 
-  static async of(
-    filters: readonly Filter[],
-    rules: Partial<ConfigRules> = {},
-    maxBodyBytes = 1 << 20,
-  ): Promise<ChainBench> {
+  static async of(filters: readonly Filter[], rules: Partial<ConfigRules> = {}): Promise<ChainBench> {
     const bench = new ChainBench(filters);
     bench.window = rules.streamWindow ?? RULES.streamWindow;
     const verdict = await bench.registry.parseChain(
@@ -222,7 +223,6 @@ export class ChainBench {
       'chain',
       filters.map(({ name }) => ({ name, config: undefined })),
       { ...RULES, ...rules },
-      maxBodyBytes,
     );
     if (!verdict.accepted) throw new Error(verdict.message);
     return bench;

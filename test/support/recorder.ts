@@ -58,6 +58,8 @@ interface Told {
   outstanding: number;
   last: boolean;
   trailersAnswered: boolean;
+  /** Nothing comes out of the input so far any more. */
+  digested: boolean;
 }
 
 /** Records every word as a line, and notes what the module would not forgive. */
@@ -89,7 +91,13 @@ export class RecordingSink implements StreamSink {
     this.say(`ops ${nameOf(HeaderType, type)} ${opsText(ops)}`);
   }
 
-  output(direction: Direction, flags: number, acknowledged: number, bytes: Uint8Array | undefined): void {
+  output(
+    direction: Direction,
+    flags: number,
+    acknowledged: number,
+    bytes: Uint8Array | undefined,
+    _owned: boolean,
+  ): void {
     const told = this.told[direction];
     const copy = Uint8Array.from(bytes ?? []);
     this.outputs.push({ direction, flags, acknowledged, bytes: copy });
@@ -107,6 +115,11 @@ export class RecordingSink implements StreamSink {
     if (told.trailersAnswered)
       this.violations.push(`${nameOf(Direction, direction)}: output after the trailers' answer`);
     if ((flags & OutputFlag.Last) !== 0) told.last = true;
+    if ((flags & OutputFlag.Digested) !== 0) {
+      told.digested = true;
+      if (told.outstanding > 0)
+        this.violations.push(`${nameOf(Direction, direction)}: digested what is not acknowledged`);
+    }
   }
 
   localReply(status: number, grpcStatus: number, details: string, headers: string[], body: Uint8Array): void {
@@ -188,7 +201,7 @@ export class RecordingSink implements StreamSink {
   }
 }
 
-const fresh = (): Told => ({ answered: false, outstanding: 0, last: false, trailersAnswered: false });
+const fresh = (): Told => ({ answered: false, outstanding: 0, last: false, trailersAnswered: false, digested: false });
 const pairs = (flat: readonly string[]): string =>
   flat
     .map((part, i) => (i % 2 === 0 ? `${part}: ` : part))
@@ -260,6 +273,7 @@ export const RULES: ConfigRules = {
   deny: [],
   logLevel: 2,
   streamWindow: 256 * 1024,
+  maxBodyBytes: 1 << 20,
   capabilities: 0,
   metrics: [],
 };
@@ -298,25 +312,25 @@ export class TestStream {
     return this;
   }
 
-  /** `flags`: any of last, trailers, stale (a frame without a hook of its own). */
-  data(direction: Direction, bytes: string | Uint8Array, ...flags: ('last' | 'trailers' | 'stale')[]): this {
+  /** `flags`: any of last, trailers. */
+  data(direction: Direction, bytes: string | Uint8Array, ...flags: ('last' | 'trailers')[]): this {
     const copy = typeof bytes === 'string' ? Uint8Array.from(Buffer.from(bytes)) : Uint8Array.from(bytes);
     this.sink.told[direction].outstanding += copy.length;
+    this.sink.told[direction].digested = false;
     this.source.onData(
       direction,
       copy,
       flags.includes('last') || flags.includes('trailers'),
       flags.includes('trailers'),
-      !flags.includes('stale'),
     );
     return this;
   }
 
-  req(bytes: string | Uint8Array, ...flags: ('last' | 'trailers' | 'stale')[]): this {
+  req(bytes: string | Uint8Array, ...flags: ('last' | 'trailers')[]): this {
     return this.data(Direction.Request, bytes, ...flags);
   }
 
-  res(bytes: string | Uint8Array, ...flags: ('last' | 'trailers' | 'stale')[]): this {
+  res(bytes: string | Uint8Array, ...flags: ('last' | 'trailers')[]): this {
     return this.data(Direction.Response, bytes, ...flags);
   }
 
