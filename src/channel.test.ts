@@ -288,6 +288,69 @@ test('a large reply goes in parts, no faster than Envoy takes them', async () =>
   expect(f.streams[0]!.events.filter((e) => e.name === 'credit')).toEqual([]);
 });
 
+test('output of one direction is never further ahead of its credit than the window, and comes whole and in order', async () => {
+  const window = 70_000;
+  const f = make(256 * 1024, window);
+  f.headers(1, 1, HeadersFlag.Start);
+  await f.run();
+  const { sink } = f.streams[0]!;
+  const body = Buffer.alloc(1_000_000, 'abcdefghijk');
+  const { Digested, Last } = wire.OutputFlag;
+  sink.output(0, Digested, 5, body, false);
+  sink.output(0, Last, 1, undefined, true);
+  sink.answer(wire.HeaderType.RequestTrailers, wire.BodyMode.Pass, 0, []);
+  const room = vi.fn();
+  void sink.backpressure(0)?.then(room);
+  expect(sink.backpressure(1)).toBeUndefined();
+  sink.output(1, Last, 0, Buffer.from('the other way'), true);
+  const outputs: schema.Output[] = [];
+  const kinds: schema.FrameKind[] = [];
+  let ahead = 0;
+  for (let i = 0; i < 100 && kinds.at(-1) !== FrameKind.Answer; i++) {
+    await f.run();
+    for (const { kind, bytes } of f.received()) {
+      const output = schema.Output.getRootAsOutput(new ByteBuffer(bytes));
+      if (kind === FrameKind.Output && output.direction() === 1) continue;
+      kinds.push(kind);
+      if (kind !== FrameKind.Output) continue;
+      outputs.push(output);
+      expect(output.bytesLength()).toBeLessThanOrEqual(64 * 1024);
+      ahead += output.bytesLength();
+    }
+    expect(ahead).toBeLessThanOrEqual(window);
+    const part = Math.ceil(ahead / 2);
+    ahead -= part;
+    const { Request } = schema.CreditOf;
+    if (part > 0) f.send(FrameKind.Credit, (b) => schema.Credit.createCredit(b, 1, 1, Request, part));
+  }
+  expect(kinds.at(-1)).toBe(FrameKind.Answer);
+  expect(Buffer.concat(outputs.map((o) => o.bytesArray() ?? new Uint8Array())).equals(body)).toBe(true);
+  expect(outputs.map((o) => o.flags()).filter((flags) => flags !== 0)).toEqual([Digested, Last]);
+  expect(outputs.at(-2)!.flags()).toBe(Digested);
+  expect(outputs.map((o) => o.acknowledged()).filter((acknowledged) => acknowledged > 0)).toEqual([5, 1]);
+  await f.run();
+  expect(room).toHaveBeenCalledOnce();
+});
+
+test('output that waits is dropped for a reply, and whoever waits with it goes on when the stream ends', async () => {
+  const f = make(256 * 1024, 10);
+  f.headers(1, 1, HeadersFlag.Start);
+  f.headers(2, 1, HeadersFlag.Start);
+  await f.run();
+  f.streams[0]!.sink.output(0, 0, 0, Buffer.alloc(20), true);
+  f.streams[0]!.sink.localReply(403, -1, '', [], Buffer.alloc(0));
+  f.send(FrameKind.Credit, (b) => schema.Credit.createCredit(b, 1, 1, schema.CreditOf.Request, 10));
+  f.streams[1]!.sink.output(1, 0, 0, Buffer.alloc(20), true);
+  const room = vi.fn();
+  void f.streams[1]!.sink.backpressure(1)?.then(room);
+  await f.run();
+  expect(room).not.toHaveBeenCalled();
+  f.send(FrameKind.End, (b) => schema.End.createEnd(b, 2, 1, 0));
+  await f.run();
+  expect(room).toHaveBeenCalledOnce();
+  expect(f.received().map(({ kind }) => kind)).toEqual([FrameKind.Output, FrameKind.LocalReply, FrameKind.Output]);
+});
+
 test('a source that throws fails its own stream and no other', async () => {
   const f = make();
   f.onStart = (stream) => {

@@ -41,7 +41,7 @@ export class OutputWindow {
     }
     const rest: Output = { flags, acknowledged, bytes: bytes ?? NOTHING };
     if (this.#queue.length === 0) this.#sendPart(rest);
-    if (!owned) rest.bytes = rest.bytes.slice();
+    if (!owned) rest.bytes = Uint8Array.prototype.slice.call(rest.bytes);
     this.waitingBytes += rest.bytes.length;
     this.#queue.push(rest);
   }

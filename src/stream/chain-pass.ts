@@ -295,7 +295,7 @@ export class Pass {
     this.depth++;
     if (acknowledged > 0) this.acknowledged(stage, acknowledged);
     if ((flags & OutputFlag.Added) === 0) this.made(stage, flags, bytes ?? EMPTY, owned);
-    else if (stage.headers === ASKED) stage.added = bytes?.slice();
+    else if (stage.headers === ASKED) stage.added = bytes === undefined ? undefined : Uint8Array.prototype.slice.call(bytes);
     else this.feed(stage.index + 1, bytes ?? EMPTY, owned, false, false);
     this.leave();
   }

@@ -154,6 +154,23 @@ describe.each([
     expect(stream.sink.told[0]).toMatchObject({ outstanding: 0, last: true, trailersAnswered: true });
   });
 
+  it('of a whole body gets an empty one, too, when trailers follow it', async () => {
+    const calls: string[] = [];
+    const stream = await open(() => ({
+      decodeHeaders: () => S.StopAndBuffer,
+      ...scripted([S.Continue], calls, isAsync),
+      decodeTrailers: () => void calls.push('trailers'),
+    }));
+    stream.request().trailers(Direction.Request, { 'x-t': '1' });
+    await settled();
+    expect(calls).toEqual(['', 'trailers']);
+    expect(stream.sink.told[0]).toMatchObject({ last: true, trailersAnswered: true });
+    const other = bench!.open().request().req('', 'trailers').trailers(Direction.Request, { 'x-t': '1' });
+    await settled();
+    expect(calls).toEqual(['', 'trailers', '', 'trailers']);
+    expect(other.sink.told[0]).toMatchObject({ last: true, trailersAnswered: true });
+  });
+
   it('may keep everything until the trailers hook continues', async () => {
     const order: string[] = [];
     const stream = await open(() => ({

@@ -93,10 +93,12 @@ export class Flow extends Hooks {
 
   trailersCame(block: HeaderBlock): void {
     if (this.dead) return;
+    // The end of the body first: it may be news.
+    if (this.driver !== undefined && !this.inputEnded) this.data(new Uint8Array(0), true, true);
+    if (this.hasDied()) return;
     const type = this.direction === Direction.Request ? HeaderType.RequestTrailers : HeaderType.ResponseTrailers;
     this.trailers = new HeaderMapImpl(this.stream, type, block, true);
     this.settleTrailers?.resolve(this.trailers);
-    if (this.driver !== undefined && !this.inputEnded) this.data(new Uint8Array(0), true, true);
     if (this.driver === undefined || this.bodyDone) this.runTrailers();
   }
 
@@ -276,6 +278,11 @@ export class Flow extends Hooks {
       if (!this.dead) this.out?.turn();
     }
     this.onAnswered?.(mode);
+  }
+
+  /** Asked after the author's code has run. */
+  private hasDied(): boolean {
+    return this.dead;
   }
 
   private get hasTrailersHook(): boolean {
