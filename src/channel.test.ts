@@ -43,9 +43,6 @@ class Recorder implements wire.StreamSource {
   onEnd(reason: wire.EndReason): void {
     this.#hear('end', reason);
   }
-  onCredit(bytes: number): void {
-    this.#hear('credit', bytes);
-  }
   onQueryAnswer(id: number, found: boolean, bytes: Uint8Array): void {
     this.#hear('query', id, found, Buffer.from(bytes).toString());
   }

@@ -167,8 +167,7 @@ export class Channel {
         const t = reader.credit;
         reader.open(t, offset, length);
         const stream = this.#find(t.stream(), t.generation());
-        if (stream?.source === undefined || stream.credit(t.of(), t.bytes())) return;
-        this.#deliver(stream, (source) => source.onCredit(t.bytes()));
+        stream?.credit(t.of(), t.bytes());
         return;
       }
       case FrameKind.QueryAnswer: {

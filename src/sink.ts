@@ -1,12 +1,13 @@
 /** One stream of a channel: what the filter's side says goes out through it, what Envoy says comes in by its source. */
 import { ReplyPart, type Encoder } from './codec/index.js';
 import type { Outbox } from './outbox.js';
-import { OutputWindow } from './output-window.js';
+import { OutputWindow, type SendOutput } from './output-window.js';
 import {
   CallEventPart,
   CreditOf,
   Direction,
   HeaderType,
+  OutputFlag,
   type ActKind,
   type BodyMode,
   type OpList,
@@ -26,13 +27,8 @@ export class ChannelStream implements StreamSink {
   /** Header blocks that go on in the next frame. */
   parts: Buffer[] | undefined = undefined;
   partCount = 0;
-  /** Output, by direction; made for the streams that have any. */
-  #request: OutputWindow | undefined = undefined;
-  #response: OutputWindow | undefined = undefined;
-  /** The rest of a large reply, and how much of it may still be under way. */
-  #reply: Uint8Array | undefined = undefined;
-  #replyCredit = 0;
-  #ownReply = false;
+  /** By CreditOf; made for the streams that have any. */
+  readonly #windows: [OutputWindow?, OutputWindow?, OutputWindow?] = [];
 
   constructor(
     private readonly out: Outbox,
@@ -46,7 +42,7 @@ export class ChannelStream implements StreamSink {
 
   answer(type: HeaderType, mode: BodyMode, phases: number, ops: OpList): void {
     if (this.over) return;
-    this.#behind(type, () => {
+    this.#behind(directionOf(type), () => {
       if (!this.encoder.answer(this.slot, this.generation, type, mode, phases, ops)) this.#tooLarge(type);
       this.changed();
     });
@@ -54,7 +50,7 @@ export class ChannelStream implements StreamSink {
 
   ops(type: HeaderType, ops: OpList): void {
     if (this.over) return;
-    this.#behind(type, () => {
+    this.#behind(directionOf(type), () => {
       if (!this.encoder.ops(this.slot, this.generation, type, ops)) this.#tooLarge(type);
       this.changed();
     });
@@ -68,54 +64,46 @@ export class ChannelStream implements StreamSink {
     owned: boolean,
   ): void {
     if (this.over || this.#overLimit(bytes)) return;
-    const window = this.#windowOf(direction);
-    if (bytes !== undefined && window.waitingBytes + bytes.length > MAX_QUEUED_BYTES && window.waitingBytes > 0)
-      this.#overflow();
-    else window.output(flags, acknowledged, bytes, owned);
+    this.#put(direction, flags, acknowledged, bytes, owned);
   }
 
   localReply(status: number, grpcStatus: number, details: string, headers: string[], body: Uint8Array): void {
     if (this.over || this.#overLimit(body)) return;
-    this.#dropOutput();
+    this.#dropWaiting();
     const { encoder, slot, generation } = this;
     if (!encoder.localReply(slot, generation, status, grpcStatus, details, headers, body)) {
       const all = [':status', String(status), ...headers];
       if (grpcStatus >= 0) all.push('grpc-status', String(grpcStatus));
       const empty = body.length === 0;
       if (!encoder.replyHeaders(slot, generation, ReplyPart.Headers, all, empty)) this.#tooLarge(2);
-      else if (!empty) {
-        // The module bounds what it has not passed on yet; the rest goes as Credit comes.
-        this.#ownReply = true;
-        this.#replyCredit = this.window;
-        this.#reply = body.slice();
-        this.#continueReply();
-      }
+      else if (!empty) this.#put(CreditOf.Reply, OutputFlag.Last, 0, body, false);
     }
     this.changed();
   }
 
   replyHeaders(headers: string[], end: boolean): void {
     if (this.over) return;
-    this.#dropOutput();
+    this.#dropWaiting();
     if (!this.encoder.replyHeaders(this.slot, this.generation, ReplyPart.Headers, headers, end)) this.#tooLarge(2);
     this.changed();
   }
 
   replyData(bytes: Uint8Array, end: boolean): void {
     if (this.over || this.#overLimit(bytes)) return;
-    this.encoder.replyData(this.slot, this.generation, bytes, end);
-    this.changed();
+    this.#put(CreditOf.Reply, end ? OutputFlag.Last : 0, 0, bytes, false);
   }
 
   replyTrailers(headers: string[]): void {
     if (this.over) return;
-    if (!this.encoder.replyHeaders(this.slot, this.generation, ReplyPart.Trailers, headers, true)) this.#tooLarge(3);
-    this.changed();
+    this.#behind(CreditOf.Reply, () => {
+      if (!this.encoder.replyHeaders(this.slot, this.generation, ReplyPart.Trailers, headers, true)) this.#tooLarge(3);
+      this.changed();
+    });
   }
 
   fail(type: HeaderType, text: string): void {
     if (this.over) return;
-    this.#dropOutput();
+    this.#dropWaiting();
     this.encoder.fail(this.slot, this.generation, type, text);
     this.changed();
   }
@@ -174,65 +162,56 @@ export class ChannelStream implements StreamSink {
     this.changed();
   }
 
-  backpressure(direction?: Direction): Promise<void> | undefined {
+  backpressure(of?: CreditOf): Promise<void> | undefined {
     if (this.over) return undefined;
-    const window = direction === Direction.Request ? this.#request : this.#response;
-    return (direction === undefined ? undefined : window?.backpressure()) ?? this.out.backpressure();
+    return (of === undefined ? undefined : this.#windows[of]?.backpressure()) ?? this.out.backpressure();
   }
 
-  /** False when the credit is for a reply that its source sends. */
-  credit(of: CreditOf, bytes: number): boolean {
-    if (of !== CreditOf.Reply) (of === CreditOf.Request ? this.#request : this.#response)?.credit(bytes);
-    else {
-      if (!this.#ownReply) return false;
-      this.#replyCredit += bytes;
-      if (!this.over) {
-        this.#continueReply();
-        this.changed();
-      }
-    }
-    return true;
+  /** The module has taken that much. */
+  credit(of: CreditOf, bytes: number): void {
+    this.#windows[of]?.credit(bytes);
   }
 
   /** Nothing is sent any more, and nobody waits to send. */
   close(): void {
     this.over = true;
-    this.#dropOutput();
+    this.#dropWaiting();
   }
 
-  #windowOf(direction: Direction): OutputWindow {
-    if (direction === Direction.Request) return (this.#request ??= this.#newWindow(direction));
-    return (this.#response ??= this.#newWindow(direction));
+  #put(of: CreditOf, flags: number, acknowledged: number, bytes: Uint8Array | undefined, owned: boolean): void {
+    const window = (this.#windows[of] ??= new OutputWindow(
+      this.window,
+      of === CreditOf.Reply ? this.#reply() : this.#output(of),
+    ));
+    const waiting = window.waitingBytes;
+    if (waiting > 0 && waiting + (bytes?.length ?? 0) > MAX_QUEUED_BYTES) this.#overflow();
+    else window.output(flags, acknowledged, bytes, owned);
   }
 
-  #newWindow(direction: Direction): OutputWindow {
-    return new OutputWindow(this.window, (flags, acknowledged, bytes) => {
+  #output(direction: Direction): SendOutput {
+    return (flags, acknowledged, bytes) => {
       this.encoder.output(this.slot, this.generation, direction, flags, acknowledged, bytes);
       this.changed();
-    });
+    };
   }
 
-  /** Behind the output of the same direction that waits for credit. */
-  #behind(type: HeaderType, send: () => void): void {
-    const window = type === HeaderType.Request || type === HeaderType.RequestTrailers ? this.#request : this.#response;
+  #reply(): SendOutput {
+    return (flags, _acknowledged, bytes) => {
+      this.encoder.replyData(this.slot, this.generation, bytes ?? NOTHING, (flags & OutputFlag.Last) !== 0);
+      this.changed();
+    };
+  }
+
+  /** Behind what waits for credit there. */
+  #behind(of: CreditOf, send: () => void): void {
+    const window = this.#windows[of];
     if (window === undefined) send();
     else window.behind(send);
   }
 
-  /** A reply or a failure takes its place. */
-  #dropOutput(): void {
-    this.#request?.close();
-    this.#response?.close();
-  }
-
-  #continueReply(): void {
-    const body = this.#reply;
-    if (body === undefined || this.#replyCredit <= 0) return;
-    const part = Math.min(body.length, this.#replyCredit);
-    const end = part === body.length;
-    this.encoder.replyData(this.slot, this.generation, end ? body : body.subarray(0, part), end);
-    this.#replyCredit -= part;
-    this.#reply = end ? undefined : body.subarray(part);
+  /** A reply or a failure takes the place of what waits. */
+  #dropWaiting(): void {
+    for (const window of this.#windows) window?.close();
   }
 
   #tooLarge(type: HeaderType): void {
@@ -268,4 +247,10 @@ export class ChannelStream implements StreamSink {
     this.fail(0, 'TSF_OUTPUT_LIMIT: more than 64 MiB of output wait for Envoy');
     this.close();
   }
+}
+
+const NOTHING = new Uint8Array(0);
+
+function directionOf(type: HeaderType): Direction {
+  return type === HeaderType.Request || type === HeaderType.RequestTrailers ? Direction.Request : Direction.Response;
 }

@@ -133,9 +133,10 @@ export interface StreamSink {
   /** A line for Envoy's log (Envoy's levels: trace 0 … critical 5). */
   log(level: number, text: string): void;
   extend(milliseconds: number): void;
-  /** undefined: go on writing. A promise: the ring and its small overflow are full; it settles when there is room. With a
-   *  direction also: Envoy, or the next filter of a chain, has enough of that body. */
-  backpressure(direction?: Direction): Promise<void> | undefined;
+  /** undefined: go on writing. A promise: the ring and its small overflow are full; it settles when there is room. For
+   *  the output of a direction (CreditOf has its numbers) or a streamed reply also: Envoy, or the next filter of a chain,
+   *  has enough of it. What is written all the same waits here. */
+  backpressure(of?: CreditOf): Promise<void> | undefined;
 }
 
 /** The bytes of a header map as they came: `count` times {u32 name length, u32 value length, name, value}. The memory
@@ -173,7 +174,5 @@ export interface StreamSource {
   /** bytes: a header block, body bytes, or (Failed) latin1 words, see CallFailure; the receiver's own memory. */
   onCallEvent(call: number, part: CallEventPart, end: boolean, bytes: Uint8Array): void;
   onEnd(reason: EndReason): void;
-  /** So many bytes of a streamed reply have been taken. Credit for output stays with the sink. */
-  onCredit(bytes: number): void;
   onQueryAnswer(id: number, found: boolean, bytes: Uint8Array): void;
 }

@@ -1,9 +1,8 @@
 /** Where a message goes behind the last filter of a chain: on to Envoy, or out as a reply. */
 import { joinBytes } from '../buffer.js';
-import { BodyMode, type Direction, type HeaderBlock, HeaderType, type OpList, OutputFlag } from '../wire.js';
+import { BodyMode, CreditOf, type Direction, type HeaderBlock, HeaderType, type OpList, OutputFlag } from '../wire.js';
 import { flatLines, linesOf } from './chain-block.js';
 import type { ChainStream } from './chain.js';
-import type { ChainMember } from './chain-member.js';
 import type { Pass, PassEnd } from './chain-pass.js';
 import { FlowOutput, type OutputPort } from './output.js';
 
@@ -232,51 +231,29 @@ export class WholeReplyEnd implements PassEnd {
   }
 }
 
-/** A reply that streams: bounded, as one that no other member sees, by what Envoy has not taken. */
+/** A reply that streams: Envoy's credit bounds it, as one that no other member sees. */
 export class StreamedReplyEnd implements PassEnd {
   private readonly chain: ChainStream;
   private readonly pass: Pass;
-  private readonly replier: ChainMember;
+  /** Told to be all of it. */
+  private ended = false;
   private readonly headersOnly: boolean;
-  /** Bytes that Envoy has not taken: those of members, and the replier's own that no member took. */
-  private flying = 0;
-  private flyingOwn = 0;
-  private room: { readonly promise: Promise<void>; resolve(): void } | undefined;
 
-  constructor(chain: ChainStream, pass: Pass, replier: ChainMember, headersOnly: boolean) {
+  constructor(chain: ChainStream, pass: Pass, headersOnly: boolean) {
     this.chain = chain;
     this.pass = pass;
-    this.replier = replier;
     this.headersOnly = headersOnly;
-  }
-
-  /** Envoy has taken that much. */
-  credit(bytes: number): void {
-    const members = Math.min(bytes, this.flying);
-    this.flying -= members;
-    const own = Math.min(bytes - members, this.flyingOwn);
-    this.flyingOwn -= own;
-    if (own > 0) this.replier.source?.onCredit(own);
-    if (this.flying < this.chain.window) this.dispose();
-  }
-
-  /** Nobody waits for room any longer. */
-  dispose(): void {
-    this.room?.resolve();
-    this.room = undefined;
   }
 
   hold(): void {}
 
   headers(lead: readonly Uint8Array[]): void {
-    const end = this.headersOnly && lead.length === 0;
-    this.chain.sink.replyHeaders(flatLines(linesOf(this.pass.headersNow())), end);
-    for (const bytes of lead) this.data(bytes, true, false);
+    this.ended = this.headersOnly && lead.length === 0;
+    this.chain.sink.replyHeaders(flatLines(linesOf(this.pass.headersNow())), this.ended);
+    for (const bytes of lead) this.data(bytes);
   }
 
-  data(bytes: Uint8Array, _owned: boolean, source: boolean): void {
-    if (source) this.flyingOwn += bytes.length;
-    else this.flying += bytes.length;
+  data(bytes: Uint8Array): void {
     this.chain.sink.replyData(bytes, false);
   }
 
@@ -285,13 +262,10 @@ export class StreamedReplyEnd implements PassEnd {
 
   end(trailers: HeaderBlock | undefined): void {
     if (trailers !== undefined) this.chain.sink.replyTrailers(flatLines(linesOf(trailers)));
-    else if (!this.headersOnly || this.flying > 0) this.chain.sink.replyData(new Uint8Array(0), true);
+    else if (!this.ended) this.chain.sink.replyData(new Uint8Array(0), true);
   }
 
-  acknowledge(bytes: number): void {
-    this.replier.source?.onCredit(bytes);
-  }
-
+  acknowledge(): void {}
   letGo(): boolean {
     return false;
   }
@@ -299,12 +273,6 @@ export class StreamedReplyEnd implements PassEnd {
   timed(): void {}
 
   backpressure(): Promise<void> | undefined {
-    if (this.flying < this.chain.window) return this.chain.sink.backpressure(this.pass.direction);
-    if (this.room === undefined) {
-      let resolve!: () => void;
-      const promise = new Promise<void>((settle) => (resolve = settle));
-      this.room = { promise, resolve };
-    }
-    return this.room.promise;
+    return this.chain.sink.backpressure(CreditOf.Reply);
   }
 }

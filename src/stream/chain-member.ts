@@ -2,6 +2,7 @@
 import {
   type ActKind,
   type BodyMode,
+  CreditOf,
   Direction,
   type HeaderBlock,
   HeaderType,
@@ -152,10 +153,10 @@ export class ChainMember implements StreamSink {
     this.chain.sink.extend(milliseconds);
   }
 
-  backpressure(direction?: Direction): Promise<void> | undefined {
-    const stage = direction === undefined ? undefined : direction === Direction.Request ? this.request : this.response;
-    // Without a place in that message it writes a call, or a reply of its own, which has the chain's window.
-    return stage === undefined ? this.chain.sink.backpressure(direction) : stage.pass.backpressure(stage);
+  backpressure(of?: CreditOf): Promise<void> | undefined {
+    if (of === CreditOf.Reply) return this.chain.replies.backpressure();
+    const stage = of === undefined ? undefined : of === CreditOf.Request ? this.request : this.response;
+    return stage === undefined ? this.chain.sink.backpressure(of) : stage.pass.backpressure(stage);
   }
 
   // ---- inside ----

@@ -243,9 +243,10 @@ export class Pass {
     return this.stages.some((stage) => (stage.member.bits & TRAILERS[this.direction]) !== 0);
   }
 
-  backpressure(stage: Stage): Promise<void> | undefined {
+  /** For that member, or (undefined) the source. */
+  backpressure(stage: Stage | undefined): Promise<void> | undefined {
     if (this.dead) return undefined;
-    for (let i = stage.index + 1; i < this.stages.length; i++) {
+    for (let i = stage === undefined ? 0 : stage.index + 1; i < this.stages.length; i++) {
       const next = this.stages[i]!;
       if (next.headers !== ASKED && (!next.takes || next.outputEnded)) continue;
       if (!this.isFull(next)) return undefined;
@@ -295,7 +296,8 @@ export class Pass {
     this.depth++;
     if (acknowledged > 0) this.acknowledged(stage, acknowledged);
     if ((flags & OutputFlag.Added) === 0) this.made(stage, flags, bytes ?? EMPTY, owned);
-    else if (stage.headers === ASKED) stage.added = bytes === undefined ? undefined : Uint8Array.prototype.slice.call(bytes);
+    else if (stage.headers === ASKED)
+      stage.added = bytes === undefined ? undefined : Uint8Array.prototype.slice.call(bytes);
     else this.feed(stage.index + 1, bytes ?? EMPTY, owned, false, false);
     this.leave();
   }

@@ -4,7 +4,7 @@
  * client, and a streamed one takes the response's place from its member on. Its own encode hooks are behind a reply when it comes here (replies.ts).
  */
 import { packHeaders } from '../header-lines.js';
-import { Direction } from '../wire.js';
+import { CreditOf, Direction } from '../wire.js';
 import type { ChainStream } from './chain.js';
 import { flatLines, pairLines, valueOf } from './chain-block.js';
 import { StreamedReplyEnd, WholeReplyEnd, type WholeReply } from './chain-ends.js';
@@ -24,7 +24,6 @@ export class ChainReplies {
   /** Those that replied: no other one's reply passes their hooks. */
   private readonly repliers = new Set<ChainMember>();
   private pass: Pass | undefined;
-  private streamedEnd: StreamedReplyEnd | undefined;
   /** A reply that begins when the author's code is off the stack. */
   private due: (() => void) | undefined;
 
@@ -83,7 +82,7 @@ export class ChainReplies {
         chain,
         Direction.Response,
         others,
-        (one) => (this.streamedEnd = new StreamedReplyEnd(chain, one, member, end)),
+        (one) => new StreamedReplyEnd(chain, one, end),
         packHeaders(pairLines(headers)),
         end,
       );
@@ -110,15 +109,14 @@ export class ChainReplies {
     this.pass.trailersCame(packHeaders(pairLines(headers)));
   }
 
-  credit(bytes: number): void {
-    if (this.streamedEnd !== undefined) this.streamedEnd.credit(bytes);
-    else this.replier?.source?.onCredit(bytes);
+  /** What is before the reply: the first member that it passes, or Envoy. */
+  backpressure(): Promise<void> | undefined {
+    return this.pass === undefined ? this.chain.sink.backpressure(CreditOf.Reply) : this.pass.backpressure(undefined);
   }
 
   kill(): void {
     this.due = undefined;
     this.pass?.kill();
-    this.streamedEnd?.dispose();
   }
 
   // ---- inside ----

@@ -400,7 +400,7 @@ describe('replies in a chain', () => {
     expect(before).toBeLessThanOrEqual(4);
     expect(sent.length).toBeLessThan(6);
     for (let i = 0; i < 30; i++) {
-      stream.source.onCredit(25);
+      stream.sink.credit(25);
       await settled();
     }
     expect(sent.length).toBe(6);
@@ -421,7 +421,7 @@ describe('replies in a chain', () => {
     await settled();
     const bytes = (): number => stream.sink.lines.filter((line) => line.startsWith('replyData')).length;
     expect(bytes()).toBe(2); // 80 and 20
-    stream.source.onCredit(100);
+    stream.sink.credit(100);
     await settled();
     expect(stream.sink.lines.at(-1)).toBe('replyData "" end');
   });

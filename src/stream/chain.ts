@@ -124,10 +124,6 @@ export class ChainStream implements StreamSource, PassOwner {
     this.memberOf(id).source?.onQueryAnswer(this.inner(id), found, bytes);
   }
 
-  onCredit(bytes: number): void {
-    this.maybeReplies?.credit(bytes);
-  }
-
   onEnd(reason: EndReason): void {
     this.stop();
     for (const member of this.members) {

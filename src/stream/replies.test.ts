@@ -303,10 +303,10 @@ describe('reply', () => {
     stream.request().take();
     await settled();
     expect(stream.take()).toEqual(['replyData (100 bytes)']);
-    stream.source.onCredit(30);
+    stream.sink.credit(30);
     await settled();
     expect(stream.take()).toEqual([`replyData "${'x'.repeat(30)}"`]);
-    stream.source.onCredit(100);
+    stream.sink.credit(100);
     await settled();
     expect(stream.take()).toEqual([
       `replyData "${'x'.repeat(20)}"`,

@@ -10,7 +10,7 @@ import { checkValue, type HeaderRules, isLine } from '../header-rules.js';
 import type { Phase } from '../types.js';
 import type { LocalReply } from '../types-callbacks.js';
 import type { Chunk, HeaderInit } from '../types-data.js';
-import { ActKind, BodyMode, Direction, HeaderType, OutputFlag } from '../wire.js';
+import { ActKind, BodyMode, CreditOf, Direction, HeaderType, OutputFlag } from '../wire.js';
 import { Flow } from './flow.js';
 import type { FlowPort } from './output.js';
 import type { HttpStream } from './stream.js';
@@ -117,10 +117,6 @@ export class Replies {
     this.own?.flow.kill();
     this.taken();
     stream.sink.act(ActKind.Recreate, 0, 0, 0, EMPTY);
-  }
-
-  credit(bytes: number): void {
-    this.streamed?.credit(bytes);
   }
 
   end(): void {
@@ -241,9 +237,6 @@ class StreamedReply {
   private readonly failType: HeaderType;
   private readonly phase: Phase;
   private iterator: AsyncIterator<Chunk> | Iterator<Chunk> | undefined;
-  /** Bytes that Envoy has not taken. */
-  private flying = 0;
-  private wake: (() => void) | undefined;
   busy = false;
 
   constructor(stream: HttpStream, body: AsyncIterable<Chunk> | Iterable<Chunk>, failType: HeaderType, phase: Phase) {
@@ -258,13 +251,7 @@ class StreamedReply {
     void this.stream.run(this.phase, this.pump as never, this);
   }
 
-  credit(bytes: number): void {
-    this.flying = Math.max(0, this.flying - bytes);
-    this.wakeUp();
-  }
-
   end(): void {
-    this.wakeUp();
     const { iterator } = this;
     if (!this.busy || iterator?.return === undefined) return;
     Promise.resolve(this.stream.run(this.phase, iterator.return as () => unknown, iterator)).catch((e: unknown) => {
@@ -295,27 +282,12 @@ class StreamedReply {
   }
 
   private async put(bytes: Uint8Array): Promise<void> {
-    const { stream } = this;
-    const window = Math.max(1, stream.config.streamWindow);
-    let at = 0;
-    while (at < bytes.length && !stream.over) {
-      if (this.flying >= window) {
-        await new Promise<void>((resolve) => (this.wake = resolve));
-        continue;
-      }
-      const piece = bytes.subarray(at, at + Math.min(PIECE, window - this.flying));
-      this.flying += piece.length;
-      at += piece.length;
-      stream.sink.replyData(piece, false);
-      const room = stream.sink.backpressure(Direction.Response);
+    const { sink } = this.stream;
+    for (let at = 0; at < bytes.length && !this.stream.over; at += PIECE) {
+      sink.replyData(bytes.subarray(at, at + PIECE), false);
+      const room = sink.backpressure(CreditOf.Reply);
       if (room !== undefined) await room;
     }
-  }
-
-  private wakeUp(): void {
-    const { wake } = this;
-    this.wake = undefined;
-    wake?.();
   }
 }
 

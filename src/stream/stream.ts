@@ -177,10 +177,6 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
     if (this.busy) this.linger.watch(this);
   }
 
-  onCredit(bytes: number): void {
-    this.maybeReplies?.credit(bytes);
-  }
-
   onQueryAnswer(id: number, found: boolean, bytes: Uint8Array): void {
     this.maybeQueries?.answer(id, found, bytes);
   }

@@ -96,12 +96,13 @@ export interface OpenChain {
 
 /** One stream of the chain, driven as the module drives it. */
 export class ChainDriver {
-  readonly sink = new ModuleSink();
+  readonly sink: ModuleSink;
   readonly source: StreamSource;
   private readonly window: number;
 
   constructor(registry: FilterRegistry, window: number, options: OpenChain = {}) {
     this.window = window;
+    this.sink = new ModuleSink(window);
     this.source = registry.createStream(
       {
         configId: 1,

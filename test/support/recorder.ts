@@ -3,6 +3,7 @@
  * as lines of text. The recorder also holds the stream to the module's rules, which drop a host that breaks them.
  */
 import { packHeaders } from '../../src/header-lines.js';
+import { OutputWindow } from '../../src/output-window.js';
 import { type ConfigRules, FilterRegistry, type HostLogger } from '../../src/stream/index.js';
 import { defineFilter } from '../../src/filter.js';
 import type { FilterCallbacks } from '../../src/types-callbacks.js';
@@ -10,6 +11,7 @@ import type { Filter, StreamFilter } from '../../src/types.js';
 import {
   ActKind,
   BodyMode,
+  CreditOf,
   Direction,
   EndReason,
   HeaderOp,
@@ -72,6 +74,14 @@ export class RecordingSink implements StreamSink {
   /** When set, backpressure() returns it. */
   room: Promise<void> | undefined;
   private gone = false;
+  /** A streamed reply goes by its credit, as a channel has it. */
+  private readonly reply: OutputWindow;
+
+  constructor(streamWindow: number = RULES.streamWindow) {
+    this.reply = new OutputWindow(streamWindow, (flags, _acknowledged, bytes = new Uint8Array(0)) => {
+      this.say(`replyData ${show(bytes)}${flags === OutputFlag.Last ? ' end' : ''}`);
+    });
+  }
 
   answer(type: HeaderType, mode: BodyMode, phases: number, ops: OpList): void {
     this.say(`answer ${nameOf(HeaderType, type)} ${nameOf(BodyMode, mode)} ${opsText(ops)}`);
@@ -133,7 +143,11 @@ export class RecordingSink implements StreamSink {
   }
 
   replyData(bytes: Uint8Array, end: boolean): void {
-    this.say(`replyData ${show(bytes)}${end ? ' end' : ''}`);
+    this.reply.output(end ? OutputFlag.Last : 0, 0, bytes, false);
+  }
+
+  credit(bytes: number): void {
+    this.reply.credit(bytes);
   }
 
   replyTrailers(headers: string[]): void {
@@ -178,8 +192,8 @@ export class RecordingSink implements StreamSink {
     this.say(`extend ${String(milliseconds)}`);
   }
 
-  backpressure(): Promise<void> | undefined {
-    return this.room;
+  backpressure(of?: CreditOf): Promise<void> | undefined {
+    return this.room ?? (of === CreditOf.Reply ? this.reply.backpressure() : undefined);
   }
 
   /** All bytes of one direction, in order. */
@@ -193,6 +207,7 @@ export class RecordingSink implements StreamSink {
 
   end(): void {
     this.gone = true;
+    this.reply.close();
   }
 
   private say(line: string): void {
@@ -280,7 +295,7 @@ export const RULES: ConfigRules = {
 
 /** A stream to talk to. */
 export class TestStream {
-  readonly sink = new RecordingSink();
+  readonly sink: RecordingSink;
   readonly source: StreamSource;
 
   constructor(
@@ -288,6 +303,7 @@ export class TestStream {
     options: OpenOptions = {},
     ids: { config: number; route: number } = { config: 1, route: 0 },
   ) {
+    this.sink = new RecordingSink(options.rules?.streamWindow);
     this.source = registry.createStream(
       {
         configId: ids.config,
