@@ -1,7 +1,7 @@
 import { ByteBuffer, type Builder } from 'flatbuffers';
 import { describe, expect, test } from 'vitest';
 import * as wire from '../wire.js';
-import { headersSize, writeHeaders } from './blocks.js';
+import { headersSize, writeHeaders } from '../header-block.js';
 import { Encoder, PART_BYTES, type FrameRoom } from './encoder.js';
 import { FrameReader, MalformedFrame } from './frames-in.js';
 import { specs } from './frames-out.js';

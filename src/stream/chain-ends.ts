@@ -1,7 +1,7 @@
 /** Where a message goes behind the last filter of a chain: on to Envoy, or out as a reply. */
 import { joinBytes } from '../buffer.js';
+import { HeaderLines } from '../header-block.js';
 import { BodyMode, CreditOf, type Direction, type HeaderBlock, HeaderType, type OpList, OutputFlag } from '../wire.js';
-import { flatLines, linesOf } from './chain-block.js';
 import type { ChainStream } from './chain.js';
 import type { Pass, PassEnd } from './chain-pass.js';
 import { FlowOutput, type OutputPort } from './output.js';
@@ -19,6 +19,8 @@ export class EnvoyEnd implements PassEnd, OutputPort {
   /** The module holds the headers until there is output. */
   private held = false;
   private timing = false;
+  /** Goes with the next output. */
+  private due = 0;
   private inputEnded = false;
   /** The module sends nothing before it has all of the body. */
   private whole = false;
@@ -67,7 +69,7 @@ export class EnvoyEnd implements PassEnd, OutputPort {
     }
     if (this.answered) {
       this.flush();
-      if (this.held) this.body!.flush(OutputFlag.Release);
+      if (this.held) this.due = OutputFlag.Release;
       for (const bytes of lead) this.body!.write(bytes, true);
       return;
     }
@@ -97,6 +99,7 @@ export class EnvoyEnd implements PassEnd, OutputPort {
       if (!this.timing) body.goesOn();
       body.turn();
     }
+    if (this.due !== 0) body.flush(0);
   }
 
   finish(): void {
@@ -164,8 +167,9 @@ export class EnvoyEnd implements PassEnd, OutputPort {
     owned: boolean,
   ): void {
     // Each output ends the time of a hook, so one that comes while it is waited for begins it anew.
-    const timed = this.timing ? OutputFlag.Timed : 0;
-    this.chain.sink.output(direction, flags | timed, acknowledged, bytes, owned);
+    const more = this.due | (this.timing ? OutputFlag.Timed : 0);
+    this.due = 0;
+    this.chain.sink.output(direction, flags | more, acknowledged, bytes, owned);
   }
 
   // ---- inside ----
@@ -186,25 +190,14 @@ export class EnvoyEnd implements PassEnd, OutputPort {
   }
 }
 
-/** What a whole reply is, as the sink takes it. */
-export interface WholeReply {
-  readonly status: number;
-  readonly grpcStatus: number;
-  readonly details: string;
-  readonly headers: string[];
-  readonly body: Uint8Array;
-}
-
 /** A reply that is complete when it goes: gathered behind the members' encode hooks. */
 export class WholeReplyEnd implements PassEnd {
   private readonly pass: Pass;
-  private readonly parts: Uint8Array[];
-  private readonly sent: (lines: [string, string][], body: Uint8Array) => void;
+  private readonly parts: Uint8Array[] = [];
+  private readonly sent: (lines: HeaderLines, body: Uint8Array) => void;
 
-  /** body: of a reply whose headers end it for the members, but that has one (HEAD). */
-  constructor(pass: Pass, body: Uint8Array | undefined, sent: (lines: [string, string][], body: Uint8Array) => void) {
+  constructor(pass: Pass, sent: (lines: HeaderLines, body: Uint8Array) => void) {
     this.pass = pass;
-    this.parts = body === undefined ? [] : [body];
     this.sent = sent;
   }
 
@@ -218,7 +211,7 @@ export class WholeReplyEnd implements PassEnd {
   turn(): void {}
   finish(): void {}
   end(): void {
-    this.sent(linesOf(this.pass.headersNow()), joinBytes(this.parts));
+    this.sent(HeaderLines.of(this.pass.headersNow()), joinBytes(this.parts));
   }
   acknowledge(): void {}
   letGo(): boolean {
@@ -249,7 +242,7 @@ export class StreamedReplyEnd implements PassEnd {
 
   headers(lead: readonly Uint8Array[]): void {
     this.ended = this.headersOnly && lead.length === 0;
-    this.chain.sink.replyHeaders(flatLines(linesOf(this.pass.headersNow())), this.ended);
+    this.chain.sink.replyHeaders(HeaderLines.of(this.pass.headersNow()).flat(), this.ended);
     for (const bytes of lead) this.data(bytes);
   }
 
@@ -261,7 +254,7 @@ export class StreamedReplyEnd implements PassEnd {
   finish(): void {}
 
   end(trailers: HeaderBlock | undefined): void {
-    if (trailers !== undefined) this.chain.sink.replyTrailers(flatLines(linesOf(trailers)));
+    if (trailers !== undefined) this.chain.sink.replyTrailers(HeaderLines.of(trailers).flat());
     else if (!this.ended) this.chain.sink.replyData(new Uint8Array(0), true);
   }
 

@@ -3,6 +3,7 @@
  * module are between two filters: headers go on when the member lets them, its output is the next one's input, a message
  * ends for one when it has ended for the one before, trailers come last (docs/lifecycle.md, "One crossing").
  */
+import { applyOps } from '../header-block.js';
 import { NO_OPS } from '../headers.js';
 import {
   BodyMode,
@@ -14,7 +15,6 @@ import {
   PhaseBit,
   PHASES_UNCHANGED,
 } from '../wire.js';
-import { applyOps } from './chain-block.js';
 import type { ChainMember } from './chain-member.js';
 
 const EMPTY = new Uint8Array(0);

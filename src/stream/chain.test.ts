@@ -2,12 +2,12 @@ import { setImmediate as tick } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { ChainBench, ChainDriver } from '../../test/support/chain.js';
 import { RULES, RecordingLogger, settled } from '../../test/support/recorder.js';
-import { packHeaders } from '../header-lines.js';
+import { packHeaders } from '../header-block.js';
 import { defineFilter } from '../filter.js';
 import { perChunk } from '../transform.js';
 import { type Filter, type Phase, StatusType as S, type StreamFilter } from '../types.js';
 import type { Attribute } from '../attributes.js';
-import type { FilterCallbacks } from '../types-callbacks.js';
+import type { FilterCallbacks, LocalReply } from '../types-callbacks.js';
 import { Direction, EndReason, HeaderType, LogKind, PhaseBit } from '../wire.js';
 import { FilterRegistry } from './index.js';
 
@@ -288,7 +288,7 @@ describe('what a member asks of Envoy', () => {
       }),
     );
     stream.headers(Direction.Request);
-    stream.source.onLogHeaders(HeaderType.Request, packHeaders([['x', 'late']]));
+    stream.source.onLogHeaders(HeaderType.Request, packHeaders(['x', 'late']));
     stream.source.onLogRun(LogKind.End, new Uint8Array(0));
     stream.end();
     expect(seen).toEqual(['a', 'c late']);
@@ -330,20 +330,20 @@ describe('replies in a chain', () => {
     expect(head.sink.take()).toEqual(['localReply 403 grpc -1 "why" [content-type: text/plain] "no r"']);
   });
 
-  it('to gRPC requests are headers alone for the others', async () => {
+  it('to gRPC requests are, as for a lone filter, what the filter said: Envoy makes headers alone of it', async () => {
     const seen: string[] = [];
     const looking = filter('l', () => ({
       encodeHeaders: (headers, endStream) => {
         seen.push(`${headers.get(':status') ?? ''} ${headers.get('grpc-status') ?? ''} ${String(endStream)}`);
-        headers.set('grpc-message', 'changed');
+        headers.set('x-seen', '1');
       },
     }));
     bench = await ChainBench.of([looking, replier('r', 'decodeHeaders', 404, '50%\n')]);
     const stream = bench.open({ grpc: true });
     stream.headers(Direction.Request);
     await settled();
-    expect(seen).toEqual(['200 12 true']);
-    expect(stream.sink.take()).toEqual(['localReply 404 grpc 12 "why" [grpc-message: changed] ""']);
+    expect(seen).toEqual(['404  false']);
+    expect(stream.sink.take()).toEqual(['localReply 404 grpc -1 "why" [content-type: text/plain, x-seen: 1] "50%\\n"']);
   });
 
   it('of an encode hook go straight out, whoever was asked before', async () => {
@@ -425,6 +425,107 @@ describe('replies in a chain', () => {
     await settled();
     expect(stream.sink.lines.at(-1)).toBe('replyData "" end');
   });
+});
+
+describe('a reply', () => {
+  const replies: { [what: string]: [status: number, reply: LocalReply] } = {
+    'with a body': [403, { body: 'no', details: 'why' }],
+    'without a body': [204, {}],
+    'with headers of its own': [
+      418,
+      {
+        body: 'x',
+        headers: [
+          ['content-type', 'application/json'],
+          ['x-a', '1'],
+          ['x-a', '2'],
+        ],
+      },
+    ],
+    'with a length of its own': [200, { body: 'xyz', headers: { 'content-length': '99' } }],
+    'with a gRPC status': [503, { body: '50%', grpcStatus: 8 }],
+    'with a gRPC status and no body': [200, { grpcStatus: 0, headers: { 'grpc-message': 'fine' } }],
+  };
+  /** What hooks do with it, each in both places; they tell what they see. */
+  const hooks: { [what: string]: (callbacks: FilterCallbacks, see: (...what: unknown[]) => void) => StreamFilter } = {
+    'encodeHeaders and encodeData': (_callbacks, see) => ({
+      encodeHeaders(headers, endStream) {
+        see([...headers], endStream);
+        headers.set('x-seen', '1');
+        headers.status = 299;
+      },
+      encodeData(data, endStream) {
+        see(data.text(), endStream);
+        data.append('!');
+      },
+    }),
+    'a whole body': (_callbacks, see) => ({
+      encodeHeaders: (_headers, endStream) => (endStream ? S.Continue : S.StopAndBuffer),
+      async encodeData(data, endStream) {
+        await tick();
+        see(data.text(), endStream);
+        data.set('longer than it was');
+      },
+    }),
+    'a transform': (_callbacks, see) => ({
+      async *transformResponse(body, ctx) {
+        see(body.contentLength, [...ctx.headers]);
+        for await (const chunk of body) yield Buffer.from(chunk).toString().toUpperCase();
+        yield '.';
+      },
+    }),
+    'bytes added to it': (callbacks, see) => ({
+      async encodeHeaders(headers, endStream) {
+        await tick();
+        see([...headers], endStream);
+        callbacks.encoderFilterCallbacks().addData('+');
+      },
+    }),
+  };
+  const methods = ['POST', 'HEAD'];
+  const all = Object.keys(replies).flatMap((what) =>
+    Object.keys(hooks).flatMap((how) =>
+      methods.flatMap((method) => [true, false].map((grpc) => ({ what, how, method, grpc }))),
+    ),
+  );
+
+  it.each(all)(
+    '$what looks to $how in a list as to a lone filter ($method, gRPC $grpc)',
+    async ({ what, how, method, grpc }) => {
+      const [status, reply] = replies[what]!;
+      const headers = { ':method': method, ':path': '/', ':scheme': 'http', ':authority': 'a' };
+      const play = async (...filters: ((see: (...what: unknown[]) => void) => Filter)[]): Promise<unknown> => {
+        const seen: unknown[] = [];
+        const made = filters.map((make) => make((...args) => void seen.push(args)));
+        const registry = new FilterRegistry(made, { logger: new RecordingLogger() });
+        if (made.length === 1) await registry.parse(1, made[0]!.name, false, undefined, RULES);
+        else
+          await registry.parseChain(
+            1,
+            'list',
+            made.map(({ name }) => ({ name, config: undefined })),
+            RULES,
+          );
+        const stream = new ChainDriver(registry, 1000, { grpc });
+        stream.headers(Direction.Request, { headers });
+        await stream.until('the reply', () => stream.sink.lines.some((line) => line.startsWith('localReply')));
+        const said = stream.sink.take().filter((line) => line.startsWith('localReply') || line.startsWith('fail'));
+        stream.end(EndReason.LocalReply);
+        return { seen, said, violations: stream.sink.violations };
+      };
+      const replying = (callbacks: FilterCallbacks): StreamFilter => ({
+        decodeHeaders: () => callbacks.sendLocalReply(status, reply),
+      });
+      const lone = await play((see) =>
+        filter('lone', (callbacks) => ({ ...hooks[how]!(callbacks, see), ...replying(callbacks) })),
+      );
+      const list = await play(
+        (see) => filter('shown', (callbacks) => hooks[how]!(callbacks, see)),
+        () => filter('replier', replying),
+      );
+      expect(list).toEqual(lone);
+    },
+  );
 });
 
 describe('failures in a chain', () => {
@@ -579,11 +680,7 @@ describe('the pace of a chain', () => {
     expect(stream.sink.take()).toEqual([]); // an acknowledgement would end its time
     goOn();
     await settled();
-    expect(stream.sink.take()).toEqual([
-      'output Request ack 3',
-      'output Request Release',
-      'output Request Digested "abcdef"',
-    ]);
+    expect(stream.sink.take()).toEqual(['output Request ack 3', 'output Request Digested|Release "abcdef"']);
   });
 });
 

@@ -16,7 +16,7 @@ import {
   type StreamSource,
   type StreamStart,
 } from '../wire.js';
-import { linesOf, pickAttributes, valueOf } from './chain-block.js';
+import { pickAttributes } from './chain-attributes.js';
 import type { ChainConfig } from './chain-config.js';
 import { EnvoyEnd } from './chain-ends.js';
 import { ChainMember } from './chain-member.js';
@@ -219,11 +219,6 @@ export class ChainStream implements StreamSource, PassOwner {
 
   get responseBegun(): boolean {
     return this.response !== undefined;
-  }
-
-  get method(): string | undefined {
-    const block = this.request?.headersNow() ?? this.context?.block;
-    return block === undefined ? undefined : valueOf(linesOf(block), ':method');
   }
 
   /** Hooks run that the module knows nothing of: it times the request until it hears of the reply. */

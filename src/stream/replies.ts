@@ -5,7 +5,8 @@
  */
 import { joinBytes, ownBytes, toBytes } from '../buffer.js';
 import { FilterError } from '../errors.js';
-import { headerLines, packHeaders } from '../header-lines.js';
+import { packHeaders } from '../header-block.js';
+import { headerLines } from '../header-lines.js';
 import { checkValue, type HeaderRules, isLine } from '../header-rules.js';
 import type { Phase } from '../types.js';
 import type { LocalReply } from '../types-callbacks.js';
@@ -14,17 +15,10 @@ import { ActKind, BodyMode, CreditOf, Direction, HeaderType, OutputFlag } from '
 import { Flow } from './flow.js';
 import type { FlowPort } from './output.js';
 import type { HttpStream } from './stream.js';
+import { changedReply, sendWhole, shownHeaders, type WholeReply } from './whole-reply.js';
 
 const EMPTY = new Uint8Array(0);
 const PIECE = 64 * 1024;
-
-interface WholeReply {
-  readonly status: number;
-  readonly lines: [string, string][];
-  readonly body: Uint8Array;
-  readonly grpcStatus: number;
-  readonly details: string;
-}
 
 export class Replies {
   replied = false;
@@ -46,7 +40,7 @@ export class Replies {
     this.assertPossible('sendLocalReply()');
     const whole: WholeReply = {
       status: replyStatus(status),
-      lines: checkedLines(stream.rules, reply.headers),
+      headers: checkedLines(stream.rules, reply.headers),
       body: reply.body === undefined ? EMPTY : ownBytes(reply.body),
       grpcStatus: grpcStatusOf(reply.grpcStatus),
       details: detailsOf(reply.details),
@@ -59,7 +53,7 @@ export class Replies {
     const hooks =
       filter.encodeHeaders !== undefined || filter.encodeData !== undefined || filter.transformResponse !== undefined;
     if (stream.response !== undefined || !hooks) {
-      sendWhole(stream, whole);
+      sendWhole(stream.sink, whole);
       return;
     }
     const made = (this.own = new OwnReply(stream, whole, failType));
@@ -81,14 +75,13 @@ export class Replies {
     }
     this.taken();
     const body = Buffer.from('Internal Server Error', 'latin1');
-    sendWhole(stream, { status: 500, lines: [], body, grpcStatus, details });
+    sendWhole(stream.sink, { status: 500, headers: [], body, grpcStatus, details });
   }
 
   streaming(status: number, headers: HeaderInit, body: AsyncIterable<Chunk> | Iterable<Chunk>): void {
     const { stream } = this;
     this.assertPossible('reply()');
-    const lines = [':status', String(replyStatus(status))];
-    for (const [name, value] of checkedLines(stream.rules, headers)) lines.push(name, value);
+    const lines = [':status', String(replyStatus(status)), ...checkedLines(stream.rules, headers)];
     if (typeof body === 'string' || body instanceof Uint8Array || !isIterable(body)) {
       throw new FilterError(
         'TSF_REPLY_INVALID',
@@ -165,7 +158,7 @@ class OwnReply implements FlowPort {
     this.reply = reply;
     this.flow = new Flow(stream, this, Direction.Response, failType);
     stream.response = this.flow;
-    this.flow.receive(packHeaders(this.lines()), true);
+    this.flow.receive(packHeaders(shownHeaders(reply)), true);
   }
 
   start(): void {
@@ -200,34 +193,11 @@ class OwnReply implements FlowPort {
     return undefined;
   }
 
-  /** What the encode hooks see, as Envoy would make it. */
-  private lines(): [string, string][] {
-    const { status, lines, body } = this.reply;
-    const all: [string, string][] = [[':status', String(status)]];
-    if (body.length > 0) {
-      all.push(['content-length', String(body.length)]);
-      if (!lines.some(([name]) => name === 'content-type')) all.push(['content-type', 'text/plain']);
-    }
-    return [...all, ...lines];
-  }
-
   private send(): void {
     if (this.sent || this.stream.over) return;
     this.sent = true;
-    const lines: [string, string][] = [];
-    let { status } = this.reply;
-    for (const [name, value] of this.flow.headers!) {
-      if (name === ':status') status = Number(value);
-      else if (name !== 'content-length') lines.push([name, value]);
-    }
-    sendWhole(this.stream, { ...this.reply, status, lines, body: joinBytes(this.parts) });
+    sendWhole(this.stream.sink, changedReply(this.reply, this.flow.headers!, joinBytes(this.parts)));
   }
-}
-
-function sendWhole(stream: HttpStream, reply: WholeReply): void {
-  const flat: string[] = [];
-  for (const [name, value] of reply.lines) flat.push(name, value);
-  stream.sink.localReply(reply.status, reply.grpcStatus, reply.details, flat, reply.body);
 }
 
 /** A reply whose body comes piece by piece. */
@@ -318,8 +288,9 @@ function grpcStatusOf(status: number | undefined): number {
   return status;
 }
 
-function checkedLines(rules: HeaderRules, init: HeaderInit | undefined): [string, string][] {
-  return headerLines(init).map(([name, value]) => {
+/** name, value, name, value … */
+function checkedLines(rules: HeaderRules, init: HeaderInit | undefined): string[] {
+  return headerLines(init).flatMap(([name, value]) => {
     const lower = rules.name(HeaderType.Response, 'add', name);
     checkValue(lower, value);
     return [lower, value];

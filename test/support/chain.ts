@@ -2,8 +2,7 @@
  * A chain without a proxy: what the module does with a stream's bodies (docs/lifecycle.md) in a few lines, so that a test
  * can say what goes in and look at what comes out.
  */
-import { packHeaders } from '../../src/header-lines.js';
-import { applyOps, linesOf as blockLines } from '../../src/stream/chain-block.js';
+import { applyOps, HeaderLines, packHeaders } from '../../src/header-block.js';
 import { type ConfigRules, FilterRegistry } from '../../src/stream/index.js';
 import type { Filter } from '../../src/types.js';
 import {
@@ -118,7 +117,7 @@ export class ChainDriver {
   }
 
   headers(direction: Direction, { headers, chunks = [], trailers }: Message = {}): HeaderBlock {
-    const block = packHeaders(linesOf(headers ?? (direction === 0 ? REQUEST : RESPONSE)));
+    const block = packHeaders(linesOf(headers ?? (direction === 0 ? REQUEST : RESPONSE)).flat());
     const type = direction === 0 ? HeaderType.Request : HeaderType.Response;
     this.source.onHeaders(type, block, chunks.length === 0 && trailers === undefined, false);
     return block;
@@ -133,7 +132,7 @@ export class ChainDriver {
   }
 
   trailers(direction: Direction, lines: Lines): HeaderBlock {
-    const block = packHeaders(linesOf(lines));
+    const block = packHeaders(linesOf(lines).flat());
     const type = direction === 0 ? HeaderType.RequestTrailers : HeaderType.ResponseTrailers;
     this.source.onHeaders(type, block, true, false);
     return block;
@@ -186,9 +185,9 @@ export class ChainDriver {
     if (told && flow.mode !== BodyMode.Pass && chunks.length > 0) await this.until('the last output', () => flow.last);
     const parts = told ? flow.out : [...flow.out.slice(0, before), ...past, ...flow.out.slice(before)];
     return {
-      headers: blockLines(applyOps(block, flow.ops)),
+      headers: [...HeaderLines.of(applyOps(block, flow.ops))],
       body: Buffer.concat(parts).toString('latin1'),
-      trailers: trailerBlock === undefined ? undefined : blockLines(applyOps(trailerBlock, flow.trailerOps)),
+      trailers: trailerBlock === undefined ? undefined : [...HeaderLines.of(applyOps(trailerBlock, flow.trailerOps))],
     };
   }
 

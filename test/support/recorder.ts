@@ -2,7 +2,7 @@
  * A stream of a filter without a proxy: what Envoy would say is said by calls, what the filter's side says is recorded
  * as lines of text. The recorder also holds the stream to the module's rules, which drop a host that breaks them.
  */
-import { packHeaders } from '../../src/header-lines.js';
+import { packHeaders } from '../../src/header-block.js';
 import { OutputWindow } from '../../src/output-window.js';
 import { type ConfigRules, FilterRegistry, type HostLogger } from '../../src/stream/index.js';
 import { defineFilter } from '../../src/filter.js';
@@ -319,12 +319,12 @@ export class TestStream {
   }
 
   request(headers: Lines = REQUEST, end = false, context = false): this {
-    this.source.onHeaders(HeaderType.Request, packHeaders(linesOf(headers)), end, context);
+    this.source.onHeaders(HeaderType.Request, packHeaders(linesOf(headers).flat()), end, context);
     return this;
   }
 
   response(headers: Lines = RESPONSE, end = false): this {
-    this.source.onHeaders(HeaderType.Response, packHeaders(linesOf(headers)), end, false);
+    this.source.onHeaders(HeaderType.Response, packHeaders(linesOf(headers).flat()), end, false);
     return this;
   }
 
@@ -352,7 +352,7 @@ export class TestStream {
 
   trailers(direction: Direction, headers: Lines): this {
     const type = direction === Direction.Request ? HeaderType.RequestTrailers : HeaderType.ResponseTrailers;
-    this.source.onHeaders(type, packHeaders(linesOf(headers)), true, false);
+    this.source.onHeaders(type, packHeaders(linesOf(headers).flat()), true, false);
     return this;
   }
 
