@@ -1,9 +1,13 @@
+import { createHash } from 'node:crypto';
 import { Builder, ByteBuffer } from 'flatbuffers';
 import { createChannel, Endpoint } from 'sharedarraybuffer-ring';
 import { afterEach, expect, test, vi } from 'vitest';
 import { Channel } from './channel.js';
 import * as schema from './codec/generated/index.js';
+import { defineFilter } from './filter.js';
+import { FilterRegistry } from './stream/index.js';
 import * as wire from './wire.js';
+import { RecordingLogger, RULES } from '../test/support/recorder.js';
 
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
 
@@ -28,8 +32,8 @@ class Recorder implements wire.StreamSource {
   onData(direction: wire.Direction, bytes: Uint8Array, last: boolean, trailers: boolean): void {
     this.#hear('data', direction, Buffer.from(bytes).toString('latin1'), last, trailers);
   }
-  onBodyTooLarge(): void {
-    this.#hear('tooLarge');
+  onBodyTooLarge(direction: wire.Direction): void {
+    this.#hear('tooLarge', direction);
   }
   onLogHeaders(type: wire.HeaderType, block: wire.HeaderBlock): void {
     this.#hear('log', type, block.count);
@@ -68,7 +72,16 @@ class Fixture {
   #rung = false;
   readonly dirty = new Int32Array(1);
 
-  constructor(capacity = 64 * 1024, window = 1024) {
+  constructor(
+    capacity = 64 * 1024,
+    window = 1024,
+    createStream: (start: wire.StreamStart, sink: wire.StreamSink) => wire.StreamSource = (start, sink) => {
+      const stream = new Recorder(start, sink);
+      this.streams.push(stream);
+      this.onStart?.(stream);
+      return stream;
+    },
+  ) {
     const { a, b } = createChannel(capacity);
     this.module = new Endpoint(a.own, a.peer, { ring: () => (this.#rung = true) });
     const endpoint = new Endpoint(b.own, b.peer, { ring: () => this.rings++ });
@@ -79,12 +92,7 @@ class Fixture {
         this.#flush = onFlush;
         return { dirty: this.dirty, close: () => (this.#polling = false) };
       },
-      createStream: (start, sink) => {
-        const stream = new Recorder(start, sink);
-        this.streams.push(stream);
-        this.onStart?.(stream);
-        return stream;
-      },
+      createStream,
       streamWindow: () => window,
       onMalformed: (reason) => this.malformed.push(reason),
       onFault: (error) => this.faults.push(error),
@@ -327,6 +335,59 @@ test('output of one direction is never further ahead of its credit than the wind
   expect(outputs.map((o) => o.acknowledged()).filter((acknowledged) => acknowledged > 0)).toEqual([5, 1]);
   await f.run();
   expect(room).toHaveBeenCalledOnce();
+});
+
+test('a filter may yield 60 MB at once', async () => {
+  const size = 60_000_000;
+  const all = Buffer.alloc(size, 'some bytes that repeat. ');
+  const big = defineFilter({
+    name: 'big',
+    create: () => ({
+      async *transformRequest(body) {
+        for await (const chunk of body) {
+          yield chunk.length === 3 ? all : chunk;
+          all.fill(0); // it is the author's again
+        }
+      },
+    }),
+  });
+  const registry = new FilterRegistry([big], { logger: new RecordingLogger() });
+  await registry.parse(3, 'big', false, undefined, RULES);
+  await registry.parse(4, 'big', true, undefined, RULES);
+  const f = new Fixture(1024 * 1024, RULES.streamWindow, (start, sink) => registry.createStream(start, sink));
+  fixture = f;
+  f.headers(1, 1, HeadersFlag.Start);
+  await f.run();
+  f.data(1, 1, 0, 'abc');
+  const hash = createHash('sha256');
+  let received = 0;
+  let digested = false;
+  for (let i = 0; i < 2000 && received < size; i++) {
+    await f.run(1);
+    f.module.wake();
+    let bytes = 0;
+    for (const frame of f.received()) {
+      if (frame.kind !== FrameKind.Output) continue;
+      const output = schema.Output.getRootAsOutput(new ByteBuffer(frame.bytes));
+      hash.update(output.bytesArray() ?? new Uint8Array());
+      bytes += output.bytesLength();
+      digested = (output.flags() & wire.OutputFlag.Digested) !== 0;
+    }
+    expect(bytes).toBeLessThanOrEqual(RULES.streamWindow);
+    received += bytes;
+    const { Request } = schema.CreditOf;
+    if (bytes > 0) f.send(FrameKind.Credit, (b) => schema.Credit.createCredit(b, 1, 1, Request, bytes));
+    f.module.sleep();
+  }
+  await f.run();
+  expect(received).toBe(size);
+  expect(hash.digest('hex')).toBe(
+    createHash('sha256').update(Buffer.alloc(size, 'some bytes that repeat. ')).digest('hex'),
+  );
+  for (const { kind, bytes } of f.received()) {
+    if (kind === FrameKind.Output) digested = (schema.Output.getRootAsOutput(new ByteBuffer(bytes)).flags() & 1) !== 0;
+  }
+  expect(digested).toBe(true);
 });
 
 test('output that waits is dropped for a reply, and whoever waits with it goes on when the stream ends', async () => {

@@ -144,7 +144,7 @@ export class Channel {
         if (stream?.source === undefined) return;
         const flags = t.flags();
         if ((flags & DataFlag.TooLarge) !== 0) {
-          this.#deliver(stream, (source) => source.onBodyTooLarge());
+          this.#deliver(stream, (source) => source.onBodyTooLarge(t.direction()));
           return;
         }
         const bytes = reader.dataBytes();

@@ -165,8 +165,9 @@ export interface StreamSource {
   onHeaders(type: HeaderType, block: HeaderBlock, endStream: boolean, context: boolean): void;
   /** bytes are the receiver's own memory. last: the input ends here; trailers: trailers follow. */
   onData(direction: Direction, bytes: Uint8Array, last: boolean, trailers: boolean): void;
-  /** The request's whole body is over max_body_bytes: to be answered with 413 through the filter's own encode hooks. */
-  onBodyTooLarge(): void;
+  /** A whole body is over max_body_bytes: of a request, to be answered with 413 through the filter's own encode hooks; of
+   *  a response, with 500. */
+  onBodyTooLarge(direction: Direction): void;
   /** Maps for the log hook that the next onLogRun names. */
   onLogHeaders(type: HeaderType, block: HeaderBlock): void;
   /** Runs that log hook. attributes: the declared ones as they are now, as in StreamStart. */

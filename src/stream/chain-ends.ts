@@ -55,11 +55,12 @@ export class EnvoyEnd implements PassEnd, OutputPort {
 
   // ---- PassEnd ----
 
-  hold(whole: boolean): void {
-    if (this.answered || this.headersOnly) return;
+  hold(whole: boolean): boolean {
+    if (this.answered || this.headersOnly) return this.whole;
     this.held = !whole;
     this.whole = whole;
     this.openWith(whole ? BodyMode.Whole : BodyMode.StreamHold);
+    return whole;
   }
 
   headers(lead: readonly Uint8Array[], takes: boolean): void {
@@ -201,7 +202,10 @@ export class WholeReplyEnd implements PassEnd {
     this.sent = sent;
   }
 
-  hold(): void {}
+  /** It is all here already. */
+  hold(): boolean {
+    return true;
+  }
   headers(lead: readonly Uint8Array[]): void {
     this.parts.push(...lead);
   }
@@ -238,7 +242,9 @@ export class StreamedReplyEnd implements PassEnd {
     this.headersOnly = headersOnly;
   }
 
-  hold(): void {}
+  hold(): boolean {
+    return false;
+  }
 
   headers(lead: readonly Uint8Array[]): void {
     this.ended = this.headersOnly && lead.length === 0;

@@ -22,8 +22,9 @@ const TRAILERS = [PhaseBit.decodeTrailers, PhaseBit.encodeTrailers] as const;
 
 /** Where the message goes behind the last member. */
 export interface PassEnd {
-  /** The first member that keeps its headers back: `whole` = it is also the first that takes the body, all at once. */
-  hold(whole: boolean): void;
+  /** A member keeps its headers back; `whole`: it is the first that takes the body, all at once. True: then the source
+   *  bounds that body. */
+  hold(whole: boolean): boolean;
   /** Every member has let the headers go. `lead`: bytes before the body; `takes`: the body goes through some member. */
   headers(lead: readonly Uint8Array[], takes: boolean): void;
   /** `source`: straight from the source, past every member. */
@@ -221,6 +222,12 @@ export class Pass {
     if (first !== undefined) this.owner.bodyTooLarge(this.direction, first.member);
   }
 
+  /** Whether the message cannot end without that member. */
+  needs(member: ChainMember): boolean {
+    const stage = this.dead ? undefined : this.stages.find((one) => one.member === member);
+    return stage !== undefined && (stage.headers !== GONE || (stage.takes && !stage.outputEnded));
+  }
+
   /** Whether that member has seen the headers, or would have if it had a hook for them. */
   reached(member: ChainMember): boolean {
     return this.members.indexOf(member) < this.next;
@@ -373,8 +380,8 @@ export class Pass {
 
   private hold(stage: Stage): void {
     stage.headers = HELD;
-    stage.limitedBySource = stage.whole && this.isFirst(stage);
-    this.end.hold(stage.limitedBySource);
+    const whole = stage.whole && this.isFirst(stage);
+    stage.limitedBySource = this.end.hold(whole) && whole;
     this.busy++;
     this.feedWaiting(stage, this.takeWaiting());
     this.busy--;

@@ -4,7 +4,7 @@
  * client, and a streamed one takes the response's place from its member on. Its own encode hooks are behind a reply when it comes here (replies.ts).
  */
 import { packHeaders } from '../header-block.js';
-import { CreditOf, Direction } from '../wire.js';
+import { CreditOf, Direction, HeaderType } from '../wire.js';
 import type { ChainStream } from './chain.js';
 import { StreamedReplyEnd, WholeReplyEnd } from './chain-ends.js';
 import type { ChainMember } from './chain-member.js';
@@ -30,7 +30,12 @@ export class ChainReplies {
   }
 
   whole(member: ChainMember, reply: WholeReply): void {
-    if (!this.take(member)) return;
+    if (!this.take(member)) {
+      // It has taken itself out of a streamed reply that is on its way, and nothing can take that one's place.
+      if (this.pass?.needs(member) === true)
+        this.chain.fail(HeaderType.Response, 'a streamed reply cannot be replaced');
+      return;
+    }
     const { chain } = this;
     // Where a response is under way, Envoy sends this one past all filters.
     const others = this.underWay ? [] : this.others();

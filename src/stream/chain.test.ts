@@ -589,12 +589,46 @@ describe('failures in a chain', () => {
     );
   });
 
+  it('of a response that a data hook gathers behind others: 500, past all encode hooks', async () => {
+    const seen: string[] = [];
+    const gathers = filter('g', () => ({ encodeData: () => S.StopAndBuffer }));
+    bench = await ChainBench.of(
+      [witness('a', seen), gathers, filter('p', () => ({ transformResponse: perChunk((c) => c) }))],
+      {
+        maxBodyBytes: 100,
+      },
+    );
+    const stream = bench.open();
+    stream.headers(Direction.Request);
+    stream.headers(Direction.Response, { chunks: ['x'] });
+    stream.data(Direction.Response, 'x'.repeat(60));
+    expect(stream.sink.told[1]).toMatchObject({ outstanding: 0, digested: true });
+    stream.data(Direction.Response, 'x'.repeat(60));
+    await settled();
+    expect(seen).toEqual(['a decode', 'a encode 200 for /a?b=1']);
+    expect(stream.sink.lines.at(-1)).toBe(
+      'localReply 500 grpc -1 "ts_filter_body_too_large" [] "Internal Server Error"',
+    );
+  });
+
+  it('of a streamed reply that a member gathers: there is no other to take its place', async () => {
+    const gathers = filter('g', () => ({ encodeHeaders: () => S.StopAndBuffer, encodeData: () => undefined }));
+    const streaming = filter('s', (callbacks) => ({
+      decodeHeaders: () => callbacks.reply(200, {}, ['x'.repeat(60), 'x'.repeat(60)]),
+    }));
+    bench = await ChainBench.of([gathers, streaming], { maxBodyBytes: 100 });
+    const stream = bench.open();
+    stream.headers(Direction.Request);
+    await settled();
+    expect(stream.sink.lines.at(-1)).toMatch(/^fail Response .*cannot be replaced/);
+  });
+
   it("of the module's own limit are told to the member that it gathers for", async () => {
     const seen: string[] = [];
     const whole = filter('w', () => ({ decodeHeaders: () => S.StopAndBuffer, decodeData: () => undefined }));
     const stream = await open(witness('a', seen), whole);
     stream.headers(Direction.Request, { chunks: ['x'] });
-    stream.source.onBodyTooLarge();
+    stream.source.onBodyTooLarge(Direction.Request);
     await settled();
     expect(stream.sink.lines).toEqual([
       'answer Request Whole []',

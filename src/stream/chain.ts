@@ -100,8 +100,8 @@ export class ChainStream implements StreamSource, PassOwner {
     (request ? this.request : this.response)?.data(bytes, last, trailers);
   }
 
-  onBodyTooLarge(): void {
-    if (!this.over) this.request?.bodyTooLarge();
+  onBodyTooLarge(direction: Direction): void {
+    if (!this.over) (direction === Direction.Request ? this.request : this.response)?.bodyTooLarge();
   }
 
   onLogHeaders(type: HeaderType, block: HeaderBlock): void {
@@ -142,21 +142,8 @@ export class ChainStream implements StreamSource, PassOwner {
     return this.config.maxBodyBytes;
   }
 
-  /** As the module has it answered for a filter that stands alone. */
   bodyTooLarge(direction: Direction, member: ChainMember): void {
-    if (this.over) return;
-    if (direction === Direction.Request) {
-      this.killRequest();
-      member.source?.onBodyTooLarge();
-      return;
-    }
-    this.stop();
-    if (this.maybeReplies?.sent === true) {
-      this.sink.fail(HeaderType.Response, 'the body of a streamed reply is over max_body_bytes');
-      return;
-    }
-    const body = Buffer.from('Internal Server Error', 'latin1');
-    this.sink.localReply(500, this.start.grpc ? 8 : -1, 'ts_filter_body_too_large', [], body);
+    member.source?.onBodyTooLarge(direction);
   }
 
   /** Phase bits for an answer: all members' ones, once they are known. */

@@ -67,7 +67,7 @@ export class Flow extends Hooks {
   }
 
   data(bytes: Uint8Array, last: boolean, trailers: boolean): void {
-    if (this.dead) return;
+    if (this.dead || (bytes.length === 0 && !last)) return;
     const { driver, out } = this;
     if (driver === undefined || out === undefined) return;
     out.given(last);
@@ -166,6 +166,7 @@ export class Flow extends Hooks {
     if (this.trailersComing && this.hasTrailersHook) {
       this.lastWithheld = true;
       if (tail !== undefined) out!.write(tail, false);
+      out!.turn();
     } else out!.finish(tail);
     if (this.trailers !== undefined) this.runTrailers();
   }

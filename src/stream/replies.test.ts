@@ -33,7 +33,7 @@ describe('a whole body over max_body_bytes', () => {
       },
     }));
     stream.request().take();
-    stream.source.onBodyTooLarge();
+    stream.source.onBodyTooLarge(Direction.Request);
     await settled();
     expect(stream.take()).toEqual([
       'localReply 413 grpc -1 "ts_filter_body_too_large" [content-type: text/plain] "PAYLOAD TOO LARGE"',

@@ -119,8 +119,8 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
     }
   }
 
-  onBodyTooLarge(): void {
-    if (!this.over && this.maybeReplies?.replied !== true) this.bodyTooLarge(Direction.Request);
+  onBodyTooLarge(direction: Direction): void {
+    if (!this.over && this.maybeReplies?.replied !== true) this.bodyTooLarge(direction);
   }
 
   onLogHeaders(type: HeaderType, block: HeaderBlock): void {
