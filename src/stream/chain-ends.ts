@@ -4,11 +4,11 @@ import { HeaderLines } from '../header-block.js';
 import { BodyMode, CreditOf, type Direction, type HeaderBlock, HeaderType, type OpList, OutputFlag } from '../wire.js';
 import type { ChainStream } from './chain.js';
 import type { Pass, PassEnd } from './chain-pass.js';
-import { FlowOutput, type OutputPort } from './output.js';
+import type { FilledDeps } from './deps.js';
+import { FlowOutput, type OutputOwner, type OutputPort } from './output.js';
 
 /** To the module: the chain is one filter for it. */
-export class EnvoyEnd implements PassEnd, OutputPort {
-  readonly ackAt: number;
+export class EnvoyEnd implements PassEnd, OutputPort, OutputOwner {
   private readonly chain: ChainStream;
   private readonly pass: Pass;
   private readonly type: HeaderType;
@@ -19,6 +19,7 @@ export class EnvoyEnd implements PassEnd, OutputPort {
   /** The module holds the headers until there is output. */
   private held = false;
   private timing = false;
+  private timingTold = false;
   /** Goes with the next output. */
   private due = 0;
   private inputEnded = false;
@@ -37,7 +38,6 @@ export class EnvoyEnd implements PassEnd, OutputPort {
     this.type = pass.direction === 0 ? HeaderType.Request : HeaderType.Response;
     this.headersOnly = headersOnly;
     this.answered = answered;
-    this.ackAt = chain.window >>> 2;
   }
 
   // ---- from the module ----
@@ -92,15 +92,16 @@ export class EnvoyEnd implements PassEnd, OutputPort {
   }
 
   turn(digested: boolean): void {
-    const { body } = this;
-    if (body === undefined || this.whole || this.passedBy || this.finished || this.complete) return;
-    if (digested) body.asks();
-    else {
-      // A frame would end the time of a hook that is waited for.
-      if (!this.timing) body.goesOn();
-      body.turn();
+    if (this.complete) return;
+    const body = this.finished || this.passedBy ? undefined : this.body;
+    if (body !== undefined && !this.whole) {
+      if (digested) body.asks();
+      else body.turn();
     }
-    if (this.due !== 0) body.flush(0);
+    // What no output has taken along.
+    if (this.due === 0 && this.timing === this.timingTold) return;
+    if (body === undefined) this.say(0, 0, undefined);
+    else body.flush(0);
   }
 
   finish(): void {
@@ -120,6 +121,7 @@ export class EnvoyEnd implements PassEnd, OutputPort {
       if (trailers === undefined) this.say(OutputFlag.Last, 0, undefined);
     } else if (!this.finished) this.body?.finish(undefined);
     if (trailers === undefined) return;
+    if (this.timingTold) this.say(0, 0, undefined);
     const type = this.type === HeaderType.Request ? HeaderType.RequestTrailers : HeaderType.ResponseTrailers;
     this.chain.sink.answer(type, BodyMode.Pass, this.chain.phasesToTell(), ops);
   }
@@ -147,18 +149,25 @@ export class EnvoyEnd implements PassEnd, OutputPort {
   }
 
   timed(on: boolean): void {
-    if (on === this.timing || !this.answered || this.complete) return;
-    this.timing = on;
-    // With it goes what was acknowledged meanwhile.
-    if (this.body === undefined || this.finished || this.passedBy) this.say(on ? OutputFlag.Timed : 0, 0, undefined);
-    else this.body.flush(on ? OutputFlag.Timed : 0);
+    if (this.answered) this.timing = on;
   }
 
   backpressure(): Promise<void> | undefined {
     return this.chain.sink.backpressure(this.pass.direction);
   }
 
-  // ---- OutputPort ----
+  // ---- for its output ----
+
+  get deps(): FilledDeps {
+    return this.chain.deps;
+  }
+
+  /** A frame would end the time of a hook that is waited for. */
+  get ackAt(): number {
+    return this.timing ? Infinity : this.chain.window >>> 2;
+  }
+
+  beforeOutput(): void {}
 
   output(
     direction: Direction,
@@ -170,6 +179,7 @@ export class EnvoyEnd implements PassEnd, OutputPort {
     // Each output ends the time of a hook, so one that comes while it is waited for begins it anew.
     const more = this.due | (this.timing ? OutputFlag.Timed : 0);
     this.due = 0;
+    this.timingTold = this.timing;
     this.chain.sink.output(direction, flags | more, acknowledged, bytes, owned);
   }
 
@@ -179,8 +189,7 @@ export class EnvoyEnd implements PassEnd, OutputPort {
     this.answered = true;
     const { chain, pass } = this;
     if (mode !== BodyMode.Pass) {
-      const owner = { deps: chain.deps, ackAt: this.ackAt, beforeOutput: () => undefined };
-      this.body = new FlowOutput(owner, this, pass.direction, false);
+      this.body = new FlowOutput(this, this, pass.direction, false);
       if (this.inputEnded) this.body.given(true);
     }
     chain.sink.answer(this.type, mode, chain.phasesToTell(), pass.takeOps());

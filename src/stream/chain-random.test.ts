@@ -46,6 +46,24 @@ const STYLES: { readonly [name: string]: Style } = {
       }),
     body: (name, body) => (body === undefined ? undefined : `<${name}${body}${name}>`),
   },
+  delegate: {
+    make: () =>
+      both(async function* (body) {
+        yield* body;
+      }),
+    body: same,
+  },
+  keep: {
+    make: () => {
+      // Each direction for itself.
+      const hook = (): ((chunk: BodyBuffer, end: boolean) => unknown) => {
+        let seen = 0;
+        return (chunk, end) => ((seen += chunk.length) < 5 && !end ? S.StopAndBufferWatermark : S.Continue);
+      };
+      return { decodeData: hook(), encodeData: hook() } as StreamFilter;
+    },
+    body: same,
+  },
   late: {
     make: (name) =>
       both(async function* (body) {
@@ -269,6 +287,8 @@ const SO_FAR: { readonly [style: string]: (name: string, body: string) => string
   headers: (_, body) => body,
   perChunk: (_, body) => up(body),
   generator: (name, body) => `<${name}${body}`,
+  delegate: (_, body) => body,
+  keep: (_, body) => (body.length < 5 ? '' : body),
   late: () => '',
   go: (_, body) => up(body),
   gather: () => '',

@@ -714,7 +714,48 @@ describe('the pace of a chain', () => {
     expect(stream.sink.take()).toEqual([]); // an acknowledgement would end its time
     goOn();
     await settled();
-    expect(stream.sink.take()).toEqual(['output Request ack 3', 'output Request Digested|Release "abcdef"']);
+    expect(stream.sink.take()).toEqual(['output Request Digested|Release ack 3 "abcdef"']);
+  });
+
+  it('is timed where a data hook is handed what it gathered', async () => {
+    let goOn: () => void = () => undefined;
+    const gathers = filter('g', () => ({
+      decodeData: (_data, end) => (end ? new Promise<void>((resolve) => (goOn = resolve)) : S.StopAndBuffer),
+    }));
+    const stream = await open(
+      filter('p', () => ({ transformRequest: perChunk((chunk) => chunk) })),
+      gathers,
+    );
+    stream.headers(Direction.Request, { chunks: ['x'] });
+    stream.data(Direction.Request, 'abc');
+    stream.sink.take();
+    stream.data(Direction.Request, 'def', true);
+    expect(stream.sink.take()).toEqual(['output Request Timed ack 3']);
+    goOn();
+    await settled();
+    expect(stream.sink.take()).toEqual(['output Request Last "abcdef"']);
+  });
+
+  it('asks with one frame for one frame, whoever is in it', async () => {
+    const yields = (name: string): Filter =>
+      filter(name, () => ({
+        async *transformRequest(body) {
+          yield* body;
+        },
+      }));
+    const hook = filter('h', () => ({ decodeData: () => undefined }));
+    const chunk = filter('c', () => ({ transformRequest: perChunk((bytes) => bytes) }));
+    const stream = await open(yields('a'), chunk, hook, yields('b'));
+    stream.headers(Direction.Request, { chunks: ['x'] });
+    await settled();
+    for (const text of ['hello', 'x'.repeat(65_536), 'y'.repeat(40_000)]) {
+      stream.sink.take();
+      stream.data(Direction.Request, text);
+      await settled();
+      await settled();
+      const size = text.length > 60 ? `(${String(text.length)} bytes)` : JSON.stringify(text);
+      expect(stream.sink.take()).toEqual([`output Request Digested ack ${String(text.length)} ${size}`]);
+    }
   });
 });
 

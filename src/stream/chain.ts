@@ -211,6 +211,7 @@ export class ChainStream implements StreamSource, PassOwner {
   /** Hooks run that the module knows nothing of: it times the request until it hears of the reply. */
   timeReply(): void {
     this.requestEnd?.timed(true);
+    this.requestEnd?.turn(false);
   }
 
   killRequest(): void {

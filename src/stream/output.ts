@@ -123,7 +123,7 @@ export class FlowOutput implements Turning {
 
   /** The author's code has had its turn. */
   turn(): void {
-    if (this.gathered === 0 || this.turning) return;
+    if (this.turning || (this.gathered === 0 && this.acknowledged < this.owner.ackAt)) return;
     this.turning = true;
     this.owner.deps.turns.atEnd(this);
   }
@@ -131,6 +131,7 @@ export class FlowOutput implements Turning {
   turnEnded(): void {
     this.turning = false;
     if (this.gathered > 0) this.flush(0);
+    else this.goesOn();
   }
 
   /** What was kept back goes now, and so will the rest: its length is not to be known. */
