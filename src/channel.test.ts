@@ -1,9 +1,13 @@
+import { createHash } from 'node:crypto';
 import { Builder, ByteBuffer } from 'flatbuffers';
 import { createChannel, Endpoint } from 'sharedarraybuffer-ring';
 import { afterEach, expect, test, vi } from 'vitest';
 import { Channel } from './channel.js';
 import * as schema from './codec/generated/index.js';
+import { defineFilter } from './filter.js';
+import { FilterRegistry } from './stream/index.js';
 import * as wire from './wire.js';
+import { RecordingLogger, RULES } from '../test/support/recorder.js';
 
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
 
@@ -25,11 +29,11 @@ class Recorder implements wire.StreamSource {
   onHeaders(type: wire.HeaderType, block: wire.HeaderBlock, end: boolean, context: boolean): void {
     this.#hear('headers', type, Buffer.from(block.bytes).toString('latin1'), block.count, end, context);
   }
-  onData(direction: wire.Direction, bytes: Uint8Array, last: boolean, trailers: boolean, fresh: boolean): void {
-    this.#hear('data', direction, Buffer.from(bytes).toString('latin1'), last, trailers, fresh);
+  onData(direction: wire.Direction, bytes: Uint8Array, last: boolean, trailers: boolean): void {
+    this.#hear('data', direction, Buffer.from(bytes).toString('latin1'), last, trailers);
   }
-  onBodyTooLarge(): void {
-    this.#hear('tooLarge');
+  onBodyTooLarge(direction: wire.Direction): void {
+    this.#hear('tooLarge', direction);
   }
   onLogHeaders(type: wire.HeaderType, block: wire.HeaderBlock): void {
     this.#hear('log', type, block.count);
@@ -42,9 +46,6 @@ class Recorder implements wire.StreamSource {
   }
   onEnd(reason: wire.EndReason): void {
     this.#hear('end', reason);
-  }
-  onCredit(bytes: number): void {
-    this.#hear('credit', bytes);
   }
   onQueryAnswer(id: number, found: boolean, bytes: Uint8Array): void {
     this.#hear('query', id, found, Buffer.from(bytes).toString());
@@ -71,7 +72,16 @@ class Fixture {
   #rung = false;
   readonly dirty = new Int32Array(1);
 
-  constructor(capacity = 64 * 1024, window = 1024) {
+  constructor(
+    capacity = 64 * 1024,
+    window = 1024,
+    createStream: (start: wire.StreamStart, sink: wire.StreamSink) => wire.StreamSource = (start, sink) => {
+      const stream = new Recorder(start, sink);
+      this.streams.push(stream);
+      this.onStart?.(stream);
+      return stream;
+    },
+  ) {
     const { a, b } = createChannel(capacity);
     this.module = new Endpoint(a.own, a.peer, { ring: () => (this.#rung = true) });
     const endpoint = new Endpoint(b.own, b.peer, { ring: () => this.rings++ });
@@ -82,12 +92,7 @@ class Fixture {
         this.#flush = onFlush;
         return { dirty: this.dirty, close: () => (this.#polling = false) };
       },
-      createStream: (start, sink) => {
-        const stream = new Recorder(start, sink);
-        this.streams.push(stream);
-        this.onStart?.(stream);
-        return stream;
-      },
+      createStream,
       streamWindow: () => window,
       onMalformed: (reason) => this.malformed.push(reason),
       onFault: (error) => this.faults.push(error),
@@ -162,7 +167,7 @@ afterEach(() => fixture.channel.close(1));
 test('a stream hears its frames in order, and only its own generation', async () => {
   const f = make();
   f.headers(5, 1, HeadersFlag.Start | HeadersFlag.Grpc, 'ATTRblock', 0, 4);
-  f.data(5, 1, DataFlag.Fresh, 'one');
+  f.data(5, 1, 0, 'one');
   f.data(5, 2, 0, 'of another life');
   f.data(5, 1, DataFlag.Last | DataFlag.Trailers, 'two');
   f.send(FrameKind.End, (b) => schema.End.createEnd(b, 5, 1, 0));
@@ -181,8 +186,8 @@ test('a stream hears its frames in order, and only its own generation', async ()
   });
   expect(events).toEqual([
     { name: 'headers', args: [0, 'block', 1, false, false] },
-    { name: 'data', args: [0, 'one', false, false, true] },
-    { name: 'data', args: [0, 'two', true, true, false] },
+    { name: 'data', args: [0, 'one', false, false] },
+    { name: 'data', args: [0, 'two', true, true] },
     { name: 'end', args: [0] },
   ]);
   expect(f.channel.streams).toBe(0);
@@ -229,13 +234,13 @@ test('an answer that comes later goes out before the loop waits again', async ()
 });
 
 test('a full ring is back-pressure: everything arrives, in order, once there is room', async () => {
-  const f = make();
+  const f = make(64 * 1024, 2_000_000);
   f.headers(1, 1, HeadersFlag.Start);
   await f.run();
   const { sink } = f.streams[0]!;
   expect(sink.backpressure()).toBeUndefined();
   const sent = Buffer.alloc(1_000_000, 'abcdefghijk');
-  for (let at = 0; at < sent.length; at += 10_000) sink.output(0, 0, 1, sent.subarray(at, at + 10_000));
+  for (let at = 0; at < sent.length; at += 10_000) sink.output(0, 0, 1, sent.subarray(at, at + 10_000), false);
   const room = vi.fn();
   const waiting = sink.backpressure();
   expect(waiting).toBeInstanceOf(Promise);
@@ -274,7 +279,8 @@ test('a large reply goes in parts, no faster than Envoy takes them', async () =>
       if (reply.part() === schema.ReplyPart.Data) unacknowledged += reply.blockLength();
     }
     expect(unacknowledged).toBeLessThanOrEqual(window);
-    if (unacknowledged > 0) f.send(FrameKind.Credit, (b) => schema.Credit.createCredit(b, 1, 1, unacknowledged));
+    if (unacknowledged > 0)
+      f.send(FrameKind.Credit, (b) => schema.Credit.createCredit(b, 1, 1, schema.CreditOf.Reply, unacknowledged));
     unacknowledged = 0;
   }
   expect(
@@ -285,6 +291,122 @@ test('a large reply goes in parts, no faster than Envoy takes them', async () =>
   expect(Buffer.concat(replies.slice(1).map((r) => r.blockArray() ?? new Uint8Array())).equals(body)).toBe(true);
   expect(replies.map((r) => r.end())).toEqual([...replies.slice(1).map(() => false), true]);
   expect(f.streams[0]!.events.filter((e) => e.name === 'credit')).toEqual([]);
+});
+
+test('output of one direction is never further ahead of its credit than the window, and comes whole and in order', async () => {
+  const window = 70_000;
+  const f = make(256 * 1024, window);
+  f.headers(1, 1, HeadersFlag.Start);
+  await f.run();
+  const { sink } = f.streams[0]!;
+  const body = Buffer.alloc(1_000_000, 'abcdefghijk');
+  const { Digested, Last } = wire.OutputFlag;
+  sink.output(0, Digested, 5, body, false);
+  sink.output(0, Last, 1, undefined, true);
+  sink.answer(wire.HeaderType.RequestTrailers, wire.BodyMode.Pass, 0, []);
+  const room = vi.fn();
+  void sink.backpressure(0)?.then(room);
+  expect(sink.backpressure(1)).toBeUndefined();
+  sink.output(1, Last, 0, Buffer.from('the other way'), true);
+  const outputs: schema.Output[] = [];
+  const kinds: schema.FrameKind[] = [];
+  let ahead = 0;
+  for (let i = 0; i < 100 && kinds.at(-1) !== FrameKind.Answer; i++) {
+    await f.run();
+    for (const { kind, bytes } of f.received()) {
+      const output = schema.Output.getRootAsOutput(new ByteBuffer(bytes));
+      if (kind === FrameKind.Output && output.direction() === 1) continue;
+      kinds.push(kind);
+      if (kind !== FrameKind.Output) continue;
+      outputs.push(output);
+      expect(output.bytesLength()).toBeLessThanOrEqual(64 * 1024);
+      ahead += output.bytesLength();
+    }
+    expect(ahead).toBeLessThanOrEqual(window);
+    const part = Math.ceil(ahead / 2);
+    ahead -= part;
+    const { Request } = schema.CreditOf;
+    if (part > 0) f.send(FrameKind.Credit, (b) => schema.Credit.createCredit(b, 1, 1, Request, part));
+  }
+  expect(kinds.at(-1)).toBe(FrameKind.Answer);
+  expect(Buffer.concat(outputs.map((o) => o.bytesArray() ?? new Uint8Array())).equals(body)).toBe(true);
+  expect(outputs.map((o) => o.flags()).filter((flags) => flags !== 0)).toEqual([Digested, Last]);
+  expect(outputs.at(-2)!.flags()).toBe(Digested);
+  expect(outputs.map((o) => o.acknowledged()).filter((acknowledged) => acknowledged > 0)).toEqual([5, 1]);
+  await f.run();
+  expect(room).toHaveBeenCalledOnce();
+});
+
+test('a filter may yield 60 MB at once', async () => {
+  const size = 60_000_000;
+  const all = Buffer.alloc(size, 'some bytes that repeat. ');
+  const big = defineFilter({
+    name: 'big',
+    create: () => ({
+      async *transformRequest(body) {
+        for await (const chunk of body) {
+          yield chunk.length === 3 ? all : chunk;
+          all.fill(0); // it is the author's again
+        }
+      },
+    }),
+  });
+  const registry = new FilterRegistry([big], { logger: new RecordingLogger() });
+  await registry.parse(3, 'big', false, undefined, RULES);
+  await registry.parse(4, 'big', true, undefined, RULES);
+  const f = new Fixture(1024 * 1024, RULES.streamWindow, (start, sink) => registry.createStream(start, sink));
+  fixture = f;
+  f.headers(1, 1, HeadersFlag.Start);
+  await f.run();
+  f.data(1, 1, 0, 'abc');
+  const hash = createHash('sha256');
+  let received = 0;
+  let digested = false;
+  for (let i = 0; i < 2000 && received < size; i++) {
+    await f.run(1);
+    f.module.wake();
+    let bytes = 0;
+    for (const frame of f.received()) {
+      if (frame.kind !== FrameKind.Output) continue;
+      const output = schema.Output.getRootAsOutput(new ByteBuffer(frame.bytes));
+      hash.update(output.bytesArray() ?? new Uint8Array());
+      bytes += output.bytesLength();
+      digested = (output.flags() & wire.OutputFlag.Digested) !== 0;
+    }
+    expect(bytes).toBeLessThanOrEqual(RULES.streamWindow);
+    received += bytes;
+    const { Request } = schema.CreditOf;
+    if (bytes > 0) f.send(FrameKind.Credit, (b) => schema.Credit.createCredit(b, 1, 1, Request, bytes));
+    f.module.sleep();
+  }
+  await f.run();
+  expect(received).toBe(size);
+  expect(hash.digest('hex')).toBe(
+    createHash('sha256').update(Buffer.alloc(size, 'some bytes that repeat. ')).digest('hex'),
+  );
+  for (const { kind, bytes } of f.received()) {
+    if (kind === FrameKind.Output) digested = (schema.Output.getRootAsOutput(new ByteBuffer(bytes)).flags() & 1) !== 0;
+  }
+  expect(digested).toBe(true);
+});
+
+test('output that waits is dropped for a reply, and whoever waits with it goes on when the stream ends', async () => {
+  const f = make(256 * 1024, 10);
+  f.headers(1, 1, HeadersFlag.Start);
+  f.headers(2, 1, HeadersFlag.Start);
+  await f.run();
+  f.streams[0]!.sink.output(0, 0, 0, Buffer.alloc(20), true);
+  f.streams[0]!.sink.localReply(403, -1, '', [], Buffer.alloc(0));
+  f.send(FrameKind.Credit, (b) => schema.Credit.createCredit(b, 1, 1, schema.CreditOf.Request, 10));
+  f.streams[1]!.sink.output(1, 0, 0, Buffer.alloc(20), true);
+  const room = vi.fn();
+  void f.streams[1]!.sink.backpressure(1)?.then(room);
+  await f.run();
+  expect(room).not.toHaveBeenCalled();
+  f.send(FrameKind.End, (b) => schema.End.createEnd(b, 2, 1, 0));
+  await f.run();
+  expect(room).toHaveBeenCalledOnce();
+  expect(f.received().map(({ kind }) => kind)).toEqual([FrameKind.Output, FrameKind.LocalReply, FrameKind.Output]);
 });
 
 test('a source that throws fails its own stream and no other', async () => {

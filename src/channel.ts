@@ -31,7 +31,7 @@ export interface ChannelDeps {
   readonly endpoint: RingEndpoint;
   readonly poller: (onWake: () => void, onFlush: () => void) => Waker;
   readonly createStream: (start: StreamStart, sink: StreamSink) => StreamSource;
-  /** `stream_window` of a config: the bound for unacknowledged reply data. */
+  /** `stream_window` of a config: the bound for output and reply data that no Credit has covered. */
   readonly streamWindow: (configId: number) => number;
   /** The peer broke the protocol. The channel has stopped reading; whoever made it closes it. */
   readonly onMalformed: (reason: string) => void;
@@ -144,19 +144,13 @@ export class Channel {
         if (stream?.source === undefined) return;
         const flags = t.flags();
         if ((flags & DataFlag.TooLarge) !== 0) {
-          this.#deliver(stream, (source) => source.onBodyTooLarge());
+          this.#deliver(stream, (source) => source.onBodyTooLarge(t.direction()));
           return;
         }
         const bytes = reader.dataBytes();
         const direction = t.direction();
         try {
-          stream.source.onData(
-            direction,
-            bytes,
-            (flags & DataFlag.Last) !== 0,
-            (flags & DataFlag.Trailers) !== 0,
-            (flags & DataFlag.Fresh) !== 0,
-          );
+          stream.source.onData(direction, bytes, (flags & DataFlag.Last) !== 0, (flags & DataFlag.Trailers) !== 0);
         } catch (error) {
           this.#fault(stream, error);
         }
@@ -173,8 +167,7 @@ export class Channel {
         const t = reader.credit;
         reader.open(t, offset, length);
         const stream = this.#find(t.stream(), t.generation());
-        if (stream?.source === undefined || stream.credit(t.bytes())) return;
-        this.#deliver(stream, (source) => source.onCredit(t.bytes()));
+        stream?.credit(t.of(), t.bytes());
         return;
       }
       case FrameKind.QueryAnswer: {
@@ -304,7 +297,7 @@ export class Channel {
 
   #end(stream: ChannelStream, reason: EndReason): void {
     this.#table[stream.slot] = undefined;
-    stream.over = true;
+    stream.close();
     this.streams--;
     try {
       stream.source?.onEnd(reason);
@@ -318,6 +311,6 @@ export class Channel {
   #fault(stream: ChannelStream, error: unknown): void {
     this.#deps.onFault(error);
     stream.fail(0, error instanceof Error ? error.message : String(error));
-    stream.over = true;
+    stream.close();
   }
 }

@@ -93,14 +93,15 @@ export class FilterThread {
 
   async #judge(connection: ConnectionId, config: FilterConfigMessage): Promise<void> {
     const { registry, windows } = this.#module(connection);
-    const { id, name, route, allow, deny, logLevel, streamWindow, capabilities, metrics, filters } = config;
+    const { id, name, route, allow, deny, logLevel, streamWindow, maxBodyBytes, capabilities, metrics, filters } =
+      config;
     windows.set(id, streamWindow);
     let verdict: Verdict;
     try {
-      const rules = { allow, deny, logLevel, streamWindow, capabilities, metrics };
+      const rules = { allow, deny, logLevel, streamWindow, maxBodyBytes, capabilities, metrics };
       const judged = await (filters.length === 0
         ? registry.parse(id, name, route, config.config, rules)
-        : registry.parseChain(id, name, filters, rules, config.maxBodyBytes));
+        : registry.parseChain(id, name, filters, rules));
       verdict = judged.accepted
         ? { accepted: true, message: '', phases: judged.phases, attributes: judged.attributes }
         : { accepted: false, message: judged.message, phases: 0, attributes: [] };

@@ -1,21 +1,5 @@
-/** Headers as lines: from what an author gives, and into a block as Envoy would send it. */
+/** Header lines from what an author gives. */
 import type { HeaderInit } from './types-data.js';
-import type { HeaderBlock } from './wire.js';
-
-/** A block from lines, for maps that did not come from Envoy. */
-export function packHeaders(lines: readonly (readonly [string, string])[]): HeaderBlock {
-  let size = 0;
-  for (const [name, value] of lines) size += 8 + name.length + value.length;
-  const bytes = Buffer.allocUnsafeSlow(size);
-  let at = 0;
-  for (const [name, value] of lines) {
-    at = bytes.writeUInt32LE(name.length, at);
-    at = bytes.writeUInt32LE(value.length, at);
-    at += bytes.write(name, at, 'latin1');
-    at += bytes.write(value, at, 'latin1');
-  }
-  return { bytes, count: lines.length };
-}
 
 /** The lines of a HeaderInit, in order. Lines with an empty value are left out: Envoy cannot write them. */
 export function headerLines(init: HeaderInit | undefined): [string, string][] {

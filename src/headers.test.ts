@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { FilterError } from './errors.js';
 import { HeaderRules } from './header-rules.js';
-import { headerLines, packHeaders } from './header-lines.js';
+import { packHeaders } from './header-block.js';
+import { headerLines } from './header-lines.js';
 import { RequestViewImpl } from './header-views.js';
 import { HeaderMapImpl, RequestHeadersImpl, ResponseHeadersImpl } from './headers.js';
 import { HeaderOp, HeaderType } from './wire.js';
@@ -21,7 +22,7 @@ const LINES: [string, string][] = [
   ['x-empty', ''],
 ];
 const request = (lines = LINES, held = true): RequestHeadersImpl =>
-  new RequestHeadersImpl(owner(), HeaderType.Request, packHeaders(lines), held);
+  new RequestHeadersImpl(owner(), HeaderType.Request, packHeaders(lines.flat()), held);
 
 const code = (call: () => unknown): string => {
   try {
@@ -142,7 +143,7 @@ describe('a header map', () => {
     for (const name of [':path', ':method', ':status', ':scheme', ':authority', 'host'])
       expect(code(() => map.delete(name))).toBe('TSF_HEADER_PSEUDO');
     expect(code(() => map.add(':path', '/'))).toBe('TSF_HEADER_PSEUDO');
-    const response = new ResponseHeadersImpl(owner(), HeaderType.Response, packHeaders([[':status', '200']]), true);
+    const response = new ResponseHeadersImpl(owner(), HeaderType.Response, packHeaders([':status', '200']), true);
     expect(response.status).toBe(200);
     response.status = 404;
     expect(response.status).toBe(404);

@@ -4,15 +4,13 @@
  * read meets earlier writes, or somebody goes over all of them.
  */
 import { FilterError } from './errors.js';
+import { HeaderLines, type Latin1Buffer, latin1Buffer, LINE_OVERHEAD, u32 } from './header-block.js';
 import { checkValue, type HeaderRules, type HeaderWrite, statusOf, TYPE_NAMES } from './header-rules.js';
 import type { HeaderMap, RequestHeaders, ResponseHeaders } from './types-data.js';
 import { type HeaderBlock, HeaderOp, HeaderType, type OpList } from './wire.js';
 
 /** No operations; never written to. */
 export const NO_OPS: OpList = [];
-
-/** What every Buffer has and its types leave out: several times as fast as toString for a short string. */
-type Latin1Buffer = Buffer & { latin1Slice(start: number, end: number): string };
 
 /** What a map asks about when it is written. */
 export interface HeaderOwner {
@@ -32,18 +30,13 @@ function sameName(bytes: Uint8Array, at: number, length: number, lower: string):
   return true;
 }
 
-function u32(bytes: Uint8Array, at: number): number {
-  return (bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)) >>> 0;
-}
-
 export class HeaderMapImpl implements HeaderMap {
   protected readonly owner: HeaderOwner;
   readonly type: HeaderType;
   private readonly block: Latin1Buffer;
   private readonly count: number;
-  /** Undefined until somebody needs all lines. Lower-case names are what is compared, so they are kept apart. */
-  private names: string[] | undefined;
-  private values: string[] = NO_VALUES;
+  /** Undefined until somebody needs all of them. */
+  private lines: HeaderLines | undefined;
   private ops: OpList = NO_OPS;
   /** False once they went on. */
   held: boolean;
@@ -51,10 +44,7 @@ export class HeaderMapImpl implements HeaderMap {
   constructor(owner: HeaderOwner, type: HeaderType, block: HeaderBlock, held: boolean) {
     this.owner = owner;
     this.type = type;
-    const { bytes } = block;
-    this.block = (
-      Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
-    ) as Latin1Buffer;
+    this.block = latin1Buffer(block.bytes);
     this.count = block.count;
     this.held = held;
   }
@@ -66,13 +56,11 @@ export class HeaderMapImpl implements HeaderMap {
     if (this.untouched) {
       const at = this.find(lower);
       if (at < 0) return undefined;
-      const start = at + 8 + lower.length;
+      const start = at + LINE_OVERHEAD + lower.length;
       // Not a substring of a decoded block: that would keep all of it alive.
       return this.block.latin1Slice(start, start + u32(this.block, at + 4));
     }
-    const { names, values } = this.all();
-    const i = names.indexOf(lower);
-    return i < 0 ? undefined : values[i];
+    return this.all().get(lower);
   }
 
   getAll(name: string): string[] {
@@ -100,10 +88,8 @@ export class HeaderMapImpl implements HeaderMap {
   }
 
   *[Symbol.iterator](): Iterator<[name: string, value: string]> {
-    const { names, values } = this.all();
     // A copy: writes while somebody iterates neither skip nor repeat lines.
-    const lines = names.map((name, i): [string, string] => [name, values[i]!]);
-    yield* lines;
+    yield* [...this.all()];
   }
 
   toHeaders(): Headers {
@@ -117,26 +103,20 @@ export class HeaderMapImpl implements HeaderMap {
   set(name: string, value: string): this {
     const lower = this.writable('set', name);
     checkValue(lower, value);
-    this.record(HeaderOp.Set, lower, value);
-    if (this.names !== undefined) this.setLine(this.names, lower, value);
+    this.write(HeaderOp.Set, lower, value);
     return this;
   }
 
   add(name: string, value: string): this {
     const lower = this.writable('add', name);
     checkValue(lower, value);
-    this.record(HeaderOp.Add, lower, value);
-    if (this.names !== undefined) {
-      this.names.push(lower);
-      this.values.push(value);
-    }
+    this.write(HeaderOp.Add, lower, value);
     return this;
   }
 
   delete(name: string): this {
     const lower = this.writable('delete', name);
-    this.record(HeaderOp.Delete, lower, '');
-    if (this.names !== undefined) this.removeLines(this.names, lower);
+    this.write(HeaderOp.Delete, lower, '');
     return this;
   }
 
@@ -144,10 +124,9 @@ export class HeaderMapImpl implements HeaderMap {
 
   /** A write of our own: no rule of the operator's or of HTTP's forbids it. */
   write(op: HeaderOp, name: string, value: string): void {
-    this.record(op, name, value);
-    if (this.names === undefined) return;
-    if (op === HeaderOp.Set) this.setLine(this.names, name, value);
-    else if (op === HeaderOp.Delete) this.removeLines(this.names, name);
+    if (this.ops === NO_OPS) this.ops = [op, name, value];
+    else this.ops.push(op, name, value);
+    this.lines?.write(op, name, value);
   }
 
   /** Throws unless the map is held; `call` is how the author knows it. */
@@ -175,7 +154,7 @@ export class HeaderMapImpl implements HeaderMap {
   release(): OpList {
     const { ops } = this;
     this.held = false;
-    if (ops.length !== 0 && this.names === undefined) this.late = ops;
+    if (ops.length !== 0 && this.lines === undefined) this.late = ops;
     return this.drop();
   }
 
@@ -192,7 +171,7 @@ export class HeaderMapImpl implements HeaderMap {
 
   /** Nothing decoded, nothing written: the block says it all. */
   private get untouched(): boolean {
-    return this.names === undefined && this.ops.length === 0 && this.late === undefined;
+    return this.lines === undefined && this.ops.length === 0 && this.late === undefined;
   }
 
   private drop(): OpList {
@@ -206,11 +185,6 @@ export class HeaderMapImpl implements HeaderMap {
     return this.owner.rules.name(this.type, write, name);
   }
 
-  private record(op: HeaderOp, name: string, value: string): void {
-    if (this.ops === NO_OPS) this.ops = [op, name, value];
-    else this.ops.push(op, name, value);
-  }
-
   private lookup(name: string): string {
     const lower = name.toLowerCase();
     return lower === 'host' && this.type === HeaderType.Request ? ':authority' : lower;
@@ -222,73 +196,22 @@ export class HeaderMapImpl implements HeaderMap {
     let at = 0;
     for (let i = 0; i < count; i++) {
       const nameLength = u32(block, at);
-      if (sameName(block, at + 8, nameLength, lower)) return at;
-      at += 8 + nameLength + u32(block, at + 4);
+      if (sameName(block, at + LINE_OVERHEAD, nameLength, lower)) return at;
+      at += LINE_OVERHEAD + nameLength + u32(block, at + 4);
     }
     return -1;
   }
 
-  /** Both lists, decoded now at the latest. */
-  private all(): { names: string[]; values: string[] } {
-    if (this.names !== undefined) return { names: this.names, values: this.values };
-    const names: string[] = [];
-    const values: string[] = [];
-    const { block, count } = this;
-    let at = 0;
-    for (let i = 0; i < count; i++) {
-      const nameEnd = at + 8 + u32(block, at);
-      const valueEnd = nameEnd + u32(block, at + 4);
-      names.push(block.latin1Slice(at + 8, nameEnd).toLowerCase());
-      values.push(block.latin1Slice(nameEnd, valueEnd));
-      at = valueEnd;
-    }
-    this.names = names;
-    this.values = values;
-    if (this.late !== undefined) this.apply(names, this.late);
+  /** Decoded now at the latest. */
+  private all(): HeaderLines {
+    if (this.lines !== undefined) return this.lines;
+    const { block: bytes, count, late, ops } = this;
+    const lines = (this.lines = HeaderLines.of({ bytes, count }));
+    if (late !== undefined) lines.apply(late);
     this.late = undefined;
-    this.apply(names, this.ops);
-    return { names, values };
-  }
-
-  private apply(names: string[], ops: OpList): void {
-    for (let i = 0; i < ops.length; i += 3) {
-      const name = ops[i + 1] as string;
-      const value = ops[i + 2] as string;
-      if (ops[i] === HeaderOp.Set) this.setLine(names, name, value);
-      else if (ops[i] === HeaderOp.Delete) this.removeLines(names, name);
-      else if (ops[i] === HeaderOp.Add) {
-        names.push(name);
-        this.values.push(value);
-      }
-    }
-  }
-
-  /** As Envoy does it: a pseudo-header keeps its place, any other goes to the end. */
-  private setLine(names: string[], lower: string, value: string): void {
-    const i = names.indexOf(lower);
-    if (i >= 0 && lower.startsWith(':')) {
-      this.values[i] = value;
-      return;
-    }
-    if (i >= 0) this.removeLines(names, lower);
-    names.push(lower);
-    this.values.push(value);
-  }
-
-  private removeLines(names: string[], lower: string): void {
-    let kept = 0;
-    for (let i = 0; i < names.length; i++) {
-      if (names[i] === lower) continue;
-      names[kept] = names[i]!;
-      this.values[kept] = this.values[i]!;
-      kept++;
-    }
-    names.length = kept;
-    this.values.length = kept;
+    return lines.apply(ops);
   }
 }
-
-const NO_VALUES: string[] = [];
 
 export class RequestHeadersImpl extends HeaderMapImpl implements RequestHeaders {
   get scheme(): string {

@@ -1,19 +1,23 @@
 /** One stream of a channel: what the filter's side says goes out through it, what Envoy says comes in by its source. */
 import { ReplyPart, type Encoder } from './codec/index.js';
 import type { Outbox } from './outbox.js';
+import { OutputWindow, type SendOutput } from './output-window.js';
 import {
   CallEventPart,
+  CreditOf,
+  Direction,
+  HeaderType,
+  OutputFlag,
   type ActKind,
   type BodyMode,
-  type Direction,
-  type HeaderType,
   type OpList,
   type QueryKind,
   type StreamSink,
   type StreamSource,
 } from './wire.js';
 
-/** Output of one channel that may wait on the heap. Sources that respect backpressure() stay far below it. */
+/** What may wait on the heap: of a channel for its ring, of a body for its credit. Sources that respect backpressure()
+ *  stay far below it. */
 const MAX_QUEUED_BYTES = 64 * 1024 * 1024;
 
 export class ChannelStream implements StreamSink {
@@ -23,10 +27,8 @@ export class ChannelStream implements StreamSink {
   /** Header blocks that go on in the next frame. */
   parts: Buffer[] | undefined = undefined;
   partCount = 0;
-  /** The rest of a large reply, and how much of it may still be under way. */
-  #reply: Uint8Array | undefined = undefined;
-  #replyCredit = 0;
-  #ownReply = false;
+  /** By CreditOf; made for the streams that have any. */
+  readonly #windows: [OutputWindow?, OutputWindow?, OutputWindow?] = [];
 
   constructor(
     private readonly out: Outbox,
@@ -40,61 +42,68 @@ export class ChannelStream implements StreamSink {
 
   answer(type: HeaderType, mode: BodyMode, phases: number, ops: OpList): void {
     if (this.over) return;
-    if (!this.encoder.answer(this.slot, this.generation, type, mode, phases, ops)) this.#tooLarge(type);
-    this.changed();
+    this.#behind(directionOf(type), () => {
+      if (!this.encoder.answer(this.slot, this.generation, type, mode, phases, ops)) this.#tooLarge(type);
+      this.changed();
+    });
   }
 
   ops(type: HeaderType, ops: OpList): void {
     if (this.over) return;
-    if (!this.encoder.ops(this.slot, this.generation, type, ops)) this.#tooLarge(type);
-    this.changed();
+    this.#behind(directionOf(type), () => {
+      if (!this.encoder.ops(this.slot, this.generation, type, ops)) this.#tooLarge(type);
+      this.changed();
+    });
   }
 
-  output(direction: Direction, flags: number, acknowledged: number, bytes: Uint8Array | undefined): void {
+  output(
+    direction: Direction,
+    flags: number,
+    acknowledged: number,
+    bytes: Uint8Array | undefined,
+    owned: boolean,
+  ): void {
     if (this.over || this.#overLimit(bytes)) return;
-    this.encoder.output(this.slot, this.generation, direction, flags, acknowledged, bytes);
-    this.changed();
+    this.#put(direction, flags, acknowledged, bytes, owned);
   }
 
   localReply(status: number, grpcStatus: number, details: string, headers: string[], body: Uint8Array): void {
     if (this.over || this.#overLimit(body)) return;
+    this.#dropWaiting();
     const { encoder, slot, generation } = this;
     if (!encoder.localReply(slot, generation, status, grpcStatus, details, headers, body)) {
       const all = [':status', String(status), ...headers];
       if (grpcStatus >= 0) all.push('grpc-status', String(grpcStatus));
       const empty = body.length === 0;
       if (!encoder.replyHeaders(slot, generation, ReplyPart.Headers, all, empty)) this.#tooLarge(2);
-      else if (!empty) {
-        // The module bounds what it has not passed on yet; the rest goes as Credit comes.
-        this.#ownReply = true;
-        this.#replyCredit = this.window;
-        this.#reply = body.slice();
-        this.#continueReply();
-      }
+      else if (!empty) this.#put(CreditOf.Reply, OutputFlag.Last, 0, body, false);
     }
     this.changed();
   }
 
   replyHeaders(headers: string[], end: boolean): void {
     if (this.over) return;
+    this.#dropWaiting();
     if (!this.encoder.replyHeaders(this.slot, this.generation, ReplyPart.Headers, headers, end)) this.#tooLarge(2);
     this.changed();
   }
 
   replyData(bytes: Uint8Array, end: boolean): void {
     if (this.over || this.#overLimit(bytes)) return;
-    this.encoder.replyData(this.slot, this.generation, bytes, end);
-    this.changed();
+    this.#put(CreditOf.Reply, end ? OutputFlag.Last : 0, 0, bytes, false);
   }
 
   replyTrailers(headers: string[]): void {
     if (this.over) return;
-    if (!this.encoder.replyHeaders(this.slot, this.generation, ReplyPart.Trailers, headers, true)) this.#tooLarge(3);
-    this.changed();
+    this.#behind(CreditOf.Reply, () => {
+      if (!this.encoder.replyHeaders(this.slot, this.generation, ReplyPart.Trailers, headers, true)) this.#tooLarge(3);
+      this.changed();
+    });
   }
 
   fail(type: HeaderType, text: string): void {
     if (this.over) return;
+    this.#dropWaiting();
     this.encoder.fail(this.slot, this.generation, type, text);
     this.changed();
   }
@@ -153,34 +162,61 @@ export class ChannelStream implements StreamSink {
     this.changed();
   }
 
-  backpressure(): Promise<void> | undefined {
-    return this.over ? undefined : this.out.backpressure();
+  backpressure(of?: CreditOf): Promise<void> | undefined {
+    if (this.over) return undefined;
+    return (of === undefined ? undefined : this.#windows[of]?.backpressure()) ?? this.out.backpressure();
   }
 
-  /** True when the credit belongs to a reply that is sent from here. */
-  credit(bytes: number): boolean {
-    if (!this.#ownReply) return false;
-    this.#replyCredit += bytes;
-    if (!this.over) {
-      this.#continueReply();
+  /** The module has taken that much. */
+  credit(of: CreditOf, bytes: number): void {
+    this.#windows[of]?.credit(bytes);
+  }
+
+  /** Nothing is sent any more, and nobody waits to send. */
+  close(): void {
+    this.over = true;
+    this.#dropWaiting();
+  }
+
+  #put(of: CreditOf, flags: number, acknowledged: number, bytes: Uint8Array | undefined, owned: boolean): void {
+    const window = (this.#windows[of] ??= new OutputWindow(
+      this.window,
+      of === CreditOf.Reply ? this.#reply() : this.#output(of),
+    ));
+    const waiting = window.waitingBytes;
+    if (waiting > 0 && waiting + (bytes?.length ?? 0) > MAX_QUEUED_BYTES) this.#overflow();
+    else window.output(flags, acknowledged, bytes, owned);
+  }
+
+  #output(direction: Direction): SendOutput {
+    return (flags, acknowledged, bytes) => {
+      this.encoder.output(this.slot, this.generation, direction, flags, acknowledged, bytes);
       this.changed();
-    }
-    return true;
+    };
   }
 
-  #continueReply(): void {
-    const body = this.#reply;
-    if (body === undefined || this.#replyCredit <= 0) return;
-    const part = Math.min(body.length, this.#replyCredit);
-    const end = part === body.length;
-    this.encoder.replyData(this.slot, this.generation, end ? body : body.subarray(0, part), end);
-    this.#replyCredit -= part;
-    this.#reply = end ? undefined : body.subarray(part);
+  #reply(): SendOutput {
+    return (flags, _acknowledged, bytes) => {
+      this.encoder.replyData(this.slot, this.generation, bytes ?? NOTHING, (flags & OutputFlag.Last) !== 0);
+      this.changed();
+    };
+  }
+
+  /** Behind what waits for credit there. */
+  #behind(of: CreditOf, send: () => void): void {
+    const window = this.#windows[of];
+    if (window === undefined) send();
+    else window.behind(send);
+  }
+
+  /** A reply or a failure takes the place of what waits. */
+  #dropWaiting(): void {
+    for (const window of this.#windows) window?.close();
   }
 
   #tooLarge(type: HeaderType): void {
     this.fail(type, 'TSF_HEADERS_TOO_LARGE: one header is larger than a quarter of the ring; raise ring_bytes');
-    this.over = true;
+    this.close();
   }
 
   #valueTooLarge(): void {
@@ -188,7 +224,7 @@ export class ChannelStream implements StreamSink {
       0,
       'TSF_VALUE_TOO_LARGE: a name or a value for Envoy is larger than a quarter of the ring; raise ring_bytes',
     );
-    this.over = true;
+    this.close();
   }
 
   /** Only the call fails, and later, as Envoy's own answer would come. */
@@ -203,8 +239,18 @@ export class ChannelStream implements StreamSink {
     if (bytes === undefined || this.out.queuedBytes + bytes.length <= MAX_QUEUED_BYTES || this.out.queuedBytes === 0) {
       return false;
     }
-    this.fail(0, 'TSF_OUTPUT_LIMIT: more than 64 MiB of output wait for Envoy on this channel');
-    this.over = true;
+    this.#overflow();
     return true;
   }
+
+  #overflow(): void {
+    this.fail(0, 'TSF_OUTPUT_LIMIT: more than 64 MiB of output wait for Envoy');
+    this.close();
+  }
+}
+
+const NOTHING = new Uint8Array(0);
+
+function directionOf(type: HeaderType): Direction {
+  return type === HeaderType.Request || type === HeaderType.RequestTrailers ? Direction.Request : Direction.Response;
 }

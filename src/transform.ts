@@ -73,14 +73,19 @@ export function throughStream(through: TransformStream<Uint8Array, Uint8Array>):
       );
     }
     const reader = through.readable.getReader();
-    const feeding = feed(through.writable.getWriter(), body);
+    const dry = new Dry();
+    const feeding = feed(through.writable.getWriter(), body, dry);
     try {
       for (;;) {
-        const { value, done } = await reader.read();
+        const reading = reader.read();
+        dry.watch(reading);
+        const { value, done } = await reading;
         if (done) break;
         yield value;
       }
     } finally {
+      dry.over = true;
+      dry.release();
       // Ended early or died: what still feeds it is told so. Its rejection was, or will be, the reader's.
       await reader.cancel().catch(() => undefined);
       feeding.catch(() => undefined);
@@ -88,11 +93,48 @@ export function throughStream(through: TransformStream<Uint8Array, Uint8Array>):
   };
 }
 
-async function feed(writer: WritableStreamDefaultWriter<Uint8Array>, body: BodyStream): Promise<void> {
+/**
+ * Whether all that came out of the readable side has been taken: its reader waits. Only then is the next input asked for,
+ * so that asking means, as with a generator, that what there was is digested.
+ */
+class Dry {
+  /** Nobody reads any more. */
+  over = false;
+  private waits = false;
+  private settle: (() => void) | undefined;
+
+  watch(reading: Promise<unknown>): void {
+    this.waits = true;
+    const wet = (): void => {
+      this.waits = false;
+    };
+    reading.then(wet, wet);
+    // What lies in the queue settles the read at once; then this comes after it.
+    queueMicrotask(() => {
+      if (this.waits) this.release();
+    });
+  }
+
+  release(): void {
+    this.settle?.();
+    this.settle = undefined;
+  }
+
+  async wait(): Promise<void> {
+    if (!this.waits && !this.over) await new Promise<void>((resolve) => (this.settle = resolve));
+  }
+}
+
+/** One chunk after the other, whatever queues the author has asked for: a write settles when its transform() has. */
+async function feed(writer: WritableStreamDefaultWriter<Uint8Array>, body: BodyStream, dry: Dry): Promise<void> {
   try {
-    for await (const chunk of body) {
-      await writer.ready;
-      await writer.write(chunk);
+    const input = body[Symbol.asyncIterator]();
+    for (;;) {
+      await dry.wait();
+      if (dry.over) return;
+      const { value, done } = await input.next();
+      if (done === true) break;
+      await writer.write(value);
     }
     await writer.close();
   } catch (e) {

@@ -17,15 +17,18 @@ export type BodyMode = (typeof BodyMode)[keyof typeof BodyMode];
 
 /** Flags of an output (schema: OutputFlag). */
 export const OutputFlag = {
-  Push: 1,
+  Digested: 1,
   Last: 2,
   Bypass: 4,
-  Gather: 8,
-  Added: 16,
-  Trailing: 32,
-  Release: 64,
-  Timed: 128,
+  Added: 8,
+  Trailing: 16,
+  Release: 32,
+  Timed: 64,
 } as const;
+
+/** Which bytes a credit is about (schema: CreditOf). */
+export const CreditOf = { Request: 0, Response: 1, Reply: 2 } as const;
+export type CreditOf = (typeof CreditOf)[keyof typeof CreditOf];
 
 /** Bits of the hooks a filter has (schema: Phase). */
 export const PhaseBit = {
@@ -102,8 +105,15 @@ export interface StreamSink {
   answer(type: HeaderType, mode: BodyMode, phases: number, ops: OpList): void;
   /** Operations on a map that is still held, outside an answer. */
   ops(type: HeaderType, ops: OpList): void;
-  /** Output bytes (any size, copied before it returns) and acknowledged input bytes. */
-  output(direction: Direction, flags: number, acknowledged: number, bytes: Uint8Array | undefined): void;
+  /** Output bytes (any size) and acknowledged input bytes. `owned`: nobody else will write to that memory; else it is
+   *  read, or copied, before this returns. */
+  output(
+    direction: Direction,
+    flags: number,
+    acknowledged: number,
+    bytes: Uint8Array | undefined,
+    owned: boolean,
+  ): void;
   /** grpcStatus -1: by Envoy's mapping. headers: name, value, name, value … */
   localReply(status: number, grpcStatus: number, details: string, headers: string[], body: Uint8Array): void;
   replyHeaders(headers: string[], end: boolean): void;
@@ -123,9 +133,10 @@ export interface StreamSink {
   /** A line for Envoy's log (Envoy's levels: trace 0 … critical 5). */
   log(level: number, text: string): void;
   extend(milliseconds: number): void;
-  /** undefined: go on writing. A promise: the ring and its small overflow are full; it settles when there is room. With a
-   *  direction also: the next filter of a chain has enough of that body. */
-  backpressure(direction?: Direction): Promise<void> | undefined;
+  /** undefined: go on writing. A promise: the ring and its small overflow are full; it settles when there is room. For
+   *  the output of a direction (CreditOf has its numbers) or a streamed reply also: Envoy, or the next filter of a chain,
+   *  has enough of it. What is written all the same waits here. */
+  backpressure(of?: CreditOf): Promise<void> | undefined;
 }
 
 /** The bytes of a header map as they came: `count` times {u32 name length, u32 value length, name, value}. The memory
@@ -152,11 +163,11 @@ export interface StreamStart {
 export interface StreamSource {
   /** context: no hook, no answer. */
   onHeaders(type: HeaderType, block: HeaderBlock, endStream: boolean, context: boolean): void;
-  /** bytes are the receiver's own memory. last: the input ends here; trailers: trailers follow; fresh: this frame came
-   *  with a hook of its own, so one more push is possible. */
-  onData(direction: Direction, bytes: Uint8Array, last: boolean, trailers: boolean, fresh: boolean): void;
-  /** The request's whole body is over max_body_bytes: to be answered with 413 through the filter's own encode hooks. */
-  onBodyTooLarge(): void;
+  /** bytes are the receiver's own memory. last: the input ends here; trailers: trailers follow. */
+  onData(direction: Direction, bytes: Uint8Array, last: boolean, trailers: boolean): void;
+  /** A whole body is over max_body_bytes: of a request, to be answered with 413 through the filter's own encode hooks; of
+   *  a response, with 500. */
+  onBodyTooLarge(direction: Direction): void;
   /** Maps for the log hook that the next onLogRun names. */
   onLogHeaders(type: HeaderType, block: HeaderBlock): void;
   /** Runs that log hook. attributes: the declared ones as they are now, as in StreamStart. */
@@ -164,6 +175,5 @@ export interface StreamSource {
   /** bytes: a header block, body bytes, or (Failed) latin1 words, see CallFailure; the receiver's own memory. */
   onCallEvent(call: number, part: CallEventPart, end: boolean, bytes: Uint8Array): void;
   onEnd(reason: EndReason): void;
-  onCredit(bytes: number): void;
   onQueryAnswer(id: number, found: boolean, bytes: Uint8Array): void;
 }

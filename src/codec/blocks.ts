@@ -1,41 +1,9 @@
-/** Packed blocks (schema/exchange.fbs): header blocks out, operation blocks out. Strings are latin1, a byte a unit. */
+/** Packed operation blocks (schema/exchange.fbs). Strings are latin1, a byte a unit. */
+import { writeLatin1 } from '../header-block.js';
 import type { HeaderOp, OpList } from '../wire.js';
 import type { Room } from './template.js';
 
-const HEADER_OVERHEAD = 8;
 const OP_OVERHEAD = 12;
-/** Shorter strings are copied by a loop: a call into native code costs more than they do. */
-const LOOP_BELOW = 24;
-
-export function writeLatin1(bytes: Buffer, at: number, text: string): number {
-  const length = text.length;
-  if (length < LOOP_BELOW) {
-    for (let i = 0; i < length; i++) bytes[at + i] = text.charCodeAt(i);
-  } else {
-    bytes.write(text, at, length, 'latin1');
-  }
-  return at + length;
-}
-
-export function headersSize(headers: readonly string[]): number {
-  let size = 0;
-  for (let i = 0; i + 1 < headers.length; i += 2) {
-    size += HEADER_OVERHEAD + (headers[i] as string).length + (headers[i + 1] as string).length;
-  }
-  return size;
-}
-
-export function writeHeaders(room: Room, at: number, headers: readonly string[]): number {
-  const { bytes, view } = room;
-  for (let i = 0; i + 1 < headers.length; i += 2) {
-    const name = headers[i] as string;
-    const value = headers[i + 1] as string;
-    view.setUint32(at, name.length, true);
-    view.setUint32(at + 4, value.length, true);
-    at = writeLatin1(bytes, writeLatin1(bytes, at + HEADER_OVERHEAD, name), value);
-  }
-  return at;
-}
 
 const text = (part: HeaderOp | string | undefined): string => (typeof part === 'string' ? part : '');
 

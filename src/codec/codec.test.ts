@@ -1,7 +1,7 @@
 import { ByteBuffer, type Builder } from 'flatbuffers';
 import { describe, expect, test } from 'vitest';
 import * as wire from '../wire.js';
-import { headersSize, writeHeaders } from './blocks.js';
+import { headersSize, writeHeaders } from '../header-block.js';
 import { Encoder, PART_BYTES, type FrameRoom } from './encoder.js';
 import { FrameReader, MalformedFrame } from './frames-in.js';
 import { specs } from './frames-out.js';
@@ -233,10 +233,10 @@ describe('what is larger than a frame is split', () => {
   test('an output says what happens next on its last part only, and acknowledges on its first', () => {
     const out = new Collector();
     const bytes = blob(PART_BYTES * 2 + 5);
-    const { Push, Last, Added } = wire.OutputFlag;
-    new Encoder(out).output(1, 2, 0, Push | Last | Added, 77, bytes);
+    const { Digested, Last, Added } = wire.OutputFlag;
+    new Encoder(out).output(1, 2, 0, Digested | Last | Added, 77, bytes);
     const parts = outputs(out);
-    expect(parts.map((p) => p.flags)).toEqual([Added, Added, Push | Last | Added]);
+    expect(parts.map((p) => p.flags)).toEqual([Added, Added, Digested | Last | Added]);
     expect(parts.map((p) => p.acknowledged)).toEqual([77, 0, 0]);
     expect(Buffer.concat(parts.map((p) => p.bytes)).equals(bytes)).toBe(true);
   });
@@ -364,6 +364,7 @@ test('wire.ts says the same numbers as the schema', () => {
     [wire.Direction, schema.Direction],
     [wire.BodyMode, schema.BodyMode],
     [wire.OutputFlag, schema.OutputFlag],
+    [wire.CreditOf, schema.CreditOf],
     [wire.EndReason, schema.EndReason],
     [wire.HeaderOp, schema.HeaderOp],
     [wire.QueryKind, schema.QueryKind],

@@ -53,7 +53,7 @@ export interface FilterConfigMessage {
   readonly metrics: readonly MetricMessage[];
   /** Several filters that run as one chain, instead of `name` and `config`; empty = no chain. */
   readonly filters: readonly ChainedFilterMessage[];
-  /** For the filters of a chain that buffer whole bodies behind another one. */
+  /** For whole bodies that the host gathers. */
   readonly maxBodyBytes: number;
 }
 

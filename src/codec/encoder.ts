@@ -11,7 +11,8 @@ import {
   type OpList,
   type QueryKind,
 } from '../wire.js';
-import { headersSize, opSize, opsSize, opsThatFit, writeHeaders, writeOps } from './blocks.js';
+import { headersSize, writeHeaders } from '../header-block.js';
+import { opSize, opsSize, opsThatFit, writeOps } from './blocks.js';
 import { frames, places } from './frames-out.js';
 import { CallPart, ReplyPart, type FrameKind } from './generated/index.js';
 import type { Room } from './template.js';

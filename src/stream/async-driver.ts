@@ -69,7 +69,11 @@ export class AsyncDriver implements BodyDriver {
   // ---- the body's reader ----
 
   consumed(bytes: number): void {
-    this.output().acknowledged += bytes;
+    this.output().consumed(bytes);
+  }
+
+  goesOn(): void {
+    if (!this.flow.dead && !this.finished) this.output().goesOn();
   }
 
   asks(): void {
@@ -97,7 +101,7 @@ export class AsyncDriver implements BodyDriver {
           return;
         }
         if (done === true) break;
-        out.write(toBytes(value), false);
+        out.write(toBytes(value), typeof value === 'string');
         const room = flow.port.backpressure(flow.direction);
         if (room !== undefined) {
           await room;
@@ -120,7 +124,7 @@ export class AsyncDriver implements BodyDriver {
     const rest = BodyInput.drain(this.input);
     if (this.bypass) flow.letPass(rest);
     else {
-      for (const part of rest) this.output().acknowledged += part.length;
+      for (const part of rest) this.output().consumed(part.length);
       flow.finishBody(undefined);
     }
   }

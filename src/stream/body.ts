@@ -5,7 +5,9 @@ import type { BodyStream } from '../types-data.js';
 export interface BodyReader {
   /** The reader is done with that many bytes. */
   consumed(bytes: number): void;
-  /** The reader waits and nothing is queued. */
+  /** It goes on with what is queued. */
+  goesOn(): void;
+  /** It waits and nothing is queued. */
   asks(): void;
 }
 
@@ -37,12 +39,13 @@ export class BodyInput implements BodyStream, AsyncIterator<Uint8Array, undefine
     const chunk = this.#queue.shift();
     if (chunk !== undefined) {
       this.#lent += chunk.length;
+      this.#reader.goesOn();
       return Promise.resolve({ value: chunk, done: false });
     }
     if (this.#ended) return Promise.resolve(DONE);
     return new Promise((resolve, reject) => {
       this.#parked.push({ resolve, reject });
-      if (this.#parked.length === 1) this.#reader.asks();
+      this.#reader.asks();
     });
   }
 

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { Bench, filterOf, linesOf, settled, type Lines, type TestStream } from '../../test/support/recorder.js';
-import { packHeaders } from '../header-lines.js';
+import { packHeaders } from '../header-block.js';
 import type { StreamFilter } from '../types.js';
 import type { CallRequest, CallResponse, FilterCallbacks } from '../types-callbacks.js';
 import { CallEventPart, CallFailure, EndReason } from '../wire.js';
@@ -27,7 +27,7 @@ async function open(): Promise<{ stream: TestStream; callbacks: FilterCallbacks;
         ? Uint8Array.from(Buffer.from(content, 'latin1'))
         : content instanceof Uint8Array
           ? content
-          : packHeaders(linesOf(content)).bytes;
+          : packHeaders(linesOf(content).flat()).bytes;
     stream.source.onCallEvent(call, part, end, bytes);
   };
   return { stream, callbacks: callbacks!, event };

@@ -4,6 +4,7 @@
  */
 import { ownBytes, toBytes } from '../buffer.js';
 import { FilterError, type KnownErrorCode } from '../errors.js';
+import { HeaderLines } from '../header-block.js';
 import { headerLines } from '../header-lines.js';
 import { checkValue, HeaderRules } from '../header-rules.js';
 import { HeaderViewImpl } from '../header-views.js';
@@ -97,7 +98,7 @@ class Call {
   private sending: AsyncIterator<Chunk> | Iterator<Chunk> | undefined;
   private over = false;
   /** Headers that may be Envoy's own: the first bytes of the body will tell. */
-  private doubtful: [string, string][] | undefined;
+  private doubtful: HeaderLines | undefined;
   private timer: unknown;
   /** What ended it before its time. */
   private error: unknown;
@@ -185,13 +186,12 @@ class Call {
   private headersCame(block: Uint8Array, end: boolean): void {
     if (this.settle === undefined) return;
     const lines = linesOf(block);
-    const names = lines.map(([name]) => name);
-    if (!end && names.sort().join(' ') === ENVOYS_OWN_HEADERS) this.doubtful = lines;
+    if (!end && [...lines.names].sort().join(' ') === ENVOYS_OWN_HEADERS) this.doubtful = lines;
     else this.answered(lines);
   }
 
   /** The headers are the upstream's. */
-  private answered(lines: [string, string][]): void {
+  private answered(lines: HeaderLines): void {
     const { settle } = this;
     this.doubtful = undefined;
     if (settle === undefined) return;
@@ -393,20 +393,11 @@ function requestLines(init: HeaderInit | undefined): [string, string][] {
 
 // ---- the answer ----
 
-/** The lines of a header block; what does not fit its own lengths ends it. */
-function linesOf(block: Uint8Array): [string, string][] {
-  const bytes = Buffer.from(block.buffer, block.byteOffset, block.length);
-  const lines: [string, string][] = [];
-  for (let at = 0; at + 8 <= bytes.length;) {
-    const nameEnd = at + 8 + bytes.readUInt32LE(at);
-    const valueEnd = nameEnd + bytes.readUInt32LE(at + 4);
-    if (valueEnd > bytes.length) break;
-    lines.push([bytes.toString('latin1', at + 8, nameEnd), bytes.toString('latin1', nameEnd, valueEnd)]);
-    at = valueEnd;
-  }
-  return lines;
+/** Its count is not told. */
+function linesOf(bytes: Uint8Array): HeaderLines {
+  return HeaderLines.of({ bytes, count: Infinity });
 }
 
 function trailerMap(stream: HttpStream, bytes: Uint8Array): HeaderMapImpl {
-  return new HeaderMapImpl(stream, HeaderType.ResponseTrailers, { bytes, count: linesOf(bytes).length }, false);
+  return new HeaderMapImpl(stream, HeaderType.ResponseTrailers, { bytes, count: linesOf(bytes).names.length }, false);
 }

@@ -1,6 +1,6 @@
 /** The config of `filters: [...]`: one config for each member, under one id. */
 import { FilterError } from '../errors.js';
-import type { Accepted, IdentifiedConfig, LoadedConfig, StreamConfig } from './config.js';
+import type { Accepted, ConfigRules, IdentifiedConfig, LoadedConfig, StreamConfig } from './config.js';
 
 /** One filter of a chain, as the module names it. */
 export interface ChainedFilter {
@@ -27,8 +27,7 @@ export class ChainConfig implements LoadedConfig {
     id: number,
     name: string,
     members: readonly IdentifiedConfig[],
-    streamWindow: number,
-    maxBodyBytes: number,
+    { streamWindow, maxBodyBytes }: ConfigRules,
   ) {
     this.id = id;
     this.name = name;

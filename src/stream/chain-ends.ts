@@ -1,15 +1,14 @@
 /** Where a message goes behind the last filter of a chain: on to Envoy, or out as a reply. */
 import { joinBytes } from '../buffer.js';
-import { BodyMode, type Direction, type HeaderBlock, HeaderType, type OpList, OutputFlag } from '../wire.js';
-import { flatLines, linesOf } from './chain-block.js';
+import { HeaderLines } from '../header-block.js';
+import { BodyMode, CreditOf, type Direction, type HeaderBlock, HeaderType, type OpList, OutputFlag } from '../wire.js';
 import type { ChainStream } from './chain.js';
-import type { ChainMember } from './chain-member.js';
 import type { Pass, PassEnd } from './chain-pass.js';
-import { FlowOutput, type OutputPort } from './output.js';
+import type { FilledDeps } from './deps.js';
+import { FlowOutput, type OutputOwner, type OutputPort } from './output.js';
 
 /** To the module: the chain is one filter for it. */
-export class EnvoyEnd implements PassEnd, OutputPort {
-  readonly ackAt: number;
+export class EnvoyEnd implements PassEnd, OutputPort, OutputOwner {
   private readonly chain: ChainStream;
   private readonly pass: Pass;
   private readonly type: HeaderType;
@@ -20,6 +19,12 @@ export class EnvoyEnd implements PassEnd, OutputPort {
   /** The module holds the headers until there is output. */
   private held = false;
   private timing = false;
+  private timingTold = false;
+  /** Goes with the next output. */
+  private due = 0;
+  private inputEnded = false;
+  /** The module sends nothing before it has all of the body. */
+  private whole = false;
   private finished = false;
   private passedBy = false;
   private complete = false;
@@ -33,23 +38,14 @@ export class EnvoyEnd implements PassEnd, OutputPort {
     this.type = pass.direction === 0 ? HeaderType.Request : HeaderType.Response;
     this.headersOnly = headersOnly;
     this.answered = answered;
-    this.ackAt = chain.window >>> 2;
   }
 
   // ---- from the module ----
 
-  /** A frame came with a hook of its own, so that one more push is possible. */
-  fresh(): void {
-    this.body?.fresh();
-  }
-
-  inputEnded(): void {
-    if (this.body !== undefined) this.body.inputEnded = true;
-  }
-
-  /** The members have had their turn. */
-  turn(): void {
-    this.body?.turn();
+  /** A frame has come. */
+  given(last: boolean): void {
+    this.inputEnded ||= last;
+    this.body?.given(last);
   }
 
   dispose(): void {
@@ -59,10 +55,12 @@ export class EnvoyEnd implements PassEnd, OutputPort {
 
   // ---- PassEnd ----
 
-  hold(whole: boolean): void {
-    if (this.answered || this.headersOnly) return;
+  hold(whole: boolean): boolean {
+    if (this.answered || this.headersOnly) return this.whole;
     this.held = !whole;
+    this.whole = whole;
     this.openWith(whole ? BodyMode.Whole : BodyMode.StreamHold);
+    return whole;
   }
 
   headers(lead: readonly Uint8Array[], takes: boolean): void {
@@ -72,7 +70,7 @@ export class EnvoyEnd implements PassEnd, OutputPort {
     }
     if (this.answered) {
       this.flush();
-      if (this.held) this.body!.mark(OutputFlag.Release);
+      if (this.held) this.due = OutputFlag.Release;
       for (const bytes of lead) this.body!.write(bytes, true);
       return;
     }
@@ -81,22 +79,29 @@ export class EnvoyEnd implements PassEnd, OutputPort {
     this.openWith(takes ? BodyMode.Stream : BodyMode.Pass);
   }
 
-  data(bytes: Uint8Array, push: boolean, source: boolean): void {
+  data(bytes: Uint8Array, owned: boolean, source: boolean): void {
     const { body } = this;
-    if (this.headersOnly) this.made.push(Uint8Array.prototype.slice.call(bytes));
+    if (this.headersOnly) this.made.push(owned ? bytes : Uint8Array.prototype.slice.call(bytes));
     // Behind a body that the module lets pass, or lets pass by now: added with the trailers, or still on its way.
     else if (body === undefined) this.say(OutputFlag.Added, 0, bytes);
-    else if (this.passedBy) this.say(OutputFlag.Push, source ? bytes.length : 0, bytes);
+    else if (this.passedBy) this.say(OutputFlag.Digested, source ? bytes.length : 0, bytes);
     else {
-      body.write(bytes, false);
-      if (push) body.asks();
-      else body.turn();
-      if (source) this.acknowledge(bytes.length);
+      body.write(bytes, owned);
+      if (source) body.consumed(bytes.length);
     }
   }
 
-  push(): void {
-    if (!this.passedBy) this.body?.asks();
+  turn(digested: boolean): void {
+    if (this.complete) return;
+    const body = this.finished || this.passedBy ? undefined : this.body;
+    if (body !== undefined && !this.whole) {
+      if (digested) body.asks();
+      else body.turn();
+    }
+    // What no output has taken along.
+    if (this.due === 0 && this.timing === this.timingTold) return;
+    if (body === undefined) this.say(0, 0, undefined);
+    else body.flush(0);
   }
 
   finish(): void {
@@ -116,6 +121,7 @@ export class EnvoyEnd implements PassEnd, OutputPort {
       if (trailers === undefined) this.say(OutputFlag.Last, 0, undefined);
     } else if (!this.finished) this.body?.finish(undefined);
     if (trailers === undefined) return;
+    if (this.timingTold) this.say(0, 0, undefined);
     const type = this.type === HeaderType.Request ? HeaderType.RequestTrailers : HeaderType.ResponseTrailers;
     this.chain.sink.answer(type, BodyMode.Pass, this.chain.phasesToTell(), ops);
   }
@@ -127,20 +133,12 @@ export class EnvoyEnd implements PassEnd, OutputPort {
       this.say(0, bytes, undefined);
       return;
     }
-    body.acknowledged += bytes;
-    // A frame would end the time of a hook that is waited for.
-    if (!this.timing && body.acknowledged >= this.ackAt) body.mark(0);
-  }
-
-  gather(): boolean {
-    if (this.body === undefined) return false;
-    this.body.mark(OutputFlag.Gather);
-    return true;
+    body.consumed(bytes);
   }
 
   letGo(): boolean {
     if (this.body === undefined) return false;
-    this.body.flush(OutputFlag.Bypass | OutputFlag.Push);
+    this.body.flush(OutputFlag.Bypass | OutputFlag.Digested);
     this.body.dispose();
     return (this.passedBy = true);
   }
@@ -151,23 +149,38 @@ export class EnvoyEnd implements PassEnd, OutputPort {
   }
 
   timed(on: boolean): void {
-    if (on === this.timing || !this.answered || this.complete) return;
-    this.timing = on;
-    // With it goes what was acknowledged meanwhile.
-    if (this.body === undefined || this.finished || this.passedBy) this.say(on ? OutputFlag.Timed : 0, 0, undefined);
-    else this.body.mark(on ? OutputFlag.Timed : 0);
+    if (this.answered) this.timing = on;
   }
 
   backpressure(): Promise<void> | undefined {
     return this.chain.sink.backpressure(this.pass.direction);
   }
 
-  // ---- OutputPort ----
+  // ---- for its output ----
 
-  output(direction: Direction, flags: number, acknowledged: number, bytes: Uint8Array | undefined): void {
+  get deps(): FilledDeps {
+    return this.chain.deps;
+  }
+
+  /** A frame would end the time of a hook that is waited for. */
+  get ackAt(): number {
+    return this.timing ? Infinity : this.chain.window >>> 2;
+  }
+
+  beforeOutput(): void {}
+
+  output(
+    direction: Direction,
+    flags: number,
+    acknowledged: number,
+    bytes: Uint8Array | undefined,
+    owned: boolean,
+  ): void {
     // Each output ends the time of a hook, so one that comes while it is waited for begins it anew.
-    const timed = this.timing ? OutputFlag.Timed : 0;
-    this.chain.sink.output(direction, flags | timed, acknowledged, bytes);
+    const more = this.due | (this.timing ? OutputFlag.Timed : 0);
+    this.due = 0;
+    this.timingTold = this.timing;
+    this.chain.sink.output(direction, flags | more, acknowledged, bytes, owned);
   }
 
   // ---- inside ----
@@ -175,58 +188,45 @@ export class EnvoyEnd implements PassEnd, OutputPort {
   private openWith(mode: BodyMode): void {
     this.answered = true;
     const { chain, pass } = this;
-    // A held map is written to until the last member lets it go, so the first push is owed until then.
     if (mode !== BodyMode.Pass) {
-      const owner = { deps: chain.deps, ackAt: this.ackAt, beforeOutput: () => undefined };
-      this.body = new FlowOutput(owner, this, pass.direction, mode !== BodyMode.Whole, false);
+      this.body = new FlowOutput(this, this, pass.direction, false);
+      if (this.inputEnded) this.body.given(true);
     }
     chain.sink.answer(this.type, mode, chain.phasesToTell(), pass.takeOps());
-    if (mode === BodyMode.Stream) this.body!.turn();
   }
 
   private say(flags: number, acknowledged: number, bytes: Uint8Array | undefined): void {
-    this.output(this.pass.direction, flags, acknowledged, bytes);
+    this.output(this.pass.direction, flags, acknowledged, bytes, false);
   }
-}
-
-/** What a whole reply is, as the sink takes it. */
-export interface WholeReply {
-  readonly status: number;
-  readonly grpcStatus: number;
-  readonly details: string;
-  readonly headers: string[];
-  readonly body: Uint8Array;
 }
 
 /** A reply that is complete when it goes: gathered behind the members' encode hooks. */
 export class WholeReplyEnd implements PassEnd {
   private readonly pass: Pass;
-  private readonly parts: Uint8Array[];
-  private readonly sent: (lines: [string, string][], body: Uint8Array) => void;
+  private readonly parts: Uint8Array[] = [];
+  private readonly sent: (lines: HeaderLines, body: Uint8Array) => void;
 
-  /** body: of a reply whose headers end it for the members, but that has one (HEAD). */
-  constructor(pass: Pass, body: Uint8Array | undefined, sent: (lines: [string, string][], body: Uint8Array) => void) {
+  constructor(pass: Pass, sent: (lines: HeaderLines, body: Uint8Array) => void) {
     this.pass = pass;
-    this.parts = body === undefined ? [] : [body];
     this.sent = sent;
   }
 
-  hold(): void {}
+  /** It is all here already. */
+  hold(): boolean {
+    return true;
+  }
   headers(lead: readonly Uint8Array[]): void {
     this.parts.push(...lead);
   }
-  data(bytes: Uint8Array): void {
-    this.parts.push(Uint8Array.prototype.slice.call(bytes));
+  data(bytes: Uint8Array, owned: boolean): void {
+    this.parts.push(owned ? bytes : Uint8Array.prototype.slice.call(bytes));
   }
-  push(): void {}
+  turn(): void {}
   finish(): void {}
   end(): void {
-    this.sent(linesOf(this.pass.headersNow()), joinBytes(this.parts));
+    this.sent(HeaderLines.of(this.pass.headersNow()), joinBytes(this.parts));
   }
   acknowledge(): void {}
-  gather(): boolean {
-    return false;
-  }
   letGo(): boolean {
     return false;
   }
@@ -237,69 +237,43 @@ export class WholeReplyEnd implements PassEnd {
   }
 }
 
-/** A reply that streams: bounded, as one that no other member sees, by what Envoy has not taken. */
+/** A reply that streams: Envoy's credit bounds it, as one that no other member sees. */
 export class StreamedReplyEnd implements PassEnd {
   private readonly chain: ChainStream;
   private readonly pass: Pass;
-  private readonly replier: ChainMember;
+  /** Told to be all of it. */
+  private ended = false;
   private readonly headersOnly: boolean;
-  /** Bytes that Envoy has not taken: those of members, and the replier's own that no member took. */
-  private flying = 0;
-  private flyingOwn = 0;
-  private room: { readonly promise: Promise<void>; resolve(): void } | undefined;
 
-  constructor(chain: ChainStream, pass: Pass, replier: ChainMember, headersOnly: boolean) {
+  constructor(chain: ChainStream, pass: Pass, headersOnly: boolean) {
     this.chain = chain;
     this.pass = pass;
-    this.replier = replier;
     this.headersOnly = headersOnly;
   }
 
-  /** Envoy has taken that much. */
-  credit(bytes: number): void {
-    const members = Math.min(bytes, this.flying);
-    this.flying -= members;
-    const own = Math.min(bytes - members, this.flyingOwn);
-    this.flyingOwn -= own;
-    if (own > 0) this.replier.source?.onCredit(own);
-    if (this.flying < this.chain.window) this.dispose();
+  hold(): boolean {
+    return false;
   }
-
-  /** Nobody waits for room any longer. */
-  dispose(): void {
-    this.room?.resolve();
-    this.room = undefined;
-  }
-
-  hold(): void {}
 
   headers(lead: readonly Uint8Array[]): void {
-    const end = this.headersOnly && lead.length === 0;
-    this.chain.sink.replyHeaders(flatLines(linesOf(this.pass.headersNow())), end);
-    for (const bytes of lead) this.data(bytes, false, false);
+    this.ended = this.headersOnly && lead.length === 0;
+    this.chain.sink.replyHeaders(HeaderLines.of(this.pass.headersNow()).flat(), this.ended);
+    for (const bytes of lead) this.data(bytes);
   }
 
-  data(bytes: Uint8Array, _push: boolean, source: boolean): void {
-    if (source) this.flyingOwn += bytes.length;
-    else this.flying += bytes.length;
+  data(bytes: Uint8Array): void {
     this.chain.sink.replyData(bytes, false);
   }
 
-  push(): void {}
+  turn(): void {}
   finish(): void {}
 
   end(trailers: HeaderBlock | undefined): void {
-    if (trailers !== undefined) this.chain.sink.replyTrailers(flatLines(linesOf(trailers)));
-    else if (!this.headersOnly || this.flying > 0) this.chain.sink.replyData(new Uint8Array(0), true);
+    if (trailers !== undefined) this.chain.sink.replyTrailers(HeaderLines.of(trailers).flat());
+    else if (!this.ended) this.chain.sink.replyData(new Uint8Array(0), true);
   }
 
-  acknowledge(bytes: number): void {
-    this.replier.source?.onCredit(bytes);
-  }
-
-  gather(): boolean {
-    return false;
-  }
+  acknowledge(): void {}
   letGo(): boolean {
     return false;
   }
@@ -307,12 +281,6 @@ export class StreamedReplyEnd implements PassEnd {
   timed(): void {}
 
   backpressure(): Promise<void> | undefined {
-    if (this.flying < this.chain.window) return this.chain.sink.backpressure(this.pass.direction);
-    if (this.room === undefined) {
-      let resolve!: () => void;
-      const promise = new Promise<void>((settle) => (resolve = settle));
-      this.room = { promise, resolve };
-    }
-    return this.room.promise;
+    return this.chain.sink.backpressure(CreditOf.Reply);
   }
 }

@@ -2,6 +2,7 @@
 import {
   type ActKind,
   type BodyMode,
+  CreditOf,
   Direction,
   type HeaderBlock,
   HeaderType,
@@ -69,8 +70,7 @@ export class ChainMember implements StreamSink {
   }
 
   data(direction: Direction, bytes: Uint8Array, last: boolean, trailers: boolean): void {
-    // Between members a push is always possible.
-    this.source?.onData(direction, bytes, last, trailers, true);
+    this.source?.onData(direction, bytes, last, trailers);
   }
 
   trailers(direction: Direction, block: HeaderBlock): void {
@@ -90,9 +90,15 @@ export class ChainMember implements StreamSink {
     stage?.pass.opsOf(stage, type, ops);
   }
 
-  output(direction: Direction, flags: number, acknowledged: number, bytes: Uint8Array | undefined): void {
+  output(
+    direction: Direction,
+    flags: number,
+    acknowledged: number,
+    bytes: Uint8Array | undefined,
+    owned: boolean,
+  ): void {
     const stage = direction === Direction.Request ? this.request : this.response;
-    stage?.pass.output(stage, flags, acknowledged, bytes);
+    stage?.pass.output(stage, flags, acknowledged, bytes, owned);
   }
 
   localReply(status: number, grpcStatus: number, details: string, headers: string[], body: Uint8Array): void {
@@ -147,10 +153,10 @@ export class ChainMember implements StreamSink {
     this.chain.sink.extend(milliseconds);
   }
 
-  backpressure(direction?: Direction): Promise<void> | undefined {
-    const stage = direction === undefined ? undefined : direction === Direction.Request ? this.request : this.response;
-    // Without a place in that message it writes a call, or a reply of its own, which has the chain's window.
-    return stage === undefined ? this.chain.sink.backpressure(direction) : stage.pass.backpressure(stage);
+  backpressure(of?: CreditOf): Promise<void> | undefined {
+    if (of === CreditOf.Reply) return this.chain.replies.backpressure();
+    const stage = of === undefined ? undefined : of === CreditOf.Request ? this.request : this.response;
+    return stage === undefined ? this.chain.sink.backpressure(of) : stage.pass.backpressure(stage);
   }
 
   // ---- inside ----

@@ -3,6 +3,7 @@
  * module are between two filters: headers go on when the member lets them, its output is the next one's input, a message
  * ends for one when it has ended for the one before, trailers come last (docs/lifecycle.md, "One crossing").
  */
+import { applyOps } from '../header-block.js';
 import { NO_OPS } from '../headers.js';
 import {
   BodyMode,
@@ -14,7 +15,6 @@ import {
   PhaseBit,
   PHASES_UNCHANGED,
 } from '../wire.js';
-import { applyOps } from './chain-block.js';
 import type { ChainMember } from './chain-member.js';
 
 const EMPTY = new Uint8Array(0);
@@ -22,22 +22,21 @@ const TRAILERS = [PhaseBit.decodeTrailers, PhaseBit.encodeTrailers] as const;
 
 /** Where the message goes behind the last member. */
 export interface PassEnd {
-  /** The first member that keeps its headers back: `whole` = it is also the first that takes the body, all at once. */
-  hold(whole: boolean): void;
+  /** A member keeps its headers back; `whole`: it is the first that takes the body, all at once. True: then the source
+   *  bounds that body. */
+  hold(whole: boolean): boolean;
   /** Every member has let the headers go. `lead`: bytes before the body; `takes`: the body goes through some member. */
   headers(lead: readonly Uint8Array[], takes: boolean): void;
   /** `source`: straight from the source, past every member. */
-  data(bytes: Uint8Array, push: boolean, source: boolean): void;
-  /** Output is wanted to go on now. */
-  push(): void;
+  data(bytes: Uint8Array, owned: boolean, source: boolean): void;
+  /** The members have had their turn; `digested`: each has digested what it was given, and nothing waits between two. */
+  turn(digested: boolean): void;
   /** No more output, but the input goes on: it is drained. */
   finish(): void;
   /** The message is complete; `trailers` is the map behind it as the members have made it, by `ops`. */
   end(trailers: HeaderBlock | undefined, ops: OpList): void;
   /** Bytes of the source that are done with. */
   acknowledge(bytes: number): void;
-  /** From here on the source gives the rest at once. */
-  gather(): boolean;
   /** No member takes the body any longer. True: the source sends no more of it. */
   letGo(): boolean;
   /** Operations that cannot wait for the answer. */
@@ -76,6 +75,8 @@ export class Stage {
   took = false;
   /** It gathers the body: no window holds it. */
   whole = false;
+  /** It has asked for more since it was given something. */
+  asks = false;
   /** The module holds the limit of that body. */
   limitedBySource = false;
   outstanding = 0;
@@ -89,6 +90,11 @@ export class Stage {
   /** An answer is waited for. */
   timed = false;
   room: { readonly promise: Promise<void>; resolve(): void } | undefined;
+
+  /** Nothing comes out of it until there is more to go in. */
+  get digested(): boolean {
+    return this.headers !== ASKED && (!this.takes || this.outputEnded || this.asks || (this.whole && !this.endTold));
+  }
 
   constructor(pass: Pass, member: ChainMember, index: number, block: HeaderBlock, headersOnly: boolean) {
     this.pass = pass;
@@ -132,10 +138,10 @@ export class Pass {
   private passedBy = false;
   private blocked = 0;
   private timed = 0;
-  /** The headers have been let go, and what was behind them comes first. */
-  private pushDue = false;
   /** Bytes are being handed over that come before any end. */
   private busy = 0;
+  /** Calls on the stack, one in the other: members answer inside of what they are told. */
+  private depth = 0;
 
   /** members: those that may be part of it, in the order in which the message meets them. */
   constructor(
@@ -155,8 +161,9 @@ export class Pass {
   }
 
   start(): void {
+    this.depth++;
     this.ask();
-    this.run();
+    this.leave();
   }
 
   /** No member had a hook for the headers or the body: they have gone, only the trailers come. */
@@ -180,15 +187,17 @@ export class Pass {
       this.inputEnded = true;
       this.trailersFollow = trailers;
     }
-    this.feed(0, bytes, true, true, last, false);
-    this.run();
+    this.depth++;
+    this.feed(0, bytes, true, true, last);
+    this.leave();
   }
 
   trailersCame(block: HeaderBlock): void {
     if (this.dead) return;
+    this.depth++;
     this.inputEnded = this.trailersFollow = true;
     this.trailers = block;
-    this.run();
+    this.leave();
   }
 
   /** No member is asked any more: Envoy has an answer already. */
@@ -213,6 +222,12 @@ export class Pass {
     if (first !== undefined) this.owner.bodyTooLarge(this.direction, first.member);
   }
 
+  /** Whether the message cannot end without that member. */
+  needs(member: ChainMember): boolean {
+    const stage = this.dead ? undefined : this.stages.find((one) => one.member === member);
+    return stage !== undefined && (stage.headers !== GONE || (stage.takes && !stage.outputEnded));
+  }
+
   /** Whether that member has seen the headers, or would have if it had a hook for them. */
   reached(member: ChainMember): boolean {
     return this.members.indexOf(member) < this.next;
@@ -235,9 +250,10 @@ export class Pass {
     return this.stages.some((stage) => (stage.member.bits & TRAILERS[this.direction]) !== 0);
   }
 
-  backpressure(stage: Stage): Promise<void> | undefined {
+  /** For that member, or (undefined) the source. */
+  backpressure(stage: Stage | undefined): Promise<void> | undefined {
     if (this.dead) return undefined;
-    for (let i = stage.index + 1; i < this.stages.length; i++) {
+    for (let i = stage === undefined ? 0 : stage.index + 1; i < this.stages.length; i++) {
       const next = this.stages[i]!;
       if (next.headers !== ASKED && (!next.takes || next.outputEnded)) continue;
       if (!this.isFull(next)) return undefined;
@@ -257,6 +273,7 @@ export class Pass {
   answer(stage: Stage, type: HeaderType, mode: BodyMode, phases: number, ops: OpList): void {
     if (phases !== PHASES_UNCHANGED) stage.member.bits = phases;
     if (this.dead) return;
+    this.depth++;
     this.answered(stage);
     if (type === HeaderType.RequestTrailers || type === HeaderType.ResponseTrailers) {
       stage.trailersAnswered = true;
@@ -268,7 +285,7 @@ export class Pass {
       if (mode === BodyMode.Pass || mode === BodyMode.Stream) this.letGo(stage);
       else this.hold(stage);
     }
-    this.run();
+    this.leave();
   }
 
   opsOf(stage: Stage, type: HeaderType, ops: OpList): void {
@@ -281,43 +298,45 @@ export class Pass {
     if (this.complete) this.end.flush();
   }
 
-  output(stage: Stage, flags: number, acknowledged: number, bytes: Uint8Array | undefined): void {
+  output(stage: Stage, flags: number, acknowledged: number, bytes: Uint8Array | undefined, owned: boolean): void {
     if (this.dead) return;
+    this.depth++;
     if (acknowledged > 0) this.acknowledged(stage, acknowledged);
-    if ((flags & OutputFlag.Added) !== 0) {
-      if (stage.headers === ASKED) stage.added = Uint8Array.prototype.slice.call(bytes);
-      else this.feed(stage.index + 1, bytes ?? EMPTY, false, false, false, false);
-      return;
-    }
+    if ((flags & OutputFlag.Added) === 0) this.made(stage, flags, bytes ?? EMPTY, owned);
+    else if (stage.headers === ASKED)
+      stage.added = bytes === undefined ? undefined : Uint8Array.prototype.slice.call(bytes);
+    else this.feed(stage.index + 1, bytes ?? EMPTY, owned, false, false);
+    this.leave();
+  }
+
+  private made(stage: Stage, flags: number, bytes: Uint8Array, owned: boolean): void {
     const last = (flags & OutputFlag.Last) !== 0 && stage.takes;
     const bypass = (flags & OutputFlag.Bypass) !== 0;
-    const some = bytes !== undefined && bytes.length > 0;
+    const some = bytes.length > 0;
     if (some || last || bypass) {
       // A body that was handed over whole may come back in pieces: its time is over with the first.
       this.answered(stage);
       if (stage.headers === HELD) this.letGo(stage);
     }
     if (this.dead) return;
-    if ((flags & OutputFlag.Gather) !== 0 && !stage.whole) {
-      stage.whole = true;
-      stage.limitedBySource = this.isFirst(stage) && this.end.gather();
-      this.adopt(stage);
-    }
     if (last) {
       stage.outputEnded = true;
       this.relieve();
     }
-    const push = (flags & OutputFlag.Push) !== 0;
-    if (some) {
-      const end = last && stage.endTold && !this.trailersFollow;
-      this.feed(stage.index + 1, bytes, false, false, end, push);
-    } else if (push && this.complete && this.idleBehind(stage)) this.end.push();
+    if (some) this.feed(stage.index + 1, bytes, owned, false, last && stage.endTold && !this.trailersFollow);
+    stage.asks = (flags & OutputFlag.Digested) !== 0;
     if (bypass) {
       stage.takes = false;
       this.relieve();
     }
-    if ((flags & OutputFlag.Trailing) !== 0) this.time(stage);
+    if ((flags & (OutputFlag.Trailing | OutputFlag.Timed)) !== 0) this.time(stage);
+  }
+
+  /** Out of the outermost call: what is due is told. */
+  private leave(): void {
     this.run();
+    if (--this.depth > 0 || this.dead) return;
+    this.end.turn(this.waiting.length === 0 && this.stages.every((stage) => stage.digested));
   }
 
   // ---- headers ----
@@ -343,7 +362,7 @@ export class Pass {
       if (stage.headers === ASKED && !this.dead) this.time(stage);
       return;
     }
-    this.complete = this.pushDue = true;
+    this.complete = true;
     this.end.headers(this.lead(), this.taker(0) !== undefined);
   }
 
@@ -361,8 +380,8 @@ export class Pass {
 
   private hold(stage: Stage): void {
     stage.headers = HELD;
-    stage.limitedBySource = stage.whole && this.isFirst(stage);
-    this.end.hold(stage.limitedBySource);
+    const whole = stage.whole && this.isFirst(stage);
+    stage.limitedBySource = this.end.hold(whole) && whole;
     this.busy++;
     this.feedWaiting(stage, this.takeWaiting());
     this.busy--;
@@ -377,8 +396,7 @@ export class Pass {
     const { added } = stage;
     stage.added = undefined;
     if (added !== undefined) {
-      const last = stage.headersOnly;
-      this.feed(stage.index + 1, added, true, false, last, false);
+      this.feed(stage.index + 1, added, true, false, stage.headersOnly);
     }
     this.feedWaiting(stage, waiting);
     this.busy--;
@@ -387,7 +405,7 @@ export class Pass {
   // ---- the body ----
 
   /** Bytes for the members from `at` on. owned: their memory is nobody else's. */
-  private feed(at: number, bytes: Uint8Array, owned: boolean, source: boolean, last: boolean, push: boolean): void {
+  private feed(at: number, bytes: Uint8Array, owned: boolean, source: boolean, last: boolean): void {
     if (this.dead) return;
     let end = last;
     for (let i = at; i < this.stages.length; i++) {
@@ -409,7 +427,7 @@ export class Pass {
     }
     if (this.finished) {
       if (source) this.end.acknowledge(bytes.length);
-    } else if (bytes.length > 0) this.end.data(bytes, push, source);
+    } else if (bytes.length > 0) this.end.data(bytes, owned, source);
   }
 
   private give(stage: Stage, bytes: Uint8Array, source: boolean, last: boolean): void {
@@ -420,6 +438,7 @@ export class Pass {
     }
     if (length === 0 && !last) return;
     stage.outstanding += length;
+    stage.asks = false;
     if (!source) stage.fromMembers += length;
     if (source && stage.whole) this.adopt(stage);
     if (stage.whole && !stage.limitedBySource && stage.outstanding > this.owner.maxBodyBytes) {
@@ -440,6 +459,7 @@ export class Pass {
 
   private tellEnd(stage: Stage, bytes: Uint8Array = EMPTY): void {
     stage.endTold = true;
+    stage.asks = false;
     // Before the call: what it answers inside ends the wait.
     if (stage.whole && !stage.limitedBySource && stage.takes && !stage.outputEnded) this.time(stage);
     stage.member.data(this.direction, bytes, true, this.trailersFollow);
@@ -454,7 +474,7 @@ export class Pass {
   }
 
   private feedWaiting(stage: Stage, waiting: readonly Waiting[]): void {
-    for (const { bytes, source } of waiting) this.feed(stage.index, bytes, true, source, false, false);
+    for (const { bytes, source } of waiting) this.feed(stage.index, bytes, true, source, false);
     this.relieve();
   }
 
@@ -470,12 +490,6 @@ export class Pass {
   private taker(at: number): Stage | undefined {
     for (let i = at; i < this.stages.length; i++) if (this.stages[i]!.takes) return this.stages[i];
     return undefined;
-  }
-
-  /** No member behind it has anything that it would push on itself. */
-  private idleBehind(stage: Stage): boolean {
-    for (let i = stage.index + 1; i < this.stages.length; i++) if (this.stages[i]!.outstanding > 0) return false;
-    return true;
   }
 
   private isFirst(stage: Stage): boolean {
@@ -502,10 +516,6 @@ export class Pass {
   /** Tells each member what is due to it: the end of its input, then its trailers. */
   private run(): void {
     if (this.busy > 0) return;
-    if (this.pushDue && !this.dead) {
-      this.pushDue = false;
-      this.end.push();
-    }
     let ended = this.inputEnded;
     let block = this.trailers;
     for (let i = 0; i < this.stages.length && ended; i++) {

@@ -3,15 +3,13 @@
  * hooks of all the others, from the last to the first. While a response is under way, a whole reply goes straight to the
  * client, and a streamed one takes the response's place from its member on. Its own encode hooks are behind a reply when it comes here (replies.ts).
  */
-import { packHeaders } from '../header-lines.js';
-import { Direction } from '../wire.js';
+import { packHeaders } from '../header-block.js';
+import { CreditOf, Direction, HeaderType } from '../wire.js';
 import type { ChainStream } from './chain.js';
-import { flatLines, pairLines, valueOf } from './chain-block.js';
-import { StreamedReplyEnd, WholeReplyEnd, type WholeReply } from './chain-ends.js';
+import { StreamedReplyEnd, WholeReplyEnd } from './chain-ends.js';
 import type { ChainMember } from './chain-member.js';
 import { Pass } from './chain-pass.js';
-
-const GRPC = 'application/grpc';
+import { changedReply, sendWhole, shownHeaders, type WholeReply } from './whole-reply.js';
 
 export class ChainReplies {
   /** A reply has been made; Envoy may not have heard of it yet. */
@@ -24,7 +22,6 @@ export class ChainReplies {
   /** Those that replied: no other one's reply passes their hooks. */
   private readonly repliers = new Set<ChainMember>();
   private pass: Pass | undefined;
-  private streamedEnd: StreamedReplyEnd | undefined;
   /** A reply that begins when the author's code is off the stack. */
   private due: (() => void) | undefined;
 
@@ -33,7 +30,12 @@ export class ChainReplies {
   }
 
   whole(member: ChainMember, reply: WholeReply): void {
-    if (!this.take(member)) return;
+    if (!this.take(member)) {
+      // It has taken itself out of a streamed reply that is on its way, and nothing can take that one's place.
+      if (this.pass?.needs(member) === true)
+        this.chain.fail(HeaderType.Response, 'a streamed reply cannot be replaced');
+      return;
+    }
     const { chain } = this;
     // Where a response is under way, Envoy sends this one past all filters.
     const others = this.underWay ? [] : this.others();
@@ -42,22 +44,16 @@ export class ChainReplies {
       return;
     }
     this.later(() => {
-      const { status, grpcStatus, details } = reply;
-      const { lines, ends } = replyLines(reply, chain);
-      const sent = (now: [string, string][], body: Uint8Array): void => {
-        this.send(
-          chain.start.grpc
-            ? { status, details, body, ...grpcParts(now, grpcStatus) }
-            : { status: statusOf(now, status), grpcStatus, details, headers: plainLines(now), body },
-        );
-      };
-      const kept = ends && !chain.start.grpc ? reply.body : undefined;
+      const ends = reply.body.length === 0;
       const pass = new Pass(
         chain,
         Direction.Response,
         others,
-        (one) => new WholeReplyEnd(one, kept, sent),
-        packHeaders(lines),
+        (one) =>
+          new WholeReplyEnd(one, (lines, body) => {
+            this.send(changedReply(reply, lines, body));
+          }),
+        packHeaders(shownHeaders(reply)),
         ends,
       );
       this.pass = pass;
@@ -83,8 +79,8 @@ export class ChainReplies {
         chain,
         Direction.Response,
         others,
-        (one) => (this.streamedEnd = new StreamedReplyEnd(chain, one, member, end)),
-        packHeaders(pairLines(headers)),
+        (one) => new StreamedReplyEnd(chain, one, end),
+        packHeaders(headers),
         end,
       );
       this.pass = pass;
@@ -107,18 +103,17 @@ export class ChainReplies {
       return;
     }
     this.pass.data(new Uint8Array(0), true, true);
-    this.pass.trailersCame(packHeaders(pairLines(headers)));
+    this.pass.trailersCame(packHeaders(headers));
   }
 
-  credit(bytes: number): void {
-    if (this.streamedEnd !== undefined) this.streamedEnd.credit(bytes);
-    else this.replier?.source?.onCredit(bytes);
+  /** What is before the reply: the first member that it passes, or Envoy. */
+  backpressure(): Promise<void> | undefined {
+    return this.pass === undefined ? this.chain.sink.backpressure(CreditOf.Reply) : this.pass.backpressure(undefined);
   }
 
   kill(): void {
     this.due = undefined;
     this.pass?.kill();
-    this.streamedEnd?.dispose();
   }
 
   // ---- inside ----
@@ -162,90 +157,9 @@ export class ChainReplies {
     due();
   }
 
-  private send({ status, grpcStatus, details, headers, body }: WholeReply): void {
+  private send(reply: WholeReply): void {
     this.sent = true;
     this.chain.killResponse();
-    this.chain.sink.localReply(status, grpcStatus, details, headers, body);
+    sendWhole(this.chain.sink, reply);
   }
-}
-
-/** The reply's headers as Envoy would make them for the first encode hook, and whether they are all of it. */
-function replyLines(
-  { status, grpcStatus, headers, body }: WholeReply,
-  chain: ChainStream,
-): { lines: [string, string][]; ends: boolean } {
-  const given = pairLines(headers);
-  const some = body.length > 0;
-  if (chain.start.grpc) {
-    // Envoy answers a gRPC request by headers alone.
-    const lines: [string, string][] = [[':status', '200'], ...without(given, 'content-length', 'content-type')];
-    lines.push(['content-type', GRPC]);
-    if (!given.some(([name]) => name === 'grpc-status'))
-      lines.push(['grpc-status', String(grpcStatus >= 0 ? grpcStatus : grpcStatusOf(status))]);
-    const message = some ? percentEncoded(body) : '';
-    if (message !== '') lines.push(['grpc-message', message]);
-    return { lines, ends: true };
-  }
-  const lines: [string, string][] = [[':status', String(status)]];
-  if (some) {
-    lines.push(['content-length', String(body.length)]);
-    if (!given.some(([name]) => name === 'content-type')) lines.push(['content-type', 'text/plain']);
-  }
-  lines.push(...without(given, 'content-length'));
-  if (grpcStatus >= 0) lines.push(['grpc-status', String(grpcStatus)]);
-  return { lines, ends: !some || chain.method === 'HEAD' };
-}
-
-function without(lines: [string, string][], ...names: string[]): [string, string][] {
-  return lines.filter(([name]) => !names.includes(name));
-}
-
-function statusOf(lines: [string, string][], otherwise: number): number {
-  const status = Number(valueOf(lines, ':status'));
-  return Number.isInteger(status) ? status : otherwise;
-}
-
-/** Envoy writes content-length itself. */
-function plainLines(lines: [string, string][]): string[] {
-  return flatLines(without(lines, ':status', 'content-length', 'grpc-status'));
-}
-
-/** Of a gRPC reply: Envoy makes status and content-type, and takes the message as it stands when there is no body. */
-function grpcParts(lines: [string, string][], otherwise: number): { grpcStatus: number; headers: string[] } {
-  const status = valueOf(lines, 'grpc-status');
-  return {
-    grpcStatus: status !== undefined && /^\d{1,2}$/.test(status) ? Number(status) : otherwise,
-    headers: flatLines(without(lines, ':status', 'content-type', 'grpc-status')),
-  };
-}
-
-/** As Envoy maps it. */
-function grpcStatusOf(http: number): number {
-  switch (http) {
-    case 400:
-      return 13;
-    case 401:
-      return 16;
-    case 403:
-      return 7;
-    case 404:
-      return 12;
-    case 429:
-    case 502:
-    case 503:
-    case 504:
-      return 14;
-    default:
-      return 2;
-  }
-}
-
-/** A body as grpc-message: what is not printable ASCII, and the percent sign, as %XX. */
-function percentEncoded(body: Uint8Array): string {
-  let text = '';
-  for (const byte of body) {
-    const plain = byte >= 0x20 && byte <= 0x7e && byte !== 0x25;
-    text += plain ? String.fromCharCode(byte) : `%${byte.toString(16).toUpperCase().padStart(2, '0')}`;
-  }
-  return text;
 }

@@ -2,12 +2,12 @@ import { setImmediate as tick } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { ChainBench, ChainDriver } from '../../test/support/chain.js';
 import { RULES, RecordingLogger, settled } from '../../test/support/recorder.js';
-import { packHeaders } from '../header-lines.js';
+import { packHeaders } from '../header-block.js';
 import { defineFilter } from '../filter.js';
 import { perChunk } from '../transform.js';
 import { type Filter, type Phase, StatusType as S, type StreamFilter } from '../types.js';
 import type { Attribute } from '../attributes.js';
-import type { FilterCallbacks } from '../types-callbacks.js';
+import type { FilterCallbacks, LocalReply } from '../types-callbacks.js';
 import { Direction, EndReason, HeaderType, LogKind, PhaseBit } from '../wire.js';
 import { FilterRegistry } from './index.js';
 
@@ -82,14 +82,14 @@ describe('configs of a chain', () => {
       none('c', {}),
     ]);
     const [address, port] = [24, 25];
-    const verdict = await all.parseChain(1, 'chain', chain('a', 'b'), RULES, 100);
+    const verdict = await all.parseChain(1, 'chain', chain('a', 'b'), RULES);
     expect(verdict).toMatchObject({
       accepted: true,
       phases: PhaseBit.decodeHeaders | PhaseBit.encodeHeaders | PhaseBit.onLog,
     });
     const attributes = verdict.accepted ? verdict.attributes : [];
     expect([attributes.length, attributes[0], attributes[2]]).toEqual([3, address, port]);
-    const unknown = await all.parseChain(2, 'chain', chain('a', 'c'), RULES, 100);
+    const unknown = await all.parseChain(2, 'chain', chain('a', 'c'), RULES);
     expect(unknown).toMatchObject({ accepted: true, phases: 0xffffffff });
   });
 
@@ -99,15 +99,15 @@ describe('configs of a chain', () => {
       return raw;
     };
     const all = registry([none('a', {}), none('b', { parse })]);
-    expect(await all.parseChain(1, 'chain', chain('a', 'z'), RULES, 100)).toEqual({
+    expect(await all.parseChain(1, 'chain', chain('a', 'z'), RULES)).toEqual({
       accepted: false,
       message: 'filters[1].name: no filter is named "z"; this host has "a", "b"',
     });
-    expect(await all.parseChain(1, 'chain', [...chain('a'), { name: 'b', config: '8' }], RULES, 100)).toEqual({
+    expect(await all.parseChain(1, 'chain', [...chain('a'), { name: 'b', config: '8' }], RULES)).toEqual({
       accepted: false,
       message: 'filters[1] "b": plugin_config: must be 7',
     });
-    expect(await all.parseChain(1, 'chain', [...chain('a'), { name: 'b', config: '7' }], RULES, 100)).toMatchObject({
+    expect(await all.parseChain(1, 'chain', [...chain('a'), { name: 'b', config: '7' }], RULES)).toMatchObject({
       accepted: true,
     });
   });
@@ -122,7 +122,7 @@ describe('configs of a chain', () => {
       { name: 'b', config: '2' },
       { name: 'a', config: '1' },
     ];
-    await all.parseChain(1, 'chain', list, RULES, 100);
+    await all.parseChain(1, 'chain', list, RULES);
     const stream = new ChainDriver(all, 100);
     stream.headers(Direction.Request);
     all.forget(1);
@@ -133,7 +133,7 @@ describe('configs of a chain', () => {
     expect(destroyed.sort()).toEqual([1, 2]);
     // A refused neighbour does not keep the others.
     const bad = registry([of('a'), none('b', { parse: () => Promise.reject(new Error('no')) })]);
-    await bad.parseChain(1, 'chain', chain('a', 'b'), RULES, 100);
+    await bad.parseChain(1, 'chain', chain('a', 'b'), RULES);
     expect(destroyed).toEqual([1, 2, undefined]);
   });
 
@@ -157,7 +157,7 @@ describe('configs of a chain', () => {
   it("refuse a route's config for a filter that is no member", async () => {
     const other = filter('other', () => ({}));
     const all = registry([filter('a', () => ({})), other]);
-    await all.parseChain(1, 'chain', chain('a'), RULES, 100);
+    await all.parseChain(1, 'chain', chain('a'), RULES);
     await all.parse(2, 'other', true, undefined, RULES);
     const driver = new ChainDriver(all, 100, { route: 2 });
     driver.headers(Direction.Request);
@@ -288,7 +288,7 @@ describe('what a member asks of Envoy', () => {
       }),
     );
     stream.headers(Direction.Request);
-    stream.source.onLogHeaders(HeaderType.Request, packHeaders([['x', 'late']]));
+    stream.source.onLogHeaders(HeaderType.Request, packHeaders(['x', 'late']));
     stream.source.onLogRun(LogKind.End, new Uint8Array(0));
     stream.end();
     expect(seen).toEqual(['a', 'c late']);
@@ -330,20 +330,20 @@ describe('replies in a chain', () => {
     expect(head.sink.take()).toEqual(['localReply 403 grpc -1 "why" [content-type: text/plain] "no r"']);
   });
 
-  it('to gRPC requests are headers alone for the others', async () => {
+  it('to gRPC requests are, as for a lone filter, what the filter said: Envoy makes headers alone of it', async () => {
     const seen: string[] = [];
     const looking = filter('l', () => ({
       encodeHeaders: (headers, endStream) => {
         seen.push(`${headers.get(':status') ?? ''} ${headers.get('grpc-status') ?? ''} ${String(endStream)}`);
-        headers.set('grpc-message', 'changed');
+        headers.set('x-seen', '1');
       },
     }));
     bench = await ChainBench.of([looking, replier('r', 'decodeHeaders', 404, '50%\n')]);
     const stream = bench.open({ grpc: true });
     stream.headers(Direction.Request);
     await settled();
-    expect(seen).toEqual(['200 12 true']);
-    expect(stream.sink.take()).toEqual(['localReply 404 grpc 12 "why" [grpc-message: changed] ""']);
+    expect(seen).toEqual(['404  false']);
+    expect(stream.sink.take()).toEqual(['localReply 404 grpc -1 "why" [content-type: text/plain, x-seen: 1] "50%\\n"']);
   });
 
   it('of an encode hook go straight out, whoever was asked before', async () => {
@@ -400,7 +400,7 @@ describe('replies in a chain', () => {
     expect(before).toBeLessThanOrEqual(4);
     expect(sent.length).toBeLessThan(6);
     for (let i = 0; i < 30; i++) {
-      stream.source.onCredit(25);
+      stream.sink.credit(25);
       await settled();
     }
     expect(sent.length).toBe(6);
@@ -421,10 +421,111 @@ describe('replies in a chain', () => {
     await settled();
     const bytes = (): number => stream.sink.lines.filter((line) => line.startsWith('replyData')).length;
     expect(bytes()).toBe(2); // 80 and 20
-    stream.source.onCredit(100);
+    stream.sink.credit(100);
     await settled();
     expect(stream.sink.lines.at(-1)).toBe('replyData "" end');
   });
+});
+
+describe('a reply', () => {
+  const replies: { [what: string]: [status: number, reply: LocalReply] } = {
+    'with a body': [403, { body: 'no', details: 'why' }],
+    'without a body': [204, {}],
+    'with headers of its own': [
+      418,
+      {
+        body: 'x',
+        headers: [
+          ['content-type', 'application/json'],
+          ['x-a', '1'],
+          ['x-a', '2'],
+        ],
+      },
+    ],
+    'with a length of its own': [200, { body: 'xyz', headers: { 'content-length': '99' } }],
+    'with a gRPC status': [503, { body: '50%', grpcStatus: 8 }],
+    'with a gRPC status and no body': [200, { grpcStatus: 0, headers: { 'grpc-message': 'fine' } }],
+  };
+  /** What hooks do with it, each in both places; they tell what they see. */
+  const hooks: { [what: string]: (callbacks: FilterCallbacks, see: (...what: unknown[]) => void) => StreamFilter } = {
+    'encodeHeaders and encodeData': (_callbacks, see) => ({
+      encodeHeaders(headers, endStream) {
+        see([...headers], endStream);
+        headers.set('x-seen', '1');
+        headers.status = 299;
+      },
+      encodeData(data, endStream) {
+        see(data.text(), endStream);
+        data.append('!');
+      },
+    }),
+    'a whole body': (_callbacks, see) => ({
+      encodeHeaders: (_headers, endStream) => (endStream ? S.Continue : S.StopAndBuffer),
+      async encodeData(data, endStream) {
+        await tick();
+        see(data.text(), endStream);
+        data.set('longer than it was');
+      },
+    }),
+    'a transform': (_callbacks, see) => ({
+      async *transformResponse(body, ctx) {
+        see(body.contentLength, [...ctx.headers]);
+        for await (const chunk of body) yield Buffer.from(chunk).toString().toUpperCase();
+        yield '.';
+      },
+    }),
+    'bytes added to it': (callbacks, see) => ({
+      async encodeHeaders(headers, endStream) {
+        await tick();
+        see([...headers], endStream);
+        callbacks.encoderFilterCallbacks().addData('+');
+      },
+    }),
+  };
+  const methods = ['POST', 'HEAD'];
+  const all = Object.keys(replies).flatMap((what) =>
+    Object.keys(hooks).flatMap((how) =>
+      methods.flatMap((method) => [true, false].map((grpc) => ({ what, how, method, grpc }))),
+    ),
+  );
+
+  it.each(all)(
+    '$what looks to $how in a list as to a lone filter ($method, gRPC $grpc)',
+    async ({ what, how, method, grpc }) => {
+      const [status, reply] = replies[what]!;
+      const headers = { ':method': method, ':path': '/', ':scheme': 'http', ':authority': 'a' };
+      const play = async (...filters: ((see: (...what: unknown[]) => void) => Filter)[]): Promise<unknown> => {
+        const seen: unknown[] = [];
+        const made = filters.map((make) => make((...args) => void seen.push(args)));
+        const registry = new FilterRegistry(made, { logger: new RecordingLogger() });
+        if (made.length === 1) await registry.parse(1, made[0]!.name, false, undefined, RULES);
+        else
+          await registry.parseChain(
+            1,
+            'list',
+            made.map(({ name }) => ({ name, config: undefined })),
+            RULES,
+          );
+        const stream = new ChainDriver(registry, 1000, { grpc });
+        stream.headers(Direction.Request, { headers });
+        await stream.until('the reply', () => stream.sink.lines.some((line) => line.startsWith('localReply')));
+        const said = stream.sink.take().filter((line) => line.startsWith('localReply') || line.startsWith('fail'));
+        stream.end(EndReason.LocalReply);
+        return { seen, said, violations: stream.sink.violations };
+      };
+      const replying = (callbacks: FilterCallbacks): StreamFilter => ({
+        decodeHeaders: () => callbacks.sendLocalReply(status, reply),
+      });
+      const lone = await play((see) =>
+        filter('lone', (callbacks) => ({ ...hooks[how]!(callbacks, see), ...replying(callbacks) })),
+      );
+      const list = await play(
+        (see) => filter('shown', (callbacks) => hooks[how]!(callbacks, see)),
+        () => filter('replier', replying),
+      );
+      expect(list).toEqual(lone);
+    },
+  );
 });
 
 describe('failures in a chain', () => {
@@ -453,6 +554,7 @@ describe('failures in a chain', () => {
     await settled();
     expect(stream.sink.take()).toEqual([
       'answer Request Stream []',
+      'output Request Digested',
       'fail Request b: transformRequest: Error: bad chunk',
     ]);
     stream.data(Direction.Request, 'y', true);
@@ -472,8 +574,7 @@ describe('failures in a chain', () => {
     }));
     bench = await ChainBench.of(
       [filter('a', () => ({ transformRequest: perChunk((chunk) => chunk) })), whole, witness('z', seen)],
-      {},
-      100,
+      { maxBodyBytes: 100 },
     );
     const stream = bench!.open();
     stream.headers(Direction.Request, { chunks: ['x'] });
@@ -488,12 +589,46 @@ describe('failures in a chain', () => {
     );
   });
 
+  it('of a response that a data hook gathers behind others: 500, past all encode hooks', async () => {
+    const seen: string[] = [];
+    const gathers = filter('g', () => ({ encodeData: () => S.StopAndBuffer }));
+    bench = await ChainBench.of(
+      [witness('a', seen), gathers, filter('p', () => ({ transformResponse: perChunk((c) => c) }))],
+      {
+        maxBodyBytes: 100,
+      },
+    );
+    const stream = bench.open();
+    stream.headers(Direction.Request);
+    stream.headers(Direction.Response, { chunks: ['x'] });
+    stream.data(Direction.Response, 'x'.repeat(60));
+    expect(stream.sink.told[1]).toMatchObject({ outstanding: 0, digested: true });
+    stream.data(Direction.Response, 'x'.repeat(60));
+    await settled();
+    expect(seen).toEqual(['a decode', 'a encode 200 for /a?b=1']);
+    expect(stream.sink.lines.at(-1)).toBe(
+      'localReply 500 grpc -1 "ts_filter_body_too_large" [] "Internal Server Error"',
+    );
+  });
+
+  it('of a streamed reply that a member gathers: there is no other to take its place', async () => {
+    const gathers = filter('g', () => ({ encodeHeaders: () => S.StopAndBuffer, encodeData: () => undefined }));
+    const streaming = filter('s', (callbacks) => ({
+      decodeHeaders: () => callbacks.reply(200, {}, ['x'.repeat(60), 'x'.repeat(60)]),
+    }));
+    bench = await ChainBench.of([gathers, streaming], { maxBodyBytes: 100 });
+    const stream = bench.open();
+    stream.headers(Direction.Request);
+    await settled();
+    expect(stream.sink.lines.at(-1)).toMatch(/^fail Response .*cannot be replaced/);
+  });
+
   it("of the module's own limit are told to the member that it gathers for", async () => {
     const seen: string[] = [];
     const whole = filter('w', () => ({ decodeHeaders: () => S.StopAndBuffer, decodeData: () => undefined }));
     const stream = await open(witness('a', seen), whole);
     stream.headers(Direction.Request, { chunks: ['x'] });
-    stream.source.onBodyTooLarge();
+    stream.source.onBodyTooLarge(Direction.Request);
     await settled();
     expect(stream.sink.lines).toEqual([
       'answer Request Whole []',
@@ -570,16 +705,57 @@ describe('the pace of a chain', () => {
     const stream = await open(holding, late);
     stream.headers(Direction.Request, { chunks: ['x'] });
     stream.data(Direction.Request, 'abc');
-    expect(stream.sink.take()).toEqual(['answer Request StreamHold []', 'output Request Timed ack 3']);
+    expect(stream.sink.take()).toEqual([
+      'answer Request StreamHold []',
+      'output Request Digested',
+      'output Request Timed ack 3',
+    ]);
     stream.data(Direction.Request, 'def');
     expect(stream.sink.take()).toEqual([]); // an acknowledgement would end its time
     goOn();
     await settled();
-    expect(stream.sink.take()).toEqual([
-      'output Request ack 3',
-      'output Request Release',
-      'output Request Push "abcdef"',
-    ]);
+    expect(stream.sink.take()).toEqual(['output Request Digested|Release ack 3 "abcdef"']);
+  });
+
+  it('is timed where a data hook is handed what it gathered', async () => {
+    let goOn: () => void = () => undefined;
+    const gathers = filter('g', () => ({
+      decodeData: (_data, end) => (end ? new Promise<void>((resolve) => (goOn = resolve)) : S.StopAndBuffer),
+    }));
+    const stream = await open(
+      filter('p', () => ({ transformRequest: perChunk((chunk) => chunk) })),
+      gathers,
+    );
+    stream.headers(Direction.Request, { chunks: ['x'] });
+    stream.data(Direction.Request, 'abc');
+    stream.sink.take();
+    stream.data(Direction.Request, 'def', true);
+    expect(stream.sink.take()).toEqual(['output Request Timed ack 3']);
+    goOn();
+    await settled();
+    expect(stream.sink.take()).toEqual(['output Request Last "abcdef"']);
+  });
+
+  it('asks with one frame for one frame, whoever is in it', async () => {
+    const yields = (name: string): Filter =>
+      filter(name, () => ({
+        async *transformRequest(body) {
+          yield* body;
+        },
+      }));
+    const hook = filter('h', () => ({ decodeData: () => undefined }));
+    const chunk = filter('c', () => ({ transformRequest: perChunk((bytes) => bytes) }));
+    const stream = await open(yields('a'), chunk, hook, yields('b'));
+    stream.headers(Direction.Request, { chunks: ['x'] });
+    await settled();
+    for (const text of ['hello', 'x'.repeat(65_536), 'y'.repeat(40_000)]) {
+      stream.sink.take();
+      stream.data(Direction.Request, text);
+      await settled();
+      await settled();
+      const size = text.length > 60 ? `(${String(text.length)} bytes)` : JSON.stringify(text);
+      expect(stream.sink.take()).toEqual([`output Request Digested ack ${String(text.length)} ${size}`]);
+    }
   });
 });
 

@@ -16,7 +16,7 @@ import {
   type StreamSource,
   type StreamStart,
 } from '../wire.js';
-import { linesOf, pickAttributes, valueOf } from './chain-block.js';
+import { pickAttributes } from './chain-attributes.js';
 import type { ChainConfig } from './chain-config.js';
 import { EnvoyEnd } from './chain-ends.js';
 import { ChainMember } from './chain-member.js';
@@ -82,29 +82,26 @@ export class ChainStream implements StreamSource, PassOwner {
         this.begin(Direction.Response, block, endStream).start();
         return;
       case HeaderType.RequestTrailers:
-        this.requestEnd?.inputEnded();
+        this.requestEnd?.given(true);
         (this.request ?? this.beginAtTrailers(Direction.Request)).trailersCame(block);
         return;
       case HeaderType.ResponseTrailers:
         if (this.maybeReplies?.made === true) return;
-        this.responseEnd?.inputEnded();
+        this.responseEnd?.given(true);
         (this.response ?? this.beginAtTrailers(Direction.Response)).trailersCame(block);
         return;
     }
   }
 
-  onData(direction: Direction, bytes: Uint8Array, last: boolean, trailers: boolean, fresh: boolean): void {
+  onData(direction: Direction, bytes: Uint8Array, last: boolean, trailers: boolean): void {
     if (this.over) return;
     const request = direction === Direction.Request;
-    const end = request ? this.requestEnd : this.responseEnd;
-    if (last) end?.inputEnded();
-    if (fresh) end?.fresh();
+    (request ? this.requestEnd : this.responseEnd)?.given(last);
     (request ? this.request : this.response)?.data(bytes, last, trailers);
-    end?.turn();
   }
 
-  onBodyTooLarge(): void {
-    if (!this.over) this.request?.bodyTooLarge();
+  onBodyTooLarge(direction: Direction): void {
+    if (!this.over) (direction === Direction.Request ? this.request : this.response)?.bodyTooLarge();
   }
 
   onLogHeaders(type: HeaderType, block: HeaderBlock): void {
@@ -127,10 +124,6 @@ export class ChainStream implements StreamSource, PassOwner {
     this.memberOf(id).source?.onQueryAnswer(this.inner(id), found, bytes);
   }
 
-  onCredit(bytes: number): void {
-    this.maybeReplies?.credit(bytes);
-  }
-
   onEnd(reason: EndReason): void {
     this.stop();
     for (const member of this.members) {
@@ -149,21 +142,8 @@ export class ChainStream implements StreamSource, PassOwner {
     return this.config.maxBodyBytes;
   }
 
-  /** As the module has it answered for a filter that stands alone. */
   bodyTooLarge(direction: Direction, member: ChainMember): void {
-    if (this.over) return;
-    if (direction === Direction.Request) {
-      this.killRequest();
-      member.source?.onBodyTooLarge();
-      return;
-    }
-    this.stop();
-    if (this.maybeReplies?.sent === true) {
-      this.sink.fail(HeaderType.Response, 'the body of a streamed reply is over max_body_bytes');
-      return;
-    }
-    const body = Buffer.from('Internal Server Error', 'latin1');
-    this.sink.localReply(500, this.start.grpc ? 8 : -1, 'ts_filter_body_too_large', [], body);
+    member.source?.onBodyTooLarge(direction);
   }
 
   /** Phase bits for an answer: all members' ones, once they are known. */
@@ -228,14 +208,10 @@ export class ChainStream implements StreamSource, PassOwner {
     return this.response !== undefined;
   }
 
-  get method(): string | undefined {
-    const block = this.request?.headersNow() ?? this.context?.block;
-    return block === undefined ? undefined : valueOf(linesOf(block), ':method');
-  }
-
   /** Hooks run that the module knows nothing of: it times the request until it hears of the reply. */
   timeReply(): void {
     this.requestEnd?.timed(true);
+    this.requestEnd?.turn(false);
   }
 
   killRequest(): void {

@@ -27,14 +27,19 @@ export class ChunkDriver implements BodyDriver {
 
   data(bytes: Uint8Array, last: boolean): void {
     if (this.waiting !== undefined) this.waiting.push({ bytes, last });
-    else this.step(bytes, last);
+    else this.step(bytes, last, true);
+  }
+
+  start(): void {
+    this.output().asks();
   }
 
   abort(): void {
     this.waiting = undefined;
   }
 
-  private step(bytes: Uint8Array, last: boolean): void {
+  /** digested: no other chunk is here. */
+  private step(bytes: Uint8Array, last: boolean, digested: boolean): void {
     const { flow } = this;
     const phase = flow.names.transform;
     let result: Uint8Array | undefined;
@@ -46,10 +51,10 @@ export class ChunkDriver implements BodyDriver {
     }
     if (flow.dead) return;
     const out = this.output();
-    out.acknowledged += bytes.length;
+    out.consumed(bytes.length);
     if (last) flow.finishBody(result);
     else {
-      out.step(result);
+      out.step(result, digested);
       const room = flow.port.backpressure(flow.direction);
       if (room !== undefined) this.waitFor(room);
     }
@@ -70,6 +75,11 @@ export class ChunkDriver implements BodyDriver {
     return toBytes(result as Chunk);
   }
 
+  /** Asked after each step. */
+  private isWaiting(): boolean {
+    return this.waiting !== undefined;
+  }
+
   private waitFor(room: Promise<void>): void {
     this.waiting ??= [];
     void room.then(() => {
@@ -78,7 +88,8 @@ export class ChunkDriver implements BodyDriver {
       for (let i = 0; waiting !== undefined && i < waiting.length && !this.flow.dead; i++) {
         const { bytes, last } = waiting[i]!;
         // A step may find the ring full again: the rest then waits behind it, in order.
-        this.data(bytes, last);
+        if (this.isWaiting()) this.data(bytes, last);
+        else this.step(bytes, last, i === waiting.length - 1);
       }
     });
   }

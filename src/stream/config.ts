@@ -24,8 +24,10 @@ export interface ConfigRules {
   readonly deny: readonly string[];
   /** Envoy's levels: lines of callbacks.log at or above it also go to Envoy's log. */
   readonly logLevel: number;
-  /** Bytes of a streamed reply that may be unacknowledged. */
+  /** Bytes of a streamed reply, or of output, that may be on their way without a credit. */
   readonly streamWindow: number;
+  /** For whole bodies that are gathered here. */
+  readonly maxBodyBytes: number;
   /** Capability bits: what this Envoy can do. */
   readonly capabilities: number;
   /** The place in the list is the metric's number. */
@@ -140,6 +142,7 @@ export interface StreamConfig {
   readonly rules: HeaderRules;
   readonly logLevel: number;
   readonly streamWindow: number;
+  readonly maxBodyBytes: number;
   readonly capabilities: number;
   readonly metrics: readonly DeclaredMetric[];
   /** Declared phase bits, all ones when none are. */
@@ -222,6 +225,7 @@ export class IdentifiedConfig implements LoadedConfig {
       rules: this.rules,
       logLevel: this.given.logLevel,
       streamWindow: this.given.streamWindow,
+      maxBodyBytes: this.given.maxBodyBytes,
       capabilities: this.given.capabilities,
       metrics: this.given.metrics,
       declared: this.declared,

@@ -2,6 +2,7 @@
 import { BodyBufferImpl, joinBytes } from '../buffer.js';
 import { StatusType } from '../types.js';
 import type { BodyBuffer } from '../types-data.js';
+import { OutputFlag } from '../wire.js';
 import type { BodyDriver } from './drivers.js';
 import type { Flow } from './flow.js';
 import type { FlowOutput } from './output.js';
@@ -11,6 +12,8 @@ export type DataHook = (data: BodyBuffer, endStream: boolean) => unknown;
 interface Frame {
   readonly bytes: Uint8Array;
   readonly last: boolean;
+  /** Of pieces that were gathered, and acknowledged as they came. */
+  readonly gathered: boolean;
 }
 
 export class DataDriver implements BodyDriver {
@@ -20,6 +23,10 @@ export class DataDriver implements BodyDriver {
   private readonly queue: Frame[] = [];
   /** Chunks that the hook was handed and that have not gone on. */
   private kept: Uint8Array[] = [];
+  /** StopAndBuffer: what has come since, acknowledged and kept for one last call. */
+  private rest: Uint8Array[] | undefined;
+  /** What waits in both, against max_body_bytes. */
+  private keptBytes = 0;
   /** The frame that the hook has; undefined = it has none. */
   private current: Frame | undefined;
   private buffer: BodyBufferImpl | undefined;
@@ -37,8 +44,13 @@ export class DataDriver implements BodyDriver {
     return false;
   }
 
+  start(): void {
+    this.output().asks();
+  }
+
   data(bytes: Uint8Array, last: boolean): void {
-    this.queue.push({ bytes, last });
+    if (this.rest === undefined) this.queue.push({ bytes, last, gathered: false });
+    else this.gather(this.rest, bytes, last);
     this.next();
   }
 
@@ -53,7 +65,7 @@ export class DataDriver implements BodyDriver {
     const chunk = this.buffer!.take();
     this.current = this.buffer = undefined;
     const out = this.output();
-    out.acknowledged += frame.bytes.length;
+    if (!frame.gathered) out.consumed(frame.bytes.length);
     switch (status) {
       case StatusType.Continue:
         this.emit(out, chunk);
@@ -72,9 +84,10 @@ export class DataDriver implements BodyDriver {
           );
           return;
         }
-        if (status === StatusType.StopAndBuffer && !frame.last) this.gather();
+        if (status === StatusType.StopAndBuffer && !frame.last) this.gatherRest();
       }
     }
+    if (flow.dead) return;
     if (frame.last) this.finish();
     else this.next();
   }
@@ -89,14 +102,23 @@ export class DataDriver implements BodyDriver {
   }
 
   /** StopAndBuffer in the middle: all that comes makes one last call. What the hook has seen stays kept, as in Go. */
-  private gather(): void {
-    const frames = this.queue.splice(0);
-    if (frames.at(-1)?.last !== true) {
-      this.flow.gather(frames.map(({ bytes }) => bytes));
-      return;
+  private gatherRest(): void {
+    const rest: Uint8Array[] = (this.rest = []);
+    this.keptBytes = this.kept.reduce((sum, part) => sum + part.length, 0);
+    for (const { bytes, last } of this.queue.splice(0)) this.gather(rest, bytes, last);
+  }
+
+  private gather(rest: Uint8Array[], bytes: Uint8Array, last: boolean): void {
+    const { flow } = this;
+    if (flow.dead) return;
+    rest.push(bytes);
+    this.output().consumed(bytes.length);
+    this.keptBytes += bytes.length;
+    if (this.keptBytes > flow.stream.maxBodyBytes) flow.stream.bodyTooLarge(flow.direction);
+    else if (last) {
+      this.rest = undefined;
+      this.queue.push({ bytes: joinBytes(rest), last, gathered: true });
     }
-    const bytes = joinBytes(frames.map((frame) => frame.bytes));
-    this.queue.push({ bytes, last: true });
   }
 
   private finish(): void {
@@ -110,24 +132,38 @@ export class DataDriver implements BodyDriver {
     this.looping = true;
     const { flow, queue } = this;
     while (this.current === undefined && queue.length > 0 && !flow.dead) {
-      const frame = queue.shift()!;
-      this.trailersFollow = frame.last && flow.trailersFollow;
-      if (frame.bytes.length === 0 && (!frame.last || this.trailersFollow)) {
-        if (frame.last) this.finish();
-        continue;
-      }
-      this.current = frame;
-      this.buffer = new BodyBufferImpl(frame.bytes.length === 0 ? [] : [frame.bytes]);
-      flow.call('data', this.hook as never, this.buffer, frame.last && !this.trailersFollow);
+      this.output().goesOn();
+      this.hand(queue.shift()!);
     }
     this.looping = false;
-    if (this.current === undefined && !flow.dead && !flow.gathering) {
+    if (this.current === undefined && !flow.dead) {
       this.output().asks();
       this.waitForRoom();
     }
   }
 
-  /** Frames queue up, unacknowledged, while the ring has no room for what they would become. */
+  private hand(frame: Frame): void {
+    const { flow } = this;
+    const { bytes, last, gathered } = frame;
+    this.trailersFollow = last && flow.trailersFollow;
+    // A body that was stopped as a whole is handed over even when it is empty.
+    if (bytes.length === 0 && (!last || this.trailersFollow) && !flow.whole) {
+      if (last) this.finish();
+      return;
+    }
+    this.current = frame;
+    this.buffer = new BodyBufferImpl(bytes.length === 0 ? [] : [bytes]);
+    flow.call('data', this.hook as never, this.buffer, last && !this.trailersFollow);
+    // The module has sent all of it long ago, and does not know from when the hook's time counts.
+    if (gathered && this.isWaiting()) this.output().flush(OutputFlag.Timed);
+  }
+
+  /** Asked after the call: the hook takes its time. */
+  private isWaiting(): boolean {
+    return this.current !== undefined && !this.flow.dead;
+  }
+
+  /** Frames queue up, unacknowledged, while there is no room for what they would become. */
   private waitForRoom(): void {
     const room = this.flow.port.backpressure(this.flow.direction);
     if (room === undefined) return;

@@ -1,4 +1,5 @@
 /** What the process lends to its streams. Tests lend a fake clock and a recording logger. */
+import { Turns } from './turns.js';
 
 /** The part of pino that is used here. */
 export interface HostLogger {
@@ -37,6 +38,7 @@ export interface FilledDeps {
   setTimeout(callback: () => void, milliseconds: number): unknown;
   clearTimeout(handle: unknown): void;
   count(event: StreamEvent, filter: string): void;
+  readonly turns: Turns;
 }
 
 export function fillDeps(deps: StreamDeps): FilledDeps {
@@ -52,5 +54,6 @@ export function fillDeps(deps: StreamDeps): FilledDeps {
         clearTimeout(handle as NodeJS.Timeout);
       }),
     count: deps.count ?? (() => undefined),
+    turns: new Turns(),
   };
 }

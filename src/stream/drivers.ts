@@ -12,6 +12,8 @@ import type { FlowOutput } from './output.js';
 
 /** Runs a body through the author's code. */
 export interface BodyDriver {
+  /** The headers have been answered and the body streams: the author's code may begin, or asks at once. */
+  start(): void;
   /** Bytes in order; `last` once. Only called while the flow is alive. */
   data(bytes: Uint8Array, last: boolean): void;
   /** The stream died or the flow was taken over. */

@@ -23,6 +23,5 @@ export class FailedStream implements StreamSource {
   onLogRun(): void {}
   onCallEvent(): void {}
   onEnd(): void {}
-  onCredit(): void {}
   onQueryAnswer(): void {}
 }

@@ -8,7 +8,6 @@ import { HeaderMapImpl, RequestHeadersImpl, ResponseHeadersImpl } from '../heade
 import { type Phase, StatusType } from '../types.js';
 import type { Chunk, HeaderMap } from '../types-data.js';
 import { BodyMode, Direction, type HeaderBlock, HeaderType, OutputFlag } from '../wire.js';
-import { AsyncDriver } from './async-driver.js';
 import type { DataDriver } from './data-driver.js';
 import type { FilledDeps } from './deps.js';
 import { type BodyDriver, makeDriver } from './drivers.js';
@@ -26,9 +25,10 @@ export class Flow extends Hooks {
   onAnswered: ((mode: BodyMode) => void) | undefined;
 
   private endStream = false;
+  private mode: BodyMode = BodyMode.Pass;
   private driver: BodyDriver | undefined;
   private out: FlowOutput | undefined;
-  /** Whole-body mode: pieces until the end. */
+  /** Whole-body mode: pieces until the end, which the module sends at once. */
   private gathered: Uint8Array[] | undefined;
   private inputEnded = false;
   private trailersComing = false;
@@ -66,13 +66,13 @@ export class Flow extends Hooks {
     else this.call('headers', hook as Hook, this.headers, endStream);
   }
 
-  data(bytes: Uint8Array, last: boolean, trailers: boolean, fresh: boolean): void {
-    if (this.dead) return;
+  data(bytes: Uint8Array, last: boolean, trailers: boolean): void {
+    if (this.dead || (bytes.length === 0 && !last)) return;
     const { driver, out } = this;
     if (driver === undefined || out === undefined) return;
-    if (fresh) out.fresh();
+    out.given(last);
     if (last) {
-      this.inputEnded = out.inputEnded = true;
+      this.inputEnded = true;
       this.trailersComing = trailers;
       if (!trailers) this.settleTrailers?.resolve(undefined);
     }
@@ -93,10 +93,12 @@ export class Flow extends Hooks {
 
   trailersCame(block: HeaderBlock): void {
     if (this.dead) return;
+    // The end of the body first: it may be news.
+    if (this.driver !== undefined && !this.inputEnded) this.data(new Uint8Array(0), true, true);
+    if (this.hasDied()) return;
     const type = this.direction === Direction.Request ? HeaderType.RequestTrailers : HeaderType.ResponseTrailers;
     this.trailers = new HeaderMapImpl(this.stream, type, block, true);
     this.settleTrailers?.resolve(this.trailers);
-    if (this.driver !== undefined && !this.inputEnded) this.data(new Uint8Array(0), true, true, false);
     if (this.driver === undefined || this.bodyDone) this.runTrailers();
   }
 
@@ -164,6 +166,7 @@ export class Flow extends Hooks {
     if (this.trailersComing && this.hasTrailersHook) {
       this.lastWithheld = true;
       if (tail !== undefined) out!.write(tail, false);
+      out!.turn();
     } else out!.finish(tail);
     if (this.trailers !== undefined) this.runTrailers();
   }
@@ -172,7 +175,7 @@ export class Flow extends Hooks {
   letPass(rest: Uint8Array[]): void {
     const out = this.out!;
     for (const part of rest) {
-      out.acknowledged += part.length;
+      out.consumed(part.length);
       out.write(part, true);
     }
     if (this.inputEnded) {
@@ -181,14 +184,8 @@ export class Flow extends Hooks {
     }
     this.bodyDone = this.bypassed = true;
     this.beforeOutput(undefined);
-    out.flush(OutputFlag.Bypass | OutputFlag.Push);
+    out.flush(OutputFlag.Bypass | OutputFlag.Digested);
     out.dispose();
-  }
-
-  /** From here on the body is gathered whole: `parts` are its beginning. */
-  gather(parts: Uint8Array[]): void {
-    this.gathered = parts;
-    this.out!.flush(OutputFlag.Gather);
   }
 
   /** Before bytes or the end go out: held headers go with them. */
@@ -208,8 +205,9 @@ export class Flow extends Hooks {
     return this.trailersComing;
   }
 
-  get gathering(): boolean {
-    return this.gathered !== undefined;
+  /** All of the body comes at once: it was stopped before it began. */
+  get whole(): boolean {
+    return this.mode === BodyMode.Whole;
   }
 
   get deps(): FilledDeps {
@@ -265,22 +263,27 @@ export class Flow extends Hooks {
         else mode = status === StatusType.StopAndBufferWatermark ? BodyMode.StreamHold : BodyMode.Stream;
       }
     }
+    this.mode = mode;
     const added = this.added === undefined ? undefined : joinBytes(this.added);
     this.added = undefined;
     this.addedBefore = added?.length ?? 0;
     this.fixLength = mendLength(headers, mode, this.endStream, this.addedBefore);
     const held = mode === BodyMode.Whole || mode === BodyMode.StreamHold;
     // Before the answer: with the answer the headers may go, and these bytes come first.
-    if (added !== undefined) this.port.output(this.direction, OutputFlag.Added, 0, added);
-    if (mode !== BodyMode.Pass)
-      this.out = new FlowOutput(this, this.port, this.direction, mode === BodyMode.Stream, mode === BodyMode.Whole);
+    if (added !== undefined) this.port.output(this.direction, OutputFlag.Added, 0, added, true);
+    if (mode !== BodyMode.Pass) this.out = new FlowOutput(this, this.port, this.direction, mode === BodyMode.Whole);
     if (mode === BodyMode.Whole) this.gathered = [];
     this.port.answer(headers.type, mode, held ? headers.takeOps() : headers.release());
     if (mode === BodyMode.Stream || mode === BodyMode.StreamHold) {
-      if (this.driver instanceof AsyncDriver) this.driver.start();
+      this.driver!.start();
       if (!this.dead) this.out?.turn();
     }
     this.onAnswered?.(mode);
+  }
+
+  /** Asked after the author's code has run. */
+  private hasDied(): boolean {
+    return this.dead;
   }
 
   private get hasTrailersHook(): boolean {
@@ -291,9 +294,9 @@ export class Flow extends Hooks {
   /** Input after the filter's last output. It is told to be consumed, or the peer would be kept waiting for ever. */
   private past(bytes: Uint8Array, last: boolean): void {
     const echo = this.bypassed && (bytes.length > 0 || last);
-    const flags = echo ? (last ? OutputFlag.Last : OutputFlag.Push) : 0;
+    const flags = echo ? (last ? OutputFlag.Last : OutputFlag.Digested) : 0;
     if (echo || bytes.length > 0)
-      this.port.output(this.direction, flags, bytes.length, echo && bytes.length > 0 ? bytes : undefined);
+      this.port.output(this.direction, flags, bytes.length, echo && bytes.length > 0 ? bytes : undefined, true);
   }
 
   private runTrailers(): void {
@@ -304,7 +307,7 @@ export class Flow extends Hooks {
     else {
       this.call('trailers', hook as Hook, this.trailers);
       // Still withheld: the hook takes its time, which is counted from here.
-      if (this.lastWithheld && !this.dead) this.out!.mark(OutputFlag.Trailing);
+      if (this.lastWithheld && !this.dead) this.out!.flush(OutputFlag.Trailing);
     }
   }
 
@@ -323,7 +326,7 @@ export class Flow extends Hooks {
     if (this.lastWithheld) {
       this.lastWithheld = false;
       this.out!.finish(added);
-    } else if (added !== undefined) this.port.output(this.direction, OutputFlag.Added, 0, added);
+    } else if (added !== undefined) this.port.output(this.direction, OutputFlag.Added, 0, added, true);
     this.port.answer(trailers.type, BodyMode.Pass, trailers.release());
   }
 }

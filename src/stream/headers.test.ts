@@ -147,7 +147,9 @@ describe('the status of a headers hook', () => {
   ];
   it.each(rows)('%s', async (_name, status, hooks, headers, end, line) => {
     const stream = await open(() => ({ ...hooks, decodeHeaders: () => status as never }) as StreamFilter);
-    expect(stream.request(headers, end).take()).toEqual([line]);
+    // A body that streams is asked for at once.
+    const asks = line.includes(' Stream') ? ['output Request Digested'] : [];
+    expect(stream.request(headers, end).take()).toEqual([line, ...asks]);
   });
 
   const wrong: [string, unknown, boolean, string][] = [

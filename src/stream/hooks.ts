@@ -14,12 +14,16 @@ export interface FlowStream {
   readonly upgrade: boolean;
   /** See FlowOutput. */
   readonly ackAt: number;
+  /** For a body that is gathered here. */
+  readonly maxBodyBytes: number;
   readonly phase: Phase | undefined;
   readonly signal: AbortSignal;
   /** The request's method where it is known. */
   readonly method: string | undefined;
   /** Runs the author's code in the stream's async context. */
   run<R>(phase: Phase | undefined, fn: (...args: never[]) => R, self: unknown, a?: unknown, b?: unknown): R;
+  /** A body that is gathered here is larger than that. */
+  bodyTooLarge(direction: Direction): void;
   /** The author made a mistake: the stream fails. */
   authorError(flow: Hooks, phase: Phase, error: unknown): void;
   /** The same where the answer no longer matters. */

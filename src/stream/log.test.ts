@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { attributeId } from '../attributes.js';
 import { FilterError } from '../errors.js';
 import { defineFilter } from '../filter.js';
-import { packHeaders } from '../header-lines.js';
+import { packHeaders } from '../header-block.js';
 import type { FilterCallbacks } from '../types-callbacks.js';
 import type { LogEntry, StreamFilter } from '../types.js';
 import { EndReason, HeaderType, LogKind } from '../wire.js';
@@ -41,7 +41,7 @@ async function open(create: (callbacks: FilterCallbacks<Names>) => StreamFilter)
 }
 
 function event(stream: TestStream, kind: LogKind, attributes: Uint8Array, ...maps: [HeaderType, [string, string][]][]) {
-  for (const [type, lines] of maps) stream.source.onLogHeaders(type, packHeaders(lines));
+  for (const [type, lines] of maps) stream.source.onLogHeaders(type, packHeaders(lines.flat()));
   stream.source.onLogRun(kind, attributes);
 }
 const start = (stream: TestStream, ...values: (number | string | undefined)[]) =>

@@ -1,17 +1,23 @@
 /**
- * The output of one flow: small pieces are joined, and this decides when what has gathered is pushed on.
- *
- * Envoy lets us push once per frame that it has sent (docs/lifecycle.md, "Pushing"), so a push too early makes the rest
- * wait: we push when the filter asks for its next input and none is there, when PUSH_BYTES have gathered, or PUSH_DELAY
- * after the first byte that was not pushed. After the input's end there is one piece left, and no push is needed.
+ * The output of one flow. Small pieces are joined, and go on when the filter asks for more input (with the word that it
+ * has digested what it had), when a frame is full, or at the end of the event loop's turn, so that what is made between
+ * two awaits does not wait for the second. When bytes go to the peer is for the module to decide.
  */
 import { joinBytes } from '../buffer.js';
 import { type Direction, type HeaderType, OutputFlag, type BodyMode, type OpList } from '../wire.js';
 import type { FilledDeps } from './deps.js';
+import type { Turning } from './turns.js';
 
 /** Where output goes. */
 export interface OutputPort {
-  output(direction: Direction, flags: number, acknowledged: number, bytes: Uint8Array | undefined): void;
+  /** As StreamSink has it. */
+  output(
+    direction: Direction,
+    flags: number,
+    acknowledged: number,
+    bytes: Uint8Array | undefined,
+    owned: boolean,
+  ): void;
 }
 
 /** Where a flow speaks to: Envoy, or the local reply that is being made of this flow. */
@@ -21,8 +27,6 @@ export interface FlowPort extends OutputPort {
   backpressure(direction: Direction): Promise<void> | undefined;
 }
 
-export const PUSH_BYTES = 64 * 1024;
-export const PUSH_DELAY = 20;
 /** The largest piece given to the sink at once. */
 const PIECE = 64 * 1024;
 /** From here on joining costs more than a frame of its own. */
@@ -33,111 +37,113 @@ const HOLD_LIMIT = 32 * 1024 * 1024;
 
 export interface OutputOwner {
   readonly deps: FilledDeps;
-  /** Acknowledgements below so many bytes wait for an output to ride with: half a frame less per chunk, and far from
-   *  what would stop the module from sending. */
+  /** Acknowledgements below so many bytes wait for an output to ride with while the filter has more input at hand: half a
+   *  frame less per chunk, and far from what would stop the module from sending. */
   readonly ackAt: number;
   /** Called before bytes or the end go out; `total` is the body's length where all of it goes now. */
   beforeOutput(total: number | undefined): void;
 }
 
-export class FlowOutput {
+export class FlowOutput implements Turning {
   private readonly owner: OutputOwner;
   private readonly port: OutputPort;
   private readonly direction: Direction;
   /** Small pieces, joined. The sink copies, so the memory is used again. */
   private buffer: Uint8Array | undefined;
   private used = 0;
+  /** Instead of them one large piece that nobody else writes to. */
+  private piece: Uint8Array | undefined;
   /** Everything so far, when it is kept back until the end (whole-body mode). */
   private kept: Uint8Array[] | undefined;
   private keptBytes = 0;
-  /** Bytes written since the last push that Envoy could act on. */
-  private unpushed = 0;
-  /** A frame came with a hook of its own and no push has used it. Not so before the first frame: a push that cannot
-   *  happen yet would be remembered there, and would use up the next hook before its input was worked on. */
-  private possible = false;
-  /** A first push is owed even when there is nothing to say: it lets the headers go. */
-  private owesPush: boolean;
-  private timer: unknown;
+  /** The filter asks for input and has none: what it has got is digested. */
+  private asking = false;
+  /** And the module knows. */
+  private told = false;
+  private turning = false;
   private ended = false;
   /** Input bytes consumed and not told yet. */
-  acknowledged = 0;
+  private acknowledged = 0;
   inputEnded = false;
 
-  constructor(owner: OutputOwner, port: OutputPort, direction: Direction, owesPush: boolean, whole: boolean) {
+  constructor(owner: OutputOwner, port: OutputPort, direction: Direction, whole: boolean) {
     this.owner = owner;
     this.port = port;
     this.direction = direction;
-    this.owesPush = owesPush;
     if (whole) this.kept = [];
   }
+
+  // ---- the input ----
+
+  /** The filter was given something. */
+  given(last: boolean): void {
+    this.asking = this.told = false;
+    if (last) this.inputEnded = true;
+  }
+
+  /** The filter is done with that much of it. */
+  consumed(bytes: number): void {
+    this.acknowledged += bytes;
+  }
+
+  /** It goes on with what else there is. */
+  goesOn(): void {
+    if (this.acknowledged >= this.owner.ackAt && this.kept === undefined) this.send(0, undefined, false);
+  }
+
+  /** It asks for its next input and none is there. */
+  asks(): void {
+    this.digested(undefined);
+  }
+
+  // ---- the output ----
 
   /** `owned`: nobody else will write to that memory. */
   write(bytes: Uint8Array, owned: boolean): void {
     const { length } = bytes;
-    if (length === 0) return;
+    if (length === 0 || this.ended) return;
     if (this.kept !== undefined) {
       this.kept.push(owned ? bytes : Uint8Array.prototype.slice.call(bytes));
       this.keptBytes += length;
       if (this.keptBytes > HOLD_LIMIT) this.letGo();
       return;
     }
-    this.unpushed += length;
-    const push = this.unpushed >= PUSH_BYTES && this.possible && !this.inputEnded ? OutputFlag.Push : 0;
-    if (length >= DIRECT) this.send(push, bytes);
-    else {
-      if (this.used + length > PIECE) this.send(0, undefined);
-      this.copy(bytes);
-      if (push !== 0) this.send(push, undefined);
-    }
+    if (this.gathered > 0 && this.gathered + length > PIECE) this.send(0, undefined, false);
+    const rest = this.sendPieces(bytes, owned);
+    if (owned && this.gathered === 0 && rest.length >= DIRECT) this.piece = rest;
+    else this.join(rest);
   }
 
-  /** The output of one input chunk that is done with, and the wish for the next: one frame. */
-  step(bytes: Uint8Array | undefined): void {
-    if (bytes !== undefined) this.unpushed += bytes.length;
-    const push = this.possible && (this.unpushed > 0 || this.owesPush) ? OutputFlag.Push : 0;
-    if (push !== 0 || bytes !== undefined || this.acknowledged >= this.owner.ackAt) this.send(push, bytes);
+  /** The output of one chunk of input that is done with, in one frame; digested: there is no other. */
+  step(bytes: Uint8Array | undefined, digested: boolean): void {
+    if (digested) this.digested(bytes);
+    else if (bytes !== undefined) this.send(0, bytes, false);
+    else this.goesOn();
   }
 
-  /** The filter asks for its next input and none is there. */
-  asks(): void {
-    if (!this.inputEnded && this.kept === undefined) this.step(undefined);
-  }
-
-  /** The author's code has had its turn: what it left unpushed must not wait for ever. */
+  /** The author's code has had its turn. */
   turn(): void {
-    if (this.unpushed === 0 || !this.possible || this.inputEnded || this.ended || this.timer !== undefined) return;
-    if (this.unpushed >= PUSH_BYTES) this.send(OutputFlag.Push, undefined);
-    else {
-      this.timer = this.owner.deps.setTimeout(() => {
-        this.timer = undefined;
-        if (this.unpushed > 0 && !this.ended) this.send(OutputFlag.Push, undefined);
-      }, PUSH_DELAY);
-    }
+    if (this.turning || (this.gathered === 0 && this.acknowledged < this.owner.ackAt)) return;
+    this.turning = true;
+    this.owner.deps.turns.atEnd(this);
   }
 
-  /** A frame came with a hook of its own. */
-  fresh(): void {
-    this.possible = true;
+  turnEnded(): void {
+    this.turning = false;
+    if (this.gathered > 0) this.flush(0);
+    else this.goesOn();
   }
 
   /** What was kept back goes now, and so will the rest: its length is not to be known. */
   letGo(): void {
     const { kept } = this;
     this.kept = undefined;
-    if (kept === undefined || kept.length === 0) return;
-    this.unpushed += this.keptBytes;
-    this.send(0, joinBytes(kept));
+    if (kept !== undefined && kept.length > 0) this.send(0, joinBytes(kept), true);
   }
 
-  /** Everything goes now, with `flags`; used where the flow changes its mode. */
+  /** What has gathered goes now, with these flags; what is kept back stays. */
   flush(flags: number): void {
-    this.letGo();
-    this.send(flags | (this.unpushed > 0 && this.possible ? OutputFlag.Push : 0), undefined);
-  }
-
-  /** Flags with what was joined; what is kept back stays. */
-  mark(flags: number): void {
-    this.send(flags, undefined);
+    this.send(this.asking && !this.inputEnded ? flags | OutputFlag.Digested : flags, undefined, false);
   }
 
   /** The output is complete. */
@@ -149,10 +155,10 @@ export class FlowOutput {
       if (tail !== undefined) kept.push(tail);
       const all = joinBytes(kept);
       this.owner.beforeOutput(all.length);
-      this.send(OutputFlag.Last, all);
+      this.send(OutputFlag.Last, all, kept.length > 1 || tail === undefined);
     } else {
       this.owner.beforeOutput(undefined);
-      this.send(OutputFlag.Last, tail);
+      this.send(OutputFlag.Last, tail, false);
     }
     this.dispose();
   }
@@ -160,13 +166,30 @@ export class FlowOutput {
   /** Nothing will be sent any more. */
   dispose(): void {
     this.ended = true;
-    this.stopTimer();
-    this.buffer = undefined;
     this.used = 0;
-    this.kept = undefined;
+    this.buffer = this.piece = this.kept = undefined;
   }
 
-  private copy(bytes: Uint8Array): void {
+  // ---- inside ----
+
+  private get gathered(): number {
+    return this.piece?.length ?? this.used;
+  }
+
+  private digested(bytes: Uint8Array | undefined): void {
+    if (this.inputEnded || this.kept !== undefined) return;
+    this.asking = true;
+    if (this.told && this.acknowledged === 0 && this.gathered === 0 && bytes === undefined) return;
+    this.told = true;
+    this.send(OutputFlag.Digested, bytes, false);
+  }
+
+  private join(bytes: Uint8Array): void {
+    const { piece } = this;
+    if (piece !== undefined) {
+      this.piece = undefined;
+      this.join(piece);
+    }
     const needed = this.used + bytes.length;
     let { buffer } = this;
     if (buffer === undefined || buffer.length < needed) {
@@ -180,44 +203,34 @@ export class FlowOutput {
     this.used = needed;
   }
 
-  /** What was joined, then `tail`; the flags go with the last piece. */
-  private send(flags: number, tail: Uint8Array | undefined): void {
+  /** What has gathered, then `tail`; the flags go with the last piece. */
+  private send(flags: number, tail: Uint8Array | undefined, owned: boolean): void {
     if (this.ended) return;
-    const { port, direction } = this;
-    const tailLength = tail?.length ?? 0;
-    if (this.used > 0 || tailLength > 0) this.owner.beforeOutput(undefined);
-    if (this.used > 0) {
-      const joined = this.buffer!.subarray(0, this.used);
+    const some = tail !== undefined && tail.length > 0;
+    if (some || this.gathered > 0) this.owner.beforeOutput(undefined);
+    if (this.gathered > 0) {
+      const { piece } = this;
+      const gathered = piece ?? this.buffer!.subarray(0, this.used);
+      this.piece = undefined;
       this.used = 0;
-      if (tailLength === 0) {
-        this.emit(flags, joined);
-        return;
-      }
-      port.output(direction, 0, 0, joined);
+      this.emit(some ? 0 : flags, gathered, piece !== undefined);
+      if (!some) return;
     }
-    let at = 0;
-    while (tailLength - at > PIECE) {
-      port.output(direction, 0, 0, tail!.subarray(at, at + PIECE));
-      at += PIECE;
-    }
-    this.emit(flags, tailLength === 0 ? undefined : at === 0 ? tail : tail!.subarray(at));
+    this.emit(flags, some ? this.sendPieces(tail, owned) : undefined, owned);
   }
 
-  private emit(flags: number, bytes: Uint8Array | undefined): void {
+  /** All but the last piece; that one comes back. */
+  private sendPieces(bytes: Uint8Array, owned: boolean): Uint8Array {
+    if (bytes.length <= PIECE) return bytes;
+    this.owner.beforeOutput(undefined);
+    let at = 0;
+    for (; bytes.length - at > PIECE; at += PIECE) this.emit(0, bytes.subarray(at, at + PIECE), owned);
+    return bytes.subarray(at);
+  }
+
+  private emit(flags: number, bytes: Uint8Array | undefined, owned: boolean): void {
     const { acknowledged } = this;
     this.acknowledged = 0;
-    if ((flags & OutputFlag.Push) !== 0) {
-      this.owesPush = false;
-      this.stopTimer();
-      this.possible = false;
-      this.unpushed = 0;
-    }
-    this.port.output(this.direction, flags, acknowledged, bytes);
-  }
-
-  private stopTimer(): void {
-    if (this.timer === undefined) return;
-    this.owner.deps.clearTimeout(this.timer);
-    this.timer = undefined;
+    this.port.output(this.direction, flags, acknowledged, bytes, owned);
   }
 }

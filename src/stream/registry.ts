@@ -67,13 +67,7 @@ export class FilterRegistry {
   }
 
   /** Judges `filters: [...]`: one config that is as many as it has members. Never rejects. */
-  async parseChain(
-    id: number,
-    name: string,
-    filters: readonly ChainedFilter[],
-    rules: ConfigRules,
-    maxBodyBytes: number,
-  ): Promise<Verdict> {
+  async parseChain(id: number, name: string, filters: readonly ChainedFilter[], rules: ConfigRules): Promise<Verdict> {
     const definitions: AnyDefinition[] = [];
     for (const [i, filter] of filters.entries()) {
       const definition = this.definitions.get(filter.name);
@@ -90,7 +84,7 @@ export class FilterRegistry {
         const members = parsed.map(
           (one, i) => new IdentifiedConfig(id, false, one, (values[i] as PromiseFulfilledResult<unknown>).value, rules),
         );
-        const config = new ChainConfig(id, name, members, rules.streamWindow, maxBodyBytes);
+        const config = new ChainConfig(id, name, members, rules);
         this.configs.set(id, config);
         return config.verdict();
       }

@@ -33,7 +33,7 @@ describe('a whole body over max_body_bytes', () => {
       },
     }));
     stream.request().take();
-    stream.source.onBodyTooLarge();
+    stream.source.onBodyTooLarge(Direction.Request);
     await settled();
     expect(stream.take()).toEqual([
       'localReply 413 grpc -1 "ts_filter_body_too_large" [content-type: text/plain] "PAYLOAD TOO LARGE"',
@@ -197,7 +197,7 @@ describe('sendLocalReply', () => {
     }));
     stream.request().req('a').req('b', 'last');
     await settled();
-    expect(stream.take().slice(1)).toEqual(['localReply 413 grpc -1 "" [] "too much"']);
+    expect(stream.take().slice(2)).toEqual(['localReply 413 grpc -1 "" [] "too much"']);
     expect(cleaned).toBe(true);
   });
 
@@ -303,10 +303,10 @@ describe('reply', () => {
     stream.request().take();
     await settled();
     expect(stream.take()).toEqual(['replyData (100 bytes)']);
-    stream.source.onCredit(30);
+    stream.sink.credit(30);
     await settled();
     expect(stream.take()).toEqual([`replyData "${'x'.repeat(30)}"`]);
-    stream.source.onCredit(100);
+    stream.sink.credit(100);
     await settled();
     expect(stream.take()).toEqual([
       `replyData "${'x'.repeat(20)}"`,

@@ -5,26 +5,20 @@
  */
 import { joinBytes, ownBytes, toBytes } from '../buffer.js';
 import { FilterError } from '../errors.js';
-import { headerLines, packHeaders } from '../header-lines.js';
+import { packHeaders } from '../header-block.js';
+import { headerLines } from '../header-lines.js';
 import { checkValue, type HeaderRules, isLine } from '../header-rules.js';
 import type { Phase } from '../types.js';
 import type { LocalReply } from '../types-callbacks.js';
 import type { Chunk, HeaderInit } from '../types-data.js';
-import { ActKind, BodyMode, Direction, HeaderType, OutputFlag } from '../wire.js';
+import { ActKind, BodyMode, CreditOf, Direction, HeaderType, OutputFlag } from '../wire.js';
 import { Flow } from './flow.js';
 import type { FlowPort } from './output.js';
 import type { HttpStream } from './stream.js';
+import { changedReply, sendWhole, shownHeaders, type WholeReply } from './whole-reply.js';
 
 const EMPTY = new Uint8Array(0);
 const PIECE = 64 * 1024;
-
-interface WholeReply {
-  readonly status: number;
-  readonly lines: [string, string][];
-  readonly body: Uint8Array;
-  readonly grpcStatus: number;
-  readonly details: string;
-}
 
 export class Replies {
   replied = false;
@@ -46,7 +40,7 @@ export class Replies {
     this.assertPossible('sendLocalReply()');
     const whole: WholeReply = {
       status: replyStatus(status),
-      lines: checkedLines(stream.rules, reply.headers),
+      headers: checkedLines(stream.rules, reply.headers),
       body: reply.body === undefined ? EMPTY : ownBytes(reply.body),
       grpcStatus: grpcStatusOf(reply.grpcStatus),
       details: detailsOf(reply.details),
@@ -59,7 +53,7 @@ export class Replies {
     const hooks =
       filter.encodeHeaders !== undefined || filter.encodeData !== undefined || filter.transformResponse !== undefined;
     if (stream.response !== undefined || !hooks) {
-      sendWhole(stream, whole);
+      sendWhole(stream.sink, whole);
       return;
     }
     const made = (this.own = new OwnReply(stream, whole, failType));
@@ -69,11 +63,25 @@ export class Replies {
     });
   }
 
+  /** A whole body over max_body_bytes: Envoy's own words for it. A response's own hooks do not see that it is replaced. */
+  tooLarge(direction: Direction): void {
+    const { stream } = this;
+    const details = 'ts_filter_body_too_large';
+    const grpcStatus = stream.start.grpc ? 8 : -1;
+    if (direction === Direction.Request) {
+      const reply = { body: 'Payload Too Large', details };
+      this.local(413, grpcStatus < 0 ? reply : { ...reply, grpcStatus });
+      return;
+    }
+    this.taken();
+    const body = Buffer.from('Internal Server Error', 'latin1');
+    sendWhole(stream.sink, { status: 500, headers: [], body, grpcStatus, details });
+  }
+
   streaming(status: number, headers: HeaderInit, body: AsyncIterable<Chunk> | Iterable<Chunk>): void {
     const { stream } = this;
     this.assertPossible('reply()');
-    const lines = [':status', String(replyStatus(status))];
-    for (const [name, value] of checkedLines(stream.rules, headers)) lines.push(name, value);
+    const lines = [':status', String(replyStatus(status)), ...checkedLines(stream.rules, headers)];
     if (typeof body === 'string' || body instanceof Uint8Array || !isIterable(body)) {
       throw new FilterError(
         'TSF_REPLY_INVALID',
@@ -102,10 +110,6 @@ export class Replies {
     this.own?.flow.kill();
     this.taken();
     stream.sink.act(ActKind.Recreate, 0, 0, 0, EMPTY);
-  }
-
-  credit(bytes: number): void {
-    this.streamed?.credit(bytes);
   }
 
   end(): void {
@@ -154,7 +158,7 @@ class OwnReply implements FlowPort {
     this.reply = reply;
     this.flow = new Flow(stream, this, Direction.Response, failType);
     stream.response = this.flow;
-    this.flow.receive(packHeaders(this.lines()), true);
+    this.flow.receive(packHeaders(shownHeaders(reply)), true);
   }
 
   start(): void {
@@ -166,7 +170,7 @@ class OwnReply implements FlowPort {
       if (mode === BodyMode.Pass) {
         this.parts.push(body);
         this.send();
-      } else flow.data(body, true, false, true);
+      } else flow.data(body, true, false);
     };
     flow.begin(body.length === 0);
   }
@@ -174,8 +178,14 @@ class OwnReply implements FlowPort {
   answer(): void {}
   ops(): void {}
 
-  output(_direction: Direction, flags: number, _acknowledged: number, bytes: Uint8Array | undefined): void {
-    if (bytes !== undefined) this.parts.push(Uint8Array.prototype.slice.call(bytes));
+  output(
+    _direction: Direction,
+    flags: number,
+    _acknowledged: number,
+    bytes: Uint8Array | undefined,
+    owned: boolean,
+  ): void {
+    if (bytes !== undefined) this.parts.push(owned ? bytes : Uint8Array.prototype.slice.call(bytes));
     if ((flags & OutputFlag.Last) !== 0) this.send();
   }
 
@@ -183,34 +193,11 @@ class OwnReply implements FlowPort {
     return undefined;
   }
 
-  /** What the encode hooks see, as Envoy would make it. */
-  private lines(): [string, string][] {
-    const { status, lines, body } = this.reply;
-    const all: [string, string][] = [[':status', String(status)]];
-    if (body.length > 0) {
-      all.push(['content-length', String(body.length)]);
-      if (!lines.some(([name]) => name === 'content-type')) all.push(['content-type', 'text/plain']);
-    }
-    return [...all, ...lines];
-  }
-
   private send(): void {
     if (this.sent || this.stream.over) return;
     this.sent = true;
-    const lines: [string, string][] = [];
-    let { status } = this.reply;
-    for (const [name, value] of this.flow.headers!) {
-      if (name === ':status') status = Number(value);
-      else if (name !== 'content-length') lines.push([name, value]);
-    }
-    sendWhole(this.stream, { ...this.reply, status, lines, body: joinBytes(this.parts) });
+    sendWhole(this.stream.sink, changedReply(this.reply, this.flow.headers!, joinBytes(this.parts)));
   }
-}
-
-function sendWhole(stream: HttpStream, reply: WholeReply): void {
-  const flat: string[] = [];
-  for (const [name, value] of reply.lines) flat.push(name, value);
-  stream.sink.localReply(reply.status, reply.grpcStatus, reply.details, flat, reply.body);
 }
 
 /** A reply whose body comes piece by piece. */
@@ -220,9 +207,6 @@ class StreamedReply {
   private readonly failType: HeaderType;
   private readonly phase: Phase;
   private iterator: AsyncIterator<Chunk> | Iterator<Chunk> | undefined;
-  /** Bytes that Envoy has not taken. */
-  private flying = 0;
-  private wake: (() => void) | undefined;
   busy = false;
 
   constructor(stream: HttpStream, body: AsyncIterable<Chunk> | Iterable<Chunk>, failType: HeaderType, phase: Phase) {
@@ -237,13 +221,7 @@ class StreamedReply {
     void this.stream.run(this.phase, this.pump as never, this);
   }
 
-  credit(bytes: number): void {
-    this.flying = Math.max(0, this.flying - bytes);
-    this.wakeUp();
-  }
-
   end(): void {
-    this.wakeUp();
     const { iterator } = this;
     if (!this.busy || iterator?.return === undefined) return;
     Promise.resolve(this.stream.run(this.phase, iterator.return as () => unknown, iterator)).catch((e: unknown) => {
@@ -274,27 +252,12 @@ class StreamedReply {
   }
 
   private async put(bytes: Uint8Array): Promise<void> {
-    const { stream } = this;
-    const window = Math.max(1, stream.config.streamWindow);
-    let at = 0;
-    while (at < bytes.length && !stream.over) {
-      if (this.flying >= window) {
-        await new Promise<void>((resolve) => (this.wake = resolve));
-        continue;
-      }
-      const piece = bytes.subarray(at, at + Math.min(PIECE, window - this.flying));
-      this.flying += piece.length;
-      at += piece.length;
-      stream.sink.replyData(piece, false);
-      const room = stream.sink.backpressure(Direction.Response);
+    const { sink } = this.stream;
+    for (let at = 0; at < bytes.length && !this.stream.over; at += PIECE) {
+      sink.replyData(bytes.subarray(at, at + PIECE), false);
+      const room = sink.backpressure(CreditOf.Reply);
       if (room !== undefined) await room;
     }
-  }
-
-  private wakeUp(): void {
-    const { wake } = this;
-    this.wake = undefined;
-    wake?.();
   }
 }
 
@@ -325,8 +288,9 @@ function grpcStatusOf(status: number | undefined): number {
   return status;
 }
 
-function checkedLines(rules: HeaderRules, init: HeaderInit | undefined): [string, string][] {
-  return headerLines(init).map(([name, value]) => {
+/** name, value, name, value … */
+function checkedLines(rules: HeaderRules, init: HeaderInit | undefined): string[] {
+  return headerLines(init).flatMap(([name, value]) => {
     const lower = rules.name(HeaderType.Response, 'add', name);
     checkValue(lower, value);
     return [lower, value];

@@ -109,20 +109,18 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
     }
   }
 
-  onData(direction: Direction, bytes: Uint8Array, last: boolean, trailers: boolean, fresh: boolean): void {
+  onData(direction: Direction, bytes: Uint8Array, last: boolean, trailers: boolean): void {
     if (this.over) return;
     try {
       const flow = direction === Direction.Request ? this.request : this.response;
-      flow?.data(bytes, last, trailers, fresh);
+      flow?.data(bytes, last, trailers);
     } catch (e) {
       this.fail(direction === Direction.Request ? HeaderType.Request : HeaderType.Response, undefined, e);
     }
   }
 
-  onBodyTooLarge(): void {
-    if (this.over || this.maybeReplies?.replied === true) return;
-    const reply = { body: 'Payload Too Large', details: 'ts_filter_body_too_large' };
-    this.replies.local(413, this.start.grpc ? { ...reply, grpcStatus: 8 } : reply);
+  onBodyTooLarge(direction: Direction): void {
+    if (!this.over && this.maybeReplies?.replied !== true) this.bodyTooLarge(direction);
   }
 
   onLogHeaders(type: HeaderType, block: HeaderBlock): void {
@@ -179,10 +177,6 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
     if (this.busy) this.linger.watch(this);
   }
 
-  onCredit(bytes: number): void {
-    this.maybeReplies?.credit(bytes);
-  }
-
   onQueryAnswer(id: number, found: boolean, bytes: Uint8Array): void {
     this.maybeQueries?.answer(id, found, bytes);
   }
@@ -200,8 +194,14 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
     if (!this.over) this.sink.ops(type, ops);
   }
 
-  output(direction: Direction, flags: number, acknowledged: number, bytes: Uint8Array | undefined): void {
-    if (!this.over) this.sink.output(direction, flags, acknowledged, bytes);
+  output(
+    direction: Direction,
+    flags: number,
+    acknowledged: number,
+    bytes: Uint8Array | undefined,
+    owned: boolean,
+  ): void {
+    if (!this.over) this.sink.output(direction, flags, acknowledged, bytes, owned);
   }
 
   backpressure(direction: Direction): Promise<void> | undefined {
@@ -224,6 +224,10 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
 
   get ackAt(): number {
     return this.config.streamWindow >>> 2;
+  }
+
+  get maxBodyBytes(): number {
+    return this.config.maxBodyBytes;
   }
 
   get phase(): Phase | undefined {
@@ -257,6 +261,15 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
         this.after = undefined;
         after();
       }
+    }
+  }
+
+  bodyTooLarge(direction: Direction): void {
+    try {
+      this.replies.tooLarge(direction);
+    } catch (e) {
+      // The response has gone to the client: no reply is possible.
+      this.fail(direction === Direction.Request ? HeaderType.Request : HeaderType.Response, undefined, e);
     }
   }
 

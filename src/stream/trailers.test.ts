@@ -160,7 +160,7 @@ describe('a trailers hook', () => {
       },
     }));
     stream.request().req('ab', 'trailers').trailers(Direction.Request, TRAILERS);
-    expect(stream.take()).toEqual(['answer Request Stream []']);
+    expect(stream.take()).toEqual(['answer Request Stream []', 'output Request Digested']);
     await settled();
     await settled();
     expect(stream.take()).toEqual(['output Request Last ack 2 "ab"', 'answer RequestTrailers Pass []']);

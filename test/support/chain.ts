@@ -2,8 +2,7 @@
  * A chain without a proxy: what the module does with a stream's bodies (docs/lifecycle.md) in a few lines, so that a test
  * can say what goes in and look at what comes out.
  */
-import { packHeaders } from '../../src/header-lines.js';
-import { applyOps, linesOf as blockLines } from '../../src/stream/chain-block.js';
+import { applyOps, HeaderLines, packHeaders } from '../../src/header-block.js';
 import { type ConfigRules, FilterRegistry } from '../../src/stream/index.js';
 import type { Filter } from '../../src/types.js';
 import {
@@ -28,7 +27,6 @@ class ModuleFlow {
   out: Uint8Array[] = [];
   last = false;
   bypass = false;
-  gather = false;
   /** The headers have gone on to the next filter. */
   gone = false;
   timed = false;
@@ -58,8 +56,14 @@ export class ModuleSink extends RecordingSink {
     flow.ops.push(...ops);
   }
 
-  override output(direction: Direction, flags: number, acknowledged: number, bytes: Uint8Array | undefined): void {
-    super.output(direction, flags, acknowledged, bytes);
+  override output(
+    direction: Direction,
+    flags: number,
+    acknowledged: number,
+    bytes: Uint8Array | undefined,
+    owned: boolean,
+  ): void {
+    super.output(direction, flags, acknowledged, bytes, owned);
     const flow = this.flows[direction];
     flow.outstanding -= acknowledged;
     if (bytes !== undefined && bytes.length > 0) flow.out.push(Uint8Array.from(bytes));
@@ -68,7 +72,6 @@ export class ModuleSink extends RecordingSink {
     flow.timed = (flags & OutputFlag.Timed) !== 0;
     if ((flags & OutputFlag.Last) !== 0) flow.last = true;
     if ((flags & OutputFlag.Bypass) !== 0) flow.bypass = true;
-    if ((flags & OutputFlag.Gather) !== 0) flow.gather = true;
   }
 }
 
@@ -92,12 +95,13 @@ export interface OpenChain {
 
 /** One stream of the chain, driven as the module drives it. */
 export class ChainDriver {
-  readonly sink = new ModuleSink();
+  readonly sink: ModuleSink;
   readonly source: StreamSource;
   private readonly window: number;
 
   constructor(registry: FilterRegistry, window: number, options: OpenChain = {}) {
     this.window = window;
+    this.sink = new ModuleSink(window);
     this.source = registry.createStream(
       {
         configId: 1,
@@ -113,21 +117,22 @@ export class ChainDriver {
   }
 
   headers(direction: Direction, { headers, chunks = [], trailers }: Message = {}): HeaderBlock {
-    const block = packHeaders(linesOf(headers ?? (direction === 0 ? REQUEST : RESPONSE)));
+    const block = packHeaders(linesOf(headers ?? (direction === 0 ? REQUEST : RESPONSE)).flat());
     const type = direction === 0 ? HeaderType.Request : HeaderType.Response;
     this.source.onHeaders(type, block, chunks.length === 0 && trailers === undefined, false);
     return block;
   }
 
-  data(direction: Direction, text: string, last = false, trailers = false, fresh = true): void {
+  data(direction: Direction, text: string, last = false, trailers = false): void {
     const bytes = Uint8Array.from(Buffer.from(text, 'latin1'));
     this.sink.told[direction].outstanding += bytes.length;
     this.sink.flows[direction].outstanding += bytes.length;
-    this.source.onData(direction, bytes, last, trailers, fresh);
+    this.sink.told[direction].digested = false;
+    this.source.onData(direction, bytes, last, trailers);
   }
 
   trailers(direction: Direction, lines: Lines): HeaderBlock {
-    const block = packHeaders(linesOf(lines));
+    const block = packHeaders(linesOf(lines).flat());
     const type = direction === 0 ? HeaderType.RequestTrailers : HeaderType.ResponseTrailers;
     this.source.onHeaders(type, block, true, false);
     return block;
@@ -156,7 +161,7 @@ export class ChainDriver {
         } else if (flow.bypass && late-- <= 0) {
           await this.until('all is acknowledged', () => flow.outstanding === 0);
           break;
-        } else if (!whole && !flow.gather) {
+        } else if (!whole) {
           await this.until('the window opens', () => flow.outstanding < this.window || flow.last || flow.bypass);
           if (flow.last || (flow.bypass && late < 0)) continue;
         }
@@ -180,9 +185,9 @@ export class ChainDriver {
     if (told && flow.mode !== BodyMode.Pass && chunks.length > 0) await this.until('the last output', () => flow.last);
     const parts = told ? flow.out : [...flow.out.slice(0, before), ...past, ...flow.out.slice(before)];
     return {
-      headers: blockLines(applyOps(block, flow.ops)),
+      headers: [...HeaderLines.of(applyOps(block, flow.ops))],
       body: Buffer.concat(parts).toString('latin1'),
-      trailers: trailerBlock === undefined ? undefined : blockLines(applyOps(trailerBlock, flow.trailerOps)),
+      trailers: trailerBlock === undefined ? undefined : [...HeaderLines.of(applyOps(trailerBlock, flow.trailerOps))],
     };
   }
 
@@ -210,11 +215,7 @@ export class ChainBench {
     });
   }
 
-  static async of(
-    filters: readonly Filter[],
-    rules: Partial<ConfigRules> = {},
-    maxBodyBytes = 1 << 20,
-  ): Promise<ChainBench> {
+  static async of(filters: readonly Filter[], rules: Partial<ConfigRules> = {}): Promise<ChainBench> {
     const bench = new ChainBench(filters);
     bench.window = rules.streamWindow ?? RULES.streamWindow;
     const verdict = await bench.registry.parseChain(
@@ -222,7 +223,6 @@ export class ChainBench {
       'chain',
       filters.map(({ name }) => ({ name, config: undefined })),
       { ...RULES, ...rules },
-      maxBodyBytes,
     );
     if (!verdict.accepted) throw new Error(verdict.message);
     return bench;

@@ -2,7 +2,8 @@
  * A stream of a filter without a proxy: what Envoy would say is said by calls, what the filter's side says is recorded
  * as lines of text. The recorder also holds the stream to the module's rules, which drop a host that breaks them.
  */
-import { packHeaders } from '../../src/header-lines.js';
+import { packHeaders } from '../../src/header-block.js';
+import { OutputWindow } from '../../src/output-window.js';
 import { type ConfigRules, FilterRegistry, type HostLogger } from '../../src/stream/index.js';
 import { defineFilter } from '../../src/filter.js';
 import type { FilterCallbacks } from '../../src/types-callbacks.js';
@@ -10,6 +11,7 @@ import type { Filter, StreamFilter } from '../../src/types.js';
 import {
   ActKind,
   BodyMode,
+  CreditOf,
   Direction,
   EndReason,
   HeaderOp,
@@ -58,6 +60,8 @@ interface Told {
   outstanding: number;
   last: boolean;
   trailersAnswered: boolean;
+  /** Nothing comes out of the input so far any more. */
+  digested: boolean;
 }
 
 /** Records every word as a line, and notes what the module would not forgive. */
@@ -70,6 +74,14 @@ export class RecordingSink implements StreamSink {
   /** When set, backpressure() returns it. */
   room: Promise<void> | undefined;
   private gone = false;
+  /** A streamed reply goes by its credit, as a channel has it. */
+  private readonly reply: OutputWindow;
+
+  constructor(streamWindow: number = RULES.streamWindow) {
+    this.reply = new OutputWindow(streamWindow, (flags, _acknowledged, bytes = new Uint8Array(0)) => {
+      this.say(`replyData ${show(bytes)}${flags === OutputFlag.Last ? ' end' : ''}`);
+    });
+  }
 
   answer(type: HeaderType, mode: BodyMode, phases: number, ops: OpList): void {
     this.say(`answer ${nameOf(HeaderType, type)} ${nameOf(BodyMode, mode)} ${opsText(ops)}`);
@@ -89,7 +101,13 @@ export class RecordingSink implements StreamSink {
     this.say(`ops ${nameOf(HeaderType, type)} ${opsText(ops)}`);
   }
 
-  output(direction: Direction, flags: number, acknowledged: number, bytes: Uint8Array | undefined): void {
+  output(
+    direction: Direction,
+    flags: number,
+    acknowledged: number,
+    bytes: Uint8Array | undefined,
+    _owned: boolean,
+  ): void {
     const told = this.told[direction];
     const copy = Uint8Array.from(bytes ?? []);
     this.outputs.push({ direction, flags, acknowledged, bytes: copy });
@@ -107,6 +125,11 @@ export class RecordingSink implements StreamSink {
     if (told.trailersAnswered)
       this.violations.push(`${nameOf(Direction, direction)}: output after the trailers' answer`);
     if ((flags & OutputFlag.Last) !== 0) told.last = true;
+    if ((flags & OutputFlag.Digested) !== 0) {
+      told.digested = true;
+      if (told.outstanding > 0)
+        this.violations.push(`${nameOf(Direction, direction)}: digested what is not acknowledged`);
+    }
   }
 
   localReply(status: number, grpcStatus: number, details: string, headers: string[], body: Uint8Array): void {
@@ -120,7 +143,11 @@ export class RecordingSink implements StreamSink {
   }
 
   replyData(bytes: Uint8Array, end: boolean): void {
-    this.say(`replyData ${show(bytes)}${end ? ' end' : ''}`);
+    this.reply.output(end ? OutputFlag.Last : 0, 0, bytes, false);
+  }
+
+  credit(bytes: number): void {
+    this.reply.credit(bytes);
   }
 
   replyTrailers(headers: string[]): void {
@@ -165,8 +192,8 @@ export class RecordingSink implements StreamSink {
     this.say(`extend ${String(milliseconds)}`);
   }
 
-  backpressure(): Promise<void> | undefined {
-    return this.room;
+  backpressure(of?: CreditOf): Promise<void> | undefined {
+    return this.room ?? (of === CreditOf.Reply ? this.reply.backpressure() : undefined);
   }
 
   /** All bytes of one direction, in order. */
@@ -180,6 +207,7 @@ export class RecordingSink implements StreamSink {
 
   end(): void {
     this.gone = true;
+    this.reply.close();
   }
 
   private say(line: string): void {
@@ -188,7 +216,7 @@ export class RecordingSink implements StreamSink {
   }
 }
 
-const fresh = (): Told => ({ answered: false, outstanding: 0, last: false, trailersAnswered: false });
+const fresh = (): Told => ({ answered: false, outstanding: 0, last: false, trailersAnswered: false, digested: false });
 const pairs = (flat: readonly string[]): string =>
   flat
     .map((part, i) => (i % 2 === 0 ? `${part}: ` : part))
@@ -260,13 +288,14 @@ export const RULES: ConfigRules = {
   deny: [],
   logLevel: 2,
   streamWindow: 256 * 1024,
+  maxBodyBytes: 1 << 20,
   capabilities: 0,
   metrics: [],
 };
 
 /** A stream to talk to. */
 export class TestStream {
-  readonly sink = new RecordingSink();
+  readonly sink: RecordingSink;
   readonly source: StreamSource;
 
   constructor(
@@ -274,6 +303,7 @@ export class TestStream {
     options: OpenOptions = {},
     ids: { config: number; route: number } = { config: 1, route: 0 },
   ) {
+    this.sink = new RecordingSink(options.rules?.streamWindow);
     this.source = registry.createStream(
       {
         configId: ids.config,
@@ -289,40 +319,40 @@ export class TestStream {
   }
 
   request(headers: Lines = REQUEST, end = false, context = false): this {
-    this.source.onHeaders(HeaderType.Request, packHeaders(linesOf(headers)), end, context);
+    this.source.onHeaders(HeaderType.Request, packHeaders(linesOf(headers).flat()), end, context);
     return this;
   }
 
   response(headers: Lines = RESPONSE, end = false): this {
-    this.source.onHeaders(HeaderType.Response, packHeaders(linesOf(headers)), end, false);
+    this.source.onHeaders(HeaderType.Response, packHeaders(linesOf(headers).flat()), end, false);
     return this;
   }
 
-  /** `flags`: any of last, trailers, stale (a frame without a hook of its own). */
-  data(direction: Direction, bytes: string | Uint8Array, ...flags: ('last' | 'trailers' | 'stale')[]): this {
+  /** `flags`: any of last, trailers. */
+  data(direction: Direction, bytes: string | Uint8Array, ...flags: ('last' | 'trailers')[]): this {
     const copy = typeof bytes === 'string' ? Uint8Array.from(Buffer.from(bytes)) : Uint8Array.from(bytes);
     this.sink.told[direction].outstanding += copy.length;
+    this.sink.told[direction].digested = false;
     this.source.onData(
       direction,
       copy,
       flags.includes('last') || flags.includes('trailers'),
       flags.includes('trailers'),
-      !flags.includes('stale'),
     );
     return this;
   }
 
-  req(bytes: string | Uint8Array, ...flags: ('last' | 'trailers' | 'stale')[]): this {
+  req(bytes: string | Uint8Array, ...flags: ('last' | 'trailers')[]): this {
     return this.data(Direction.Request, bytes, ...flags);
   }
 
-  res(bytes: string | Uint8Array, ...flags: ('last' | 'trailers' | 'stale')[]): this {
+  res(bytes: string | Uint8Array, ...flags: ('last' | 'trailers')[]): this {
     return this.data(Direction.Response, bytes, ...flags);
   }
 
   trailers(direction: Direction, headers: Lines): this {
     const type = direction === Direction.Request ? HeaderType.RequestTrailers : HeaderType.ResponseTrailers;
-    this.source.onHeaders(type, packHeaders(linesOf(headers)), true, false);
+    this.source.onHeaders(type, packHeaders(linesOf(headers).flat()), true, false);
     return this;
   }
 
