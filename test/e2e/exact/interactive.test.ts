@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { ClientEnd, dataFrame, FrameClient, headersFrame, sleep } from '../../fixture/index.js';
 import { logsOnFailure } from '../support.js';
 import type { ShiftConfig } from '../filters/lib/shift.js';
-import { nextId, ours, patternBytes, PROTOCOLS, RUNS, shifted, talkStage, type Chains } from './support.js';
+import { nextId, ours, patternBytes, PROTOCOLS, RUNS, shifted, talkStage, through, type Chains } from './support.js';
 
 const SOON_MS = 100;
 /** How long a message that hangs is waited for. */
@@ -56,7 +56,7 @@ describe.each(PROTOCOLS)('over %s', (protocol) => {
   /** An exchange whose request has begun at the upstream with nothing said but its headers. */
   async function begin({ chain }: Case) {
     const id = nextId();
-    const client = new ClientEnd(protocol, at.port, { path: `/talk?chain=${chain}&id=${id}`, timeoutMs: 20_000 });
+    const client = new ClientEnd(protocol, at.port, { path: `/talk?${through(chain)}&id=${id}`, timeoutMs: 20_000 });
     return { client, upstream: await at.ends.of(id) };
   }
   type Exchange = Awaited<ReturnType<typeof begin>>;
@@ -147,7 +147,7 @@ describe.each(PROTOCOLS)('over %s', (protocol) => {
       const id = nextId();
       const client = await FrameClient.open(at.port);
       try {
-        client.write(headersFrame(`/talk?chain=${one.chain}&id=${id}`));
+        client.write(headersFrame(`/talk?${through(one.chain)}&id=${id}`));
         const { request } = await at.ends.of(id);
         await sleep(20);
         client.write(dataFrame(Buffer.from('a')), dataFrame(Buffer.from('b')));

@@ -20,7 +20,7 @@ import {
 } from '../../fixture/index.js';
 import type { LateConfig } from '../filters/lib/late.js';
 import { logsOnFailure } from '../support.js';
-import { nextId, PROTOCOLS, talkStage, withTalk, type Chains, type TalkStage } from './support.js';
+import { nextId, PROTOCOLS, talkStage, through, withTalk, type Chains, type TalkStage } from './support.js';
 
 const LATE_MS = 100;
 
@@ -64,7 +64,7 @@ function expectInTime(late: readonly number[]): void {
 
 async function begin(at: TalkStage, protocol: 'http1' | 'http2', chain: string) {
   const id = nextId();
-  const client = new ClientEnd(protocol, at.port, { path: `/talk?chain=${chain}&id=${id}` });
+  const client = new ClientEnd(protocol, at.port, { path: `/talk?${through(chain)}&id=${id}` });
   client.finish();
   return { client, upstream: await at.ends.of(id) };
 }

@@ -31,12 +31,13 @@ import {
   RUNS,
   shifted,
   talkStage,
+  through,
   type Chains,
   type Fate,
   type Times,
 } from './support.js';
 
-const LIMIT_MS = 5_000;
+const LIMIT_MS = 2_500;
 
 // ---- the filters that pause ----------------------------------------------------------------------------------------
 
@@ -193,7 +194,7 @@ describe.each(STAGES)('over $protocol, edges: $edges', ({ protocol, edges }) => 
     const id = nextId();
     const sent = exchangeOver[protocol](at.port, {
       method: 'POST',
-      path: `/talk?answer&chain=${encodeURIComponent(chain)}&id=${id}`,
+      path: `/talk?answer&${through(chain)}&id=${id}`,
       headers: [['x-id', id]],
       body: pieces(),
       ...(length === undefined ? {} : { length }),
@@ -221,7 +222,7 @@ describe.each(STAGES)('over $protocol, edges: $edges', ({ protocol, edges }) => 
   async function download(chain: string, query: string, body: Buffer, times: number): Promise<Fate> {
     const id = nextId();
     const answer = await exchangeOver[protocol](at.port, {
-      path: `/respond?chain=${encodeURIComponent(chain)}&id=${id}&n=${body.length}${query}`,
+      path: `/respond?${through(chain)}&id=${id}&n=${body.length}${query}`,
       timeoutMs: LIMIT_MS,
     }).catch((error: Error) => error);
     const fate = fateOfResponse(answer, shifted(body, 'response', times));
@@ -324,7 +325,7 @@ describe.each(STAGES)('over $protocol, edges: $edges', ({ protocol, edges }) => 
     logsOnFailure(at);
     for (const end of ['', '&end=30', '&end=300']) {
       const answer = await exchangeOver[protocol](at.port, {
-        path: `/respond?chain=${encodeURIComponent('response trailers')}&n=20000&trailers${end}`,
+        path: `/respond?${through('response trailers')}&n=20000&trailers${end}`,
         timeoutMs: LIMIT_MS,
       });
       const added = '<response-trailers>';
@@ -341,7 +342,7 @@ describe.each(STAGES)('over $protocol, edges: $edges', ({ protocol, edges }) => 
       const body = patternBytes(20_000);
       const answer = await exchangeOver[protocol](at.port, {
         method: 'POST',
-        path: `/talk?answer&chain=${encodeURIComponent('request trailers')}&id=${id}`,
+        path: `/talk?answer&${through('request trailers')}&id=${id}`,
         body: timed(body, 1, endMs),
         trailers: [['x-sum', 'seven']],
         timeoutMs: LIMIT_MS,

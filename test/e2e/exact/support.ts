@@ -48,30 +48,39 @@ export function patternBytes(size: number): Buffer {
 let exchanges = 0;
 export const nextId = (): string => String(++exchanges);
 
-/** Chains by name; a request chooses its chain by `?chain=`. */
+/** Chains by name; a request chooses its chain by its query. */
 export type Chains = Readonly<Record<string, readonly AnyFilter[]>>;
 
+/** Envoy compares what is in the query as it stands there, without decoding. */
+const slug = (chain: string): string => chain.replaceAll(/[^a-z0-9]+/gi, '_');
+export const through = (chain: string): string => `chain=${slug(chain)}`;
+
 const DISABLED = { '@type': 'type.googleapis.com/envoy.config.route.v3.FilterConfig', disabled: true };
-const instance = (chain: string, i: number): string => `${chain}-${i}`;
+const instance = (chain: string, i: number): string => `${slug(chain)}-${i}`;
 
 function named(filter: AnyFilter, name: string): AnyFilter {
   return 'typed_config' in filter ? { ...filter, name } : { ...filter, instance: name };
 }
 
 /** One Envoy with all chains, whose routes switch off what is of another chain: a switched off filter is not made. */
-function together(chains: Chains): Pick<EnvoyOptions, 'filters' | 'routes'> {
-  const all = Object.entries(chains).flatMap(([chain, filters]) => filters.map((_, i) => instance(chain, i)));
+function together(chains: Chains): Pick<EnvoyOptions, 'filters' | 'route' | 'routes'> {
+  const all = Object.entries(chains).map(([chain, filters]) => ({
+    chain,
+    filters: filters.map((filter, i) => named(filter, instance(chain, i))),
+    instances: filters.map((_, i) => instance(chain, i)),
+  }));
+  const instances = all.flatMap((one) => one.instances);
   return {
-    filters: Object.entries(chains).flatMap(([chain, filters]) =>
-      filters.map((filter, i) => named(filter, instance(chain, i))),
-    ),
-    routes: Object.keys(chains).map((chain) => ({
-      match: { prefix: '/', query_parameters: [{ name: 'chain', string_match: { exact: chain } }] },
+    filters: all.flatMap(({ filters }) => filters),
+    routes: all.map((one) => ({
+      match: { prefix: '/', query_parameters: [{ name: 'chain', string_match: { exact: slug(one.chain) } }] },
       route: { cluster: 'upstream', timeout: '0s' },
       typed_per_filter_config: Object.fromEntries(
-        all.filter((name) => !name.startsWith(`${chain}-`)).map((name) => [name, DISABLED]),
+        instances.filter((name) => !one.instances.includes(name)).map((name) => [name, DISABLED]),
       ),
     })),
+    // a chain that does not exist is an error of the test
+    route: { route: undefined, direct_response: { status: 404 } },
   };
 }
 
