@@ -182,6 +182,12 @@ build/libts_filter.so: $(MODULE_SOURCES:%.cc=build/obj/release/%.o) cpp/stock/ex
 tools: gen
 	@$(if $(TOOLS),$(BUILD) $(TOOLS),:)
 
+# gRPC's own client and server, for the end-to-end tests.
+build/grpc-interop: $(wildcard test/grpc-interop/*) | build/stamps/packages
+	@mkdir -p $(@D)
+	@echo "  go $@"
+	@cd test/grpc-interop && go build -trimpath -buildvcs=false -o $(CURDIR)/$@ .
+
 addon: build/ts_filter_addon.node ## build/ts_filter_addon.node, the host's end of the shared memory
 
 ADDON_INPUTS := binding.gyp $(wildcard cpp/shm/* cpp/addon/*)
@@ -211,7 +217,7 @@ run: build $(ENVOY) ## Demo: backend, host and Envoy; Ctrl-C ends it
 # ---- tests --------------------------------------------------------------------------------------------------------
 
 VITEST := node node_modules/vitest/vitest.mjs run
-E2E_DEPENDENCIES := build tools
+E2E_DEPENDENCIES := build tools build/grpc-interop
 E2E := $(ENVOY_VERSIONS:%=e2e-%)
 
 .PHONY: test cpp-test unit test-envoy go-matrix smoke $(E2E) check fuzz fuzz-short soak bench profile

@@ -17,11 +17,24 @@ export const buffer = (bytes: number): EnvoyFilter =>
 export const lua = (source: string): EnvoyFilter =>
   filter('lua', 'lua.v3.Lua', { default_source_code: { inline_string: source } });
 
-/** An HTTP authorization service on cluster `authz` that is shown the body. */
-export const extAuthz = (withRequestBody: Config): EnvoyFilter =>
+/** An HTTP authorization service on cluster `authz`; it is shown the body when that is given. */
+export const extAuthz = (withRequestBody?: Config): EnvoyFilter =>
   filter('ext_authz', 'ext_authz.v3.ExtAuthz', {
     http_service: { server_uri: { uri: 'http://authz', cluster: 'authz', timeout: '5s' } },
-    with_request_body: withRequestBody,
+    ...(withRequestBody === undefined ? {} : { with_request_body: withRequestBody }),
+  });
+
+/** Delays every request by that. */
+export const fault = (ms: number): EnvoyFilter =>
+  filter('fault', 'fault.v3.HTTPFault', {
+    delay: { fixed_delay: `${ms / 1000}s`, percentage: { numerator: 100, denominator: 'HUNDRED' } },
+  });
+
+export const awsRequestSigning = (): EnvoyFilter =>
+  filter('aws_request_signing', 'aws_request_signing.v3.AwsRequestSigning', {
+    service_name: 's3',
+    region: 'eu-central-1',
+    use_unsigned_payload: true,
   });
 
 /** An external processor on cluster `ext_proc`, with that mode for both bodies. */

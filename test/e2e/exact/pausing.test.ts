@@ -1,0 +1,411 @@
+/**
+ * Filters of Envoy that pause, on the far side of ours: for a request behind it, for a response in front of it. A message
+ * ends before, while and after they pause. With edges each is exact; without, exact or ended with a code. A clean end
+ * behind anything else is never an outcome.
+ */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import {
+  cluster,
+  exchangeOver,
+  filterPath,
+  sleep,
+  startUpstream,
+  type Config,
+  type Handler,
+  type Pieces,
+  type Response,
+  type Upstream,
+} from '../../fixture/index.js';
+import { extAuthz, fault, lua, type EnvoyFilter } from '../envoy-filters.js';
+import { logsOnFailure } from '../support.js';
+import {
+  expectExact,
+  expectExactOrCoded,
+  fateOfRequest,
+  fateOfResponse,
+  inParallel,
+  nextId,
+  ours,
+  patternBytes,
+  PROTOCOLS,
+  RUNS,
+  shifted,
+  talkStage,
+  through,
+  type Chains,
+  type Fate,
+  type Times,
+} from './support.js';
+
+const LIMIT_MS = 2_500;
+
+// ---- the filters that pause ----------------------------------------------------------------------------------------
+
+/** A call that is answered after `ms`. */
+const call = (ms: number) =>
+  `handle:httpCall("authz", {[":method"]="GET", [":path"]="/wait?ms=${ms}", [":authority"]="authz"}, "", 5000)`;
+const luaCall = (hook: 'request' | 'response', ms: number): EnvoyFilter =>
+  lua(`function envoy_on_${hook}(handle) ${call(ms)} end`);
+
+/** Posts each chunk that it sees, and waits for the answer before it asks for the next one. */
+const luaChunks = (hook: 'request' | 'response'): EnvoyFilter =>
+  lua(`
+  function envoy_on_${hook}(handle)
+    local id = handle:headers():get("x-id")
+    for chunk in handle:bodyChunks() do
+      local bytes = chunk:getBytes(0, chunk:length())
+      handle:httpCall("authz", {[":method"]="POST", [":path"]="/chunk?id=" .. id, [":authority"]="authz"}, bytes, 5000)
+    end
+  end`);
+
+const PAUSE_MS = 5;
+const PAUSERS: Readonly<Record<string, EnvoyFilter>> = {
+  fault: fault(PAUSE_MS),
+  'a call of Lua': luaCall('request', PAUSE_MS),
+  ext_authz: extAuthz(),
+};
+
+/** What Lua saw of a body, by the exchange. */
+const shown = new Map<string, Buffer[]>();
+const authzPaths: Record<string, Handler> = {
+  '/wait': async (_req, res, query) => {
+    await sleep(Number(query.get('ms')));
+    res.writeHead(200).end();
+  },
+  '/chunk': async (req, res, query) => {
+    const pieces: Buffer[] = [];
+    for await (const piece of req) pieces.push(piece as Buffer);
+    const id = query.get('id') ?? '';
+    shown.set(id, [...(shown.get(id) ?? []), Buffer.concat(pieces)]);
+    await sleep(PAUSE_MS);
+    res.writeHead(200).end();
+  },
+  // ext_authz asks with the path of the request
+  '/talk': async (_req, res) => {
+    await sleep(PAUSE_MS);
+    res.writeHead(200).end();
+  },
+};
+
+// ---- chains and upstream -------------------------------------------------------------------------------------------
+
+/** The filters that the chains name; two of them share a file. */
+const HOST_PATHS = ['shift', 'trailers-only', 'counters'].map(filterPath);
+
+const SLOW = { style: 'generator', pause: 10 } as const;
+const SLOWER = { style: 'generator', pause: 20 } as const;
+const TIMES: readonly Times[] = [1, 2];
+
+const chains: Chains = {
+  nothing: [],
+  ...Object.fromEntries(
+    TIMES.flatMap((times) => [
+      ...Object.entries(PAUSERS).flatMap(([name, pauser]) => [
+        [`${name}, behind ${times}`, [ours(times, SLOW), pauser]],
+        [`${name}, before ${times}`, [pauser, ours(times, SLOW)]],
+      ]),
+      [`lua on the response, before ${times}`, [luaCall('response', 250), ours(times, SLOWER)]],
+      [`lua on the response, behind ${times}`, [ours(times, SLOWER), luaCall('response', 250)]],
+      [`chunks of the request, before ${times}`, [luaChunks('request'), ours(times, { style: 'perChunk' })]],
+      [`chunks of the request, behind ${times}`, [ours(times, SLOW), luaChunks('request')]],
+      [`chunks of the response, before ${times}`, [luaChunks('response'), ours(times, SLOW)]],
+      [`chunks of the response, behind ${times}`, [ours(times, { style: 'perChunk' }), luaChunks('response')]],
+    ]),
+  ),
+  'response trailers': [luaCall('response', 250), { name: 'response-trailers' }],
+  'request trailers': [{ name: 'request-trailers' }, luaCall('request', 50)],
+};
+
+/** `?n=` bytes, `?piece=` a write, `?pause=` ms between writes, the end `?end=` ms after the last, `?trailers`. */
+const respond: Handler = async (_req, res, query) => {
+  const [n, piece, pause, end] = ['n', 'piece', 'pause', 'end'].map((key) => Number(query.get(key) ?? '0'));
+  const body = patternBytes(n!);
+  res.writeHead(200, { 'content-type': 'application/octet-stream', 'x-id': query.get('id') ?? '' });
+  for (let at = 0; at < body.length; at += piece || body.length) {
+    if (at > 0 && pause! > 0) await sleep(pause!);
+    res.write(body.subarray(at, at + (piece || body.length)));
+  }
+  if (query.has('end')) await sleep(end!);
+  if (query.has('trailers')) res.addTrailers({ 'x-upstream-trailer': 'there' });
+  res.end();
+};
+
+let authz: Upstream | undefined;
+const clusters: Config[] = [];
+beforeAll(async () => {
+  authz = await startUpstream({ paths: authzPaths });
+  clusters.push(cluster('authz', authz.port));
+});
+afterAll(() => authz?.close());
+
+// ---- requests ------------------------------------------------------------------------------------------------------
+
+interface Upload {
+  readonly name: string;
+  readonly body: Buffer;
+  readonly pieces: () => Pieces;
+  readonly length?: number;
+  readonly trailers?: boolean;
+}
+
+/** The body `bodyMs` after the headers, its end `endMs` after that. */
+function* timed(body: Buffer, bodyMs: number, endMs: number, piece = body.length): Generator<Buffer | number> {
+  if (bodyMs > 0) yield bodyMs;
+  for (let at = 0; at < body.length; at += piece) yield body.subarray(at, at + piece);
+  if (endMs > 0) yield endMs;
+}
+
+/** Bodies and ends 0 to 6 ms after the headers, each with its length, chunked, and with trailers. */
+function soon(body: Buffer): Upload[] {
+  const all: Upload[] = [];
+  for (let bodyMs = 0; bodyMs <= 6; bodyMs++) {
+    for (const endMs of [0, 1, 3]) {
+      const name = `body after ${bodyMs} ms, end after ${endMs} more`;
+      const pieces = () => timed(body, bodyMs, endMs, Math.ceil(body.length / 3));
+      all.push({ name, body, pieces });
+      if (endMs === 0) all.push({ name: `${name}, with its length`, body, pieces, length: body.length });
+      if (endMs === 1) all.push({ name: `${name}, trailers`, body, pieces, trailers: true });
+    }
+  }
+  return all;
+}
+
+/** 1 MB, the end only when the filter behind ours has long gone on. */
+function large(): Upload[] {
+  const body = patternBytes(1_000_000);
+  return [0, 2, 5].flatMap((bodyMs) =>
+    [40, 120].map((endMs) => ({
+      name: `1 MB after ${bodyMs} ms, end after ${endMs} more`,
+      body,
+      pieces: () => timed(body, bodyMs, endMs, 65_536),
+    })),
+  );
+}
+
+// ---- the rows --------------------------------------------------------------------------------------------------------
+
+const STAGES = PROTOCOLS.flatMap((protocol) => [true, false].map((edges) => ({ protocol, edges })));
+
+describe.each(STAGES)('over $protocol, edges: $edges', ({ protocol, edges }) => {
+  const at = talkStage(chains, protocol, { clusters, edges, paths: { '/respond': respond }, hostPaths: HOST_PATHS });
+  const judge = (fates: readonly Fate[]): void => (edges ? expectExact(fates) : expectExactOrCoded(fates, at.fx));
+
+  async function upload(chain: string, { name, body, pieces, length, trailers }: Upload, times: number): Promise<Fate> {
+    const id = nextId();
+    const sent = exchangeOver[protocol](at.port, {
+      method: 'POST',
+      path: `/talk?answer&${through(chain)}&id=${id}`,
+      headers: [['x-id', id]],
+      body: pieces(),
+      ...(length === undefined ? {} : { length }),
+      ...(trailers === true ? { trailers: [['x-sum', 'seven']] } : {}),
+      timeoutMs: LIMIT_MS,
+    }).catch((error: Error) => error);
+    const answer: Response | Error = await sent;
+    const heard = at.ends.seen(id)?.request;
+    if (answer instanceof Error) return `hung: ${name}: ${answer.message}`;
+    const fate = fateOfRequest(heard, shifted(body, 'request', times));
+    // an upstream that heard no end did not answer either: the client must not read a success
+    if (fate === 'ended')
+      return answer.complete && answer.status < 500 ? `status ${answer.status}, cut: ${name}` : fate;
+    if (fate !== 'exact') return `${fate}: ${name}`;
+    const wanted = trailers === true ? 'seven' : undefined;
+    const got = heard?.trailers.find(([key]) => key === 'x-sum')?.[1];
+    return got === wanted ? fate : `trailer ${got} instead of ${wanted}: ${name}`;
+  }
+
+  async function uploads(chain: string, all: readonly Upload[], times: number): Promise<Fate[]> {
+    const jobs = Array.from({ length: RUNS }, () => all.map((one) => () => upload(chain, one, times))).flat();
+    return inParallel(jobs, 6);
+  }
+
+  async function download(chain: string, query: string, body: Buffer, times: number): Promise<Fate> {
+    const id = nextId();
+    const answer = await exchangeOver[protocol](at.port, {
+      path: `/respond?${through(chain)}&id=${id}&n=${body.length}${query}`,
+      timeoutMs: LIMIT_MS,
+    }).catch((error: Error) => error);
+    const fate = fateOfResponse(answer, shifted(body, 'response', times));
+    if (fate !== 'exact' || !query.includes('trailers'))
+      return fate === 'exact' || fate === 'ended' ? fate : `${fate}: ${query}`;
+    const trailer = (answer as Response).trailer('x-upstream-trailer');
+    return trailer === 'there' ? fate : `trailer ${trailer}: ${query}`;
+  }
+
+  const SMALL = patternBytes(210);
+  /** Once with all that comes with it in one write, once piece by piece, each with ends at several times. */
+  const RESPONSES = [
+    '',
+    '&piece=65536&pause=3',
+    '&end=0',
+    '&end=100',
+    '&piece=65536&pause=20&end=10',
+    '&piece=65536&end=400',
+  ];
+
+  it('control: without any filter every one is exact', async () => {
+    logsOnFailure(at);
+    expectExact(await uploads('nothing', [...soon(SMALL), ...large()], 0));
+    for (const query of RESPONSES) expect(await download('nothing', query, patternBytes(600_000), 0)).toBe('exact');
+  });
+
+  for (const name of Object.keys(PAUSERS)) {
+    it.each(TIMES)(
+      `${name}, 5 ms, behind ours, small bodies that end soon: exact in any case, %i of ours`,
+      async (times) => {
+        logsOnFailure(at);
+        expectExact(await uploads(`${name}, behind ${times}`, soon(SMALL), times));
+      },
+    );
+
+    it.each(TIMES)(
+      `${name}, 5 ms, behind ours, 1 MB whose end comes when it has gone on, %i of ours`,
+      async (times) => {
+        logsOnFailure(at);
+        judge(await uploads(`${name}, behind ${times}`, large(), times));
+      },
+    );
+
+    it.each(TIMES)(`${name}, 5 ms, in front of ours: exact in any case, %i of ours`, async (times) => {
+      logsOnFailure(at);
+      expectExact(await uploads(`${name}, before ${times}`, [...soon(SMALL), ...large()], times));
+    });
+  }
+
+  it.each(TIMES)('a call of Lua, 250 ms, on the response in front of ours, 600 KB, %i of ours', async (times) => {
+    logsOnFailure(at);
+    const body = patternBytes(600_000);
+    const chain = `lua on the response, before ${times}`;
+    judge(
+      await inParallel(
+        RESPONSES.map((query) => () => download(chain, query, body, times)),
+        3,
+      ),
+    );
+  });
+
+  it.each(TIMES)('the same with trailers, %i of ours', async (times) => {
+    logsOnFailure(at);
+    const body = patternBytes(600_000);
+    const chain = `lua on the response, before ${times}`;
+    judge(
+      await inParallel(
+        RESPONSES.map((query) => () => download(chain, `${query}&trailers`, body, times)),
+        3,
+      ),
+    );
+  });
+
+  it.each(TIMES)('the same with small bodies, %i of ours', async (times) => {
+    logsOnFailure(at);
+    const chain = `lua on the response, before ${times}`;
+    const queries = ['', '&end=0', '&end=20', '&end=300'].flatMap((query) => [query, `${query}&trailers`]);
+    judge(
+      await inParallel(
+        queries.map((query) => () => download(chain, query, SMALL, times)),
+        4,
+      ),
+    );
+  });
+
+  it.each(TIMES)('a call of Lua, 250 ms, on the response behind ours: exact in any case, %i of ours', async (times) => {
+    logsOnFailure(at);
+    const body = patternBytes(600_000);
+    const queries = RESPONSES.flatMap((query) => [query, `${query}&trailers`]);
+    const chain = `lua on the response, behind ${times}`;
+    expectExact(
+      await inParallel(
+        queries.map((query) => () => download(chain, query, body, times)),
+        4,
+      ),
+    );
+  });
+
+  it('a filter with a trailers hook only: what it writes goes behind the response’s body, and its trailer with it', async () => {
+    logsOnFailure(at);
+    for (const end of ['', '&end=30', '&end=300']) {
+      const answer = await exchangeOver[protocol](at.port, {
+        path: `/respond?${through('response trailers')}&n=20000&trailers${end}`,
+        timeoutMs: LIMIT_MS,
+      });
+      const added = '<response-trailers>';
+      expect([end, answer.status, answer.broken, answer.length]).toEqual([end, 200, '', 20_000 + added.length]);
+      expect(answer.body.subarray(20_000).toString('latin1')).toBe(added);
+      expect([answer.trailer('x-upstream-trailer'), answer.trailer('x-response-trailers')]).toEqual(['there', 'yes']);
+    }
+  });
+
+  it('a filter with a trailers hook only: what it writes goes behind the request’s body, and its trailer with it', async () => {
+    logsOnFailure(at);
+    for (const endMs of [0, 2, 20, 80]) {
+      const id = nextId();
+      const body = patternBytes(20_000);
+      const answer = await exchangeOver[protocol](at.port, {
+        method: 'POST',
+        path: `/talk?answer&${through('request trailers')}&id=${id}`,
+        body: timed(body, 1, endMs),
+        trailers: [['x-sum', 'seven']],
+        timeoutMs: LIMIT_MS,
+      });
+      expect([endMs, answer.status, answer.broken]).toEqual([endMs, 200, '']);
+      const { request } = at.ends.seen(id)!;
+      expect(request.bytes.equals(Buffer.concat([body, Buffer.from('<request-trailers>')]))).toBe(true);
+      expect(Object.fromEntries(request.trailers)).toEqual({ 'x-sum': 'seven', 'x-request-trailers': 'yes' });
+    }
+  });
+
+  describe.each([
+    { where: 'before', times: 1 },
+    { where: 'before', times: 2 },
+    { where: 'behind', times: 1 },
+    { where: 'behind', times: 2 },
+  ] as const)('Lua with bodyChunks and a call for each, $where $times of ours', ({ where, times }) => {
+    // in front of ours it sees what the client sent, behind ours what ours made; for responses the other way
+    const [far, near] = where === 'behind' ? [times, 0] : [0, times];
+
+    it('a request in one write, and in pieces: transformed, and each byte is shown once', async () => {
+      logsOnFailure(at);
+      const chain = `chunks of the request, ${where} ${times}`;
+      const body = patternBytes(3_000);
+      const fates: Fate[] = [];
+      for (const pieces of [
+        [body],
+        [body.subarray(0, 1_000), 15, body.subarray(1_000, 2_000), 15, body.subarray(2_000)],
+      ]) {
+        const one: Upload = { name: `${pieces.length} pieces`, body, pieces: () => pieces };
+        const sized: Upload = { ...one, name: 'with its length', length: body.length };
+        for (const upload_ of [one, sized]) {
+          shown.clear();
+          const fate = await upload(chain, upload_, times);
+          const seen = Buffer.concat([...shown.values()].flat());
+          if (fate === 'exact') expect(seen.equals(shifted(body, 'request', far))).toBe(true);
+          fates.push(fate);
+        }
+      }
+      if (where === 'before') expectExact(fates);
+      else judge(fates);
+    });
+
+    it('a response in one write, and in pieces: transformed, and each byte is shown once', async () => {
+      logsOnFailure(at);
+      const chain = `chunks of the response, ${where} ${times}`;
+      const body = patternBytes(3_000);
+      const fates: Fate[] = [];
+      for (const query of [
+        '',
+        '&piece=1000&pause=15',
+        '&piece=1000&pause=15&end=60',
+        '&piece=1000&pause=15&trailers',
+      ]) {
+        shown.clear();
+        const fate = await download(chain, query, body, times);
+        const seen = Buffer.concat([...shown.values()].flat());
+        if (fate === 'exact') expect([query, seen.length]).toEqual([query, body.length]);
+        if (fate === 'exact') expect(seen.equals(shifted(body, 'response', near))).toBe(true);
+        fates.push(fate);
+      }
+      if (where === 'behind') expectExact(fates);
+      else judge(fates);
+    });
+  });
+});
