@@ -6,7 +6,8 @@ const MOST_AT_ONCE = 65_536;
 
 export function bytesOf({ offset, size }: BodyPlan): Buffer {
   const pieces: Buffer[] = [];
-  for (let at = 0; at < size; at += MOST_AT_ONCE) pieces.push(patternAt(offset + at, Math.min(MOST_AT_ONCE, size - at)));
+  for (let at = 0; at < size; at += MOST_AT_ONCE)
+    pieces.push(patternAt(offset + at, Math.min(MOST_AT_ONCE, size - at)));
   return Buffer.concat(pieces);
 }
 

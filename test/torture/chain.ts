@@ -77,8 +77,7 @@ export function expected(chain: Chain, direction: Direction, sent: Message): Mes
   const ours = chain.entries.filter(isOurs);
   if (direction === 'response') ours.reverse();
   let messages = [sent];
-  for (const { ours: one } of ours)
-    messages = messages.flatMap((message) => through(one[direction], one.tag, message));
+  for (const { ours: one } of ours) messages = messages.flatMap((message) => through(one[direction], one.tag, message));
   return messages;
 }
 

@@ -11,6 +11,8 @@ import { TRAILER, type Arrival, type Board, type Receivers } from './receiver.js
 
 /** Far longer than any honest message takes. */
 const HUNG_MS = 15_000;
+/** Both bodies are shown when they are not longer together. */
+const SHOWN_BYTES = 100;
 
 /** What a receiver got, against what it should have got. `whole`: with a clean end. */
 export interface Seen {
@@ -40,6 +42,8 @@ function difference(body: Buffer, candidates: readonly Message[], sent: Buffer):
   const how = [`${body.length} bytes instead of ${right.length}, right up to ${same}`];
   if (same === body.length) how.push('the rest is missing');
   if (body.length > 0 && body.equals(sent.subarray(0, body.length))) how.push('untouched by our filters');
+  if (body.length + right.length <= SHOWN_BYTES)
+    how.push(`${body.toString('hex')} instead of ${right.toString('hex')}`);
   return how.join(', ');
 }
 
@@ -107,7 +111,10 @@ export class Sender {
     const arrivals = this.board.arrivals.get(key) ?? [];
     // a stream that the client has lost ends at the upstream, too
     const patience = plan.answer === 'rash' ? 500 : Math.max(1_000, HUNG_MS - (Date.now() - began));
-    await Promise.race([Promise.all(arrivals.map((arrival) => arrival.ended)), sleep(patience, undefined, { ref: false })]);
+    await Promise.race([
+      Promise.all(arrivals.map((arrival) => arrival.ended)),
+      sleep(patience, undefined, { ref: false }),
+    ]);
     this.board.plans.delete(key);
     this.board.arrivals.delete(key);
     const replied = !(answer instanceof Error) && answer.status !== 200;

@@ -11,7 +11,7 @@ import { countsText, failureText, Failures, halfName, writeReport } from './repo
 import { jobsOf, runRound, type Half, type Job, type World } from './run.js';
 import { readSettings, type Settings } from './settings.js';
 import { writeDocs } from './table.js';
-import { none, Tally } from './tally.js';
+import { none, Tally, total } from './tally.js';
 
 interface Run {
   readonly settings: Settings;
@@ -28,8 +28,7 @@ const isFailure = (half: Half, { whole }: Verdict): boolean =>
   whole === 'cut' || whole === 'hung' || whole === 'other' || (half.edges && whole === 'coded');
 
 function rounds({ only, repeat, perHalf }: Settings): Job[][] {
-  if (only !== undefined)
-    return [Array.from({ length: repeat }, (_, i) => ({ key: `${only}.${i}`, index: only }))];
+  if (only !== undefined) return [Array.from({ length: repeat }, (_, i) => ({ key: `${only}.${i}`, index: only }))];
   const all = Array.from({ length: Math.ceil(perHalf / ROUND) }, (_, round) => round);
   return all.map((round) => jobsOf(round, 0, Math.min(ROUND, perHalf - round * ROUND)));
 }
@@ -39,6 +38,10 @@ async function runHalf(run: Run, half: Half): Promise<void> {
   run.tallies.set(halfName(half), { half, tally });
   const began = performance.now();
   for (const jobs of rounds(run.settings)) {
+    if (performance.now() > run.settings.mostMs) {
+      run.failures.tell(`${halfName(half)}: out of time, see TORTURE_MINUTES`);
+      break;
+    }
     const { verdicts, problem } = await runRound(run.world, half, jobs);
     if (problem !== undefined) run.failures.tell(`${halfName(half)}, seed ${half.seed}: ${problem}`);
     for (const verdict of verdicts) {
@@ -53,7 +56,7 @@ async function runHalf(run: Run, half: Half): Promise<void> {
     if (problem !== undefined) run.failed.add(`${halfName(half)} ${jobs[0]!.index}`);
   }
   const seconds = (performance.now() - began) / 1000;
-  const speed = (run.settings.only === undefined ? run.settings.perHalf : run.settings.repeat) / seconds;
+  const speed = total(tally.messages) / seconds;
   console.log(`${halfName(half)}: ${countsText(tally.messages)}; ${speed.toFixed(0)} messages/s`);
 }
 

@@ -7,8 +7,8 @@ export interface PausingKind {
   readonly config: (ms: number) => Config;
   /** It holds whole bodies, or hangs at Envoy's buffer limit: that must be above them. */
   readonly holds?: boolean;
-  /** It takes a streamed body out of the chain. Stock Envoy cuts bodies where another filter pauses beside it, also without
-   *  any of ours: it is the only filter of Envoy's in its chain. */
+  /** It takes a streamed body out of the chain. Where another filter pauses beside it, stock Envoy cuts bodies or ends them
+   *  twice, also without any of ours: it is the only filter of Envoy's in its chain. */
   readonly alone?: boolean;
 }
 
@@ -68,7 +68,7 @@ end`,
     },
   });
 const CHUNKS = 'local n = 0 for chunk in handle:bodyChunks() do n = n + 1 if n <= 8 then wait(handle) end end';
-const WHOLE = 'local body = handle:body(true) wait(handle)';
+const WHOLE = 'local body = handle:body() wait(handle)';
 
 const RATE_LIMIT: Config = {
   domain: 'torture',
@@ -125,6 +125,7 @@ export const PAUSING: Record<string, PausingKind> = {
   'ext_proc BUFFERED_PARTIAL': {
     row: 'ext_proc BUFFERED_PARTIAL',
     config: () => extProc('BUFFERED_PARTIAL', 'SKIP'),
+    holds: true,
   },
   'ext_proc FULL_DUPLEX_STREAMED': {
     row: 'ext_proc FULL_DUPLEX_STREAMED',
@@ -143,11 +144,13 @@ export const PAUSING: Record<string, PausingKind> = {
     row: 'lua httpCall, request bodyChunks',
     config: (ms) => lua('request', CHUNKS, ms),
     holds: true,
+    alone: true,
   },
   'lua httpCall in response bodyChunks': {
     row: 'lua httpCall, response bodyChunks',
     config: (ms) => lua('response', CHUNKS, ms),
     holds: true,
+    alone: true,
   },
   'lua httpCall with the request body': {
     row: 'lua httpCall, whole body',

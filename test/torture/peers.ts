@@ -52,12 +52,7 @@ interface Body {
   end_of_stream?: boolean;
 }
 type Phase =
-  | 'request_headers'
-  | 'response_headers'
-  | 'request_body'
-  | 'response_body'
-  | 'request_trailers'
-  | 'response_trailers';
+  'request_headers' | 'response_headers' | 'request_body' | 'response_body' | 'request_trailers' | 'response_trailers';
 type ProcessingRequest = { request: Phase } & Partial<Record<Phase, Body>>;
 
 /** Lets everything pass as it is, in its order, each message after a while. */

@@ -48,14 +48,21 @@ export function chainsOf({ seed, ours }: Half, round: number, numbers: readonly 
   return ours ? chains : chains.map(withoutOurs);
 }
 
+/** A message that takes longer does not keep others from being sent. */
+const SLOW_MS = 3_000;
+
 async function sendAll(jobs: readonly Job[], send: (job: Job) => Promise<Sight>): Promise<Sight[]> {
-  const sights: Sight[] = [];
+  const all: Promise<Sight>[] = [];
   const left = jobs.values();
   const lane = async () => {
-    for (const job of left) sights.push(await send(job));
+    for (const job of left) {
+      const sending = send(job);
+      all.push(sending);
+      await Promise.race([sending, sleep(SLOW_MS, undefined, { ref: false })]);
+    }
   };
   await Promise.all(Array.from({ length: IN_FLIGHT }, lane));
-  return sights;
+  return Promise.all(all);
 }
 
 /** All jobs are of one round. */
@@ -65,7 +72,7 @@ export async function runRound(world: World, half: Half, jobs: readonly Job[]): 
   const chains = new Map(chainsOf(half, round, used).map((chain) => [chain.number, chain]));
   const stage = await Stage.start({ ...half, ...world, chains: [...chains.values()] });
   const sender = new Sender(world.board, world.receivers, world.peers.authorization);
-  let verdicts: Verdict[] = [];
+  let verdicts: Verdict[];
   let problem: string | undefined;
   try {
     const sights = await sendAll(jobs, ({ key, index }) => {

@@ -12,6 +12,8 @@ export interface Settings {
   /** How often, then. */
   readonly repeat: number;
   readonly ours: boolean;
+  /** No new round begins after so long. */
+  readonly mostMs: number;
   readonly report: boolean;
   readonly writeDocs: boolean;
 }
@@ -45,6 +47,7 @@ export function readSettings(env: NodeJS.ProcessEnv, args: readonly string[]): S
     perHalf: Math.ceil(messages / versions.length / edges.length),
     only: only === undefined || only === '' ? undefined : whole('TORTURE_ONLY', only, 0),
     repeat: whole('TORTURE_REPEAT', env['TORTURE_REPEAT'], 100),
+    mostMs: whole('TORTURE_MINUTES', env['TORTURE_MINUTES'], 40) * 60_000,
     ours: env['TORTURE_OURS'] !== 'none',
     report: args.includes('--report'),
     writeDocs: args.includes('--write-docs') || env['TORTURE_WRITE_DOCS'] === '1',

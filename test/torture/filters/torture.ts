@@ -24,36 +24,37 @@ function pauses(most: number): Pause {
   return () => (left-- > 0 ? sleep(Math.random() * most) : undefined);
 }
 
-const generators: Partial<Record<Style, (tag: string, pause: Pause) => (body: BodyStream) => AsyncGenerator<Uint8Array | string>>> =
-  {
-    generator: (tag, pause) =>
-      async function* (body) {
-        yield opening(tag);
-        for await (const chunk of body) {
-          const out = mapped(chunk, tag);
-          await pause();
-          yield out.subarray(0, out.length >> 1);
-          await pause();
-          yield out.subarray(out.length >> 1);
-        }
+const generators: Partial<
+  Record<Style, (tag: string, pause: Pause) => (body: BodyStream) => AsyncGenerator<Uint8Array | string>>
+> = {
+  generator: (tag, pause) =>
+    async function* (body) {
+      yield opening(tag);
+      for await (const chunk of body) {
+        const out = mapped(chunk, tag);
         await pause();
-        yield closing(tag);
-      },
-    double: (_tag, pause) =>
-      async function* (body) {
-        for await (const chunk of body) {
-          await pause();
-          yield doubled(chunk);
-        }
-      },
-    thin: (_tag, pause) =>
-      async function* (body) {
-        for await (const chunk of body) {
-          await pause();
-          yield thinned(chunk);
-        }
-      },
-  };
+        yield out.subarray(0, out.length >> 1);
+        await pause();
+        yield out.subarray(out.length >> 1);
+      }
+      await pause();
+      yield closing(tag);
+    },
+  double: (_tag, pause) =>
+    async function* (body) {
+      for await (const chunk of body) {
+        await pause();
+        yield doubled(chunk);
+      }
+    },
+  thin: (_tag, pause) =>
+    async function* (body) {
+      for await (const chunk of body) {
+        await pause();
+        yield thinned(chunk);
+      }
+    },
+};
 
 /** Go's data hook, that keeps every third piece until the next one goes. */
 function goData(tag: string, pause: Pause) {
