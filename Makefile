@@ -220,8 +220,8 @@ VITEST := node node_modules/vitest/vitest.mjs run
 E2E_DEPENDENCIES := build tools build/grpc-interop
 E2E := $(ENVOY_VERSIONS:%=e2e-%)
 
-.PHONY: test cpp-test unit test-envoy go-matrix smoke $(E2E) check fuzz fuzz-short soak bench profile
-test: cpp-test unit fuzz-short test-envoy ## Every test that CI runs
+.PHONY: test cpp-test unit test-envoy go-matrix smoke $(E2E) check fuzz fuzz-short soak torture torture-short bench profile
+test: cpp-test unit fuzz-short test-envoy torture-short ## Every test that CI runs
 # A failing suite does not keep the others from running, nor the matrix; it fails all the same.
 test-envoy: ## End-to-end tests on Envoy 1.40, 1.39 and 1.38, and the matrix of the Golang filter's cases
 	@rm -f $(ENVOY_VERSIONS:%=build/reports/e2e-%.json)
@@ -295,6 +295,15 @@ format: build/stamps/packages build/stamps/npm ## Rewrites every file in the pro
 soak: $(E2E_DEPENDENCIES) $(ENVOY) ## End-to-end tests with 1 GB bodies and SOAK_SECONDS (900) of mixed load
 	@SOAK=1 MIXED_SECONDS=$(SOAK_SECONDS) ENVOY_VERSION=$(ENVOY_VERSION) $(VITEST) --project e2e \
 	  --testTimeout=$$((($(SOAK_SECONDS) + 600) * 1000))
+
+# All Envoys, unless one was asked for.
+TORTURE_VERSIONS := $(if $(filter file,$(origin ENVOY_VERSION)),$(ENVOY_VERSIONS),$(ENVOY_VERSION))
+torture: build $(TORTURE_VERSIONS:%=build/envoy/%/envoy) ## Random chains with filters that pause (docs/chains.md)
+	@TORTURE_VERSIONS="$(TORTURE_VERSIONS)" node scripts/torture.mjs
+torture-short: build $(TORTURE_VERSIONS:%=build/envoy/%/envoy)
+	@echo "test: chain torture, short"
+	@TORTURE_VERSIONS="$(TORTURE_VERSIONS)" TORTURE_MESSAGES=$(TORTURE_SHORT) node scripts/torture.mjs --report
+TORTURE_SHORT := 1200
 
 bench: build $(ENVOY) ## Against no filter, Lua and ext_proc (BENCH_OPTS="--rounds 5 --write-docs")
 	@ENVOY_VERSION=$(ENVOY_VERSION) node bench/run.js $(BENCH_OPTS)

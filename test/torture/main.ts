@@ -1,0 +1,96 @@
+/**
+ * `make torture`: random chains of filters that pause around ours, random messages, judged at both receivers.
+ * How to ask for what: docs/chains.md.
+ */
+import { envoyBinary, type EnvoyVersion } from '../fixture/paths.js';
+import type { Verdict } from './judge.js';
+import { chainOf, ROUND } from './plan.js';
+import { startPeers } from './peers.js';
+import { Board, startReceivers } from './receiver.js';
+import { countsText, failureText, Failures, halfName, writeReport } from './report.js';
+import { jobsOf, runRound, type Half, type Job, type World } from './run.js';
+import { readSettings, type Settings } from './settings.js';
+import { writeDocs } from './table.js';
+import { none, Tally, total } from './tally.js';
+
+interface Run {
+  readonly settings: Settings;
+  readonly world: World;
+  readonly failures: Failures;
+  readonly tallies: Map<string, { readonly half: Half; readonly tally: Tally }>;
+  /** Chains that ran, and those with a failure. */
+  readonly chains: Set<string>;
+  readonly failed: Set<string>;
+}
+
+/** With edges nothing may end with a code. */
+const isFailure = (half: Half, { whole }: Verdict): boolean =>
+  whole === 'cut' || whole === 'hung' || whole === 'other' || (half.edges && whole === 'coded');
+
+function rounds({ only, repeat, perHalf }: Settings): Job[][] {
+  if (only !== undefined) return [Array.from({ length: repeat }, (_, i) => ({ key: `${only}.${i}`, index: only }))];
+  const all = Array.from({ length: Math.ceil(perHalf / ROUND) }, (_, round) => round);
+  return all.map((round) => jobsOf(round, 0, Math.min(ROUND, perHalf - round * ROUND)));
+}
+
+async function runHalf(run: Run, half: Half): Promise<void> {
+  const tally = new Tally();
+  run.tallies.set(halfName(half), { half, tally });
+  const began = performance.now();
+  for (const jobs of rounds(run.settings)) {
+    if (performance.now() > run.settings.mostMs) {
+      run.failures.tell(`${halfName(half)}: out of time, see TORTURE_MINUTES`);
+      break;
+    }
+    const { verdicts, problem } = await runRound(run.world, half, jobs);
+    if (problem !== undefined) run.failures.tell(`${halfName(half)}, seed ${half.seed}: ${problem}`);
+    for (const verdict of verdicts) {
+      tally.add(verdict);
+      const { round, number } = chainOf(verdict.sight.plan.index);
+      const chain = `${halfName(half)} ${round} ${number}`;
+      run.chains.add(chain);
+      if (!isFailure(half, verdict)) continue;
+      run.failed.add(chain);
+      run.failures.tell(failureText(half, verdict));
+    }
+    if (problem !== undefined) run.failed.add(`${halfName(half)} ${jobs[0]!.index}`);
+  }
+  const seconds = (performance.now() - began) / 1000;
+  const speed = total(tally.messages) / seconds;
+  console.log(`${halfName(half)}: ${countsText(tally.messages)}; ${speed.toFixed(0)} messages/s`);
+}
+
+async function torture(settings: Settings): Promise<number> {
+  const { versions, edges, seed, ours } = settings;
+  const halves = versions.flatMap((version: EnvoyVersion) => edges.map((one) => ({ version, edges: one, seed, ours })));
+  for (const version of versions) envoyBinary(version);
+  const board = new Board();
+  const world: World = { board, peers: await startPeers(), receivers: await startReceivers(board) };
+  const run: Run = {
+    settings,
+    world,
+    failures: new Failures(),
+    tallies: new Map(),
+    chains: new Set(),
+    failed: new Set(),
+  };
+  console.log(`torture: seed ${seed}, ${settings.perHalf * halves.length} messages in all`);
+  try {
+    for (const half of halves) await runHalf(run, half);
+  } finally {
+    await world.receivers.close();
+    await world.peers.close();
+  }
+  const all = none();
+  for (const { tally } of run.tallies.values())
+    for (const outcome of Object.keys(all) as (keyof typeof all)[]) all[outcome] += tally.messages[outcome];
+  console.log(`torture: ${countsText(all)}; seed ${seed}`);
+  if (settings.report) writeReport(run.chains.size, run.failed.size);
+  if (settings.writeDocs) writeDocs(settings, [...run.tallies.values()]);
+  return run.failures.count > 0 ? 1 : 0;
+}
+
+process.exitCode = await torture(readSettings(process.env, process.argv.slice(2))).catch((error: Error) => {
+  console.error(`torture: ${error.stack ?? error.message}`);
+  return 1;
+});
