@@ -22,6 +22,13 @@ void Channel::write_or_owe(uint32_t kind, std::span<const std::byte> payload) {
 }
 
 bool Channel::pay() {
+  paying_ = true;
+  const bool paid = pay_all();
+  paying_ = false;
+  return paid;
+}
+
+bool Channel::pay_all() {
   size_t written = 0;
   while (written < owed_.size() && write(owed_[written].kind, owed_[written].payload)) ++written;
   owed_.erase(owed_.begin(), owed_.begin() + static_cast<std::ptrdiff_t>(written));

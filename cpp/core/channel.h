@@ -120,7 +120,8 @@ class Channel {
     StreamId stream;
     uint8_t reason;
   };
-  bool owes() const { return !owed_.empty() || !ends_.empty(); }
+  bool owes() const { return !paying_ && (!owed_.empty() || !ends_.empty()); }
+  bool pay_all();
   bool write(uint32_t kind, std::span<const std::byte> payload);
 
   const uint32_t id_;
@@ -135,6 +136,7 @@ class Channel {
   int64_t stall_since_ = 0;
   uint32_t stall_head_ = 0;
   bool unpublished_ = false;
+  bool paying_ = false;
 };
 
 }  // namespace tsf::core

@@ -19,14 +19,16 @@ std::string drained(ByteQueue& queue, size_t most = SIZE_MAX) {
 }
 
 TEST(ByteQueue, IsEmptyAtFirst) {
-  ByteQueue queue;
+  MemoryCount count;
+  ByteQueue queue(count);
   EXPECT_TRUE(queue.empty());
   EXPECT_EQ(queue.size(), 0u);
   EXPECT_TRUE(queue.front().empty());
 }
 
 TEST(ByteQueue, KeepsOrderOverSmallAndLargePieces) {
-  ByteQueue queue;
+  MemoryCount count;
+  ByteQueue queue(count);
   const std::string large(10000, 'L');
   queue.append("ab");
   queue.append("");
@@ -39,13 +41,15 @@ TEST(ByteQueue, KeepsOrderOverSmallAndLargePieces) {
 }
 
 TEST(ByteQueue, SmallPiecesShareOneAllocation) {
-  ByteQueue queue;
+  MemoryCount count;
+  ByteQueue queue(count);
   for (int i = 0; i < 1000; ++i) queue.append("four");
   EXPECT_EQ(queue.front().size(), 4000u);
 }
 
 TEST(ByteQueue, AppendingToAPieceThatIsHalfReadLosesNothing) {
-  ByteQueue queue;
+  MemoryCount count;
+  ByteQueue queue(count);
   queue.append("abcdef");
   queue.pop(4);
   queue.append("gh");
@@ -54,7 +58,8 @@ TEST(ByteQueue, AppendingToAPieceThatIsHalfReadLosesNothing) {
 }
 
 TEST(ByteQueue, IsUsableAfterClear) {
-  ByteQueue queue;
+  MemoryCount count;
+  ByteQueue queue(count);
   queue.append(std::string(9000, 'x'));
   queue.append("y");
   queue.pop(100);
@@ -64,10 +69,30 @@ TEST(ByteQueue, IsUsableAfterClear) {
   EXPECT_EQ(drained(queue), "z");
 }
 
+TEST(ByteQueue, CountsWhatItHoldsUntilItDies) {
+  MemoryCount count;
+  {
+    ByteQueue one(count);
+    ByteQueue two(count);
+    one.append("four");
+    two.append("fivefive");
+    EXPECT_EQ(count.bytes, 12);
+    one.pop(1);
+    two.take(one);
+    EXPECT_EQ(count.bytes, 11);
+    EXPECT_TRUE(one.empty());
+    std::string all;
+    two.each([&](std::string_view piece) { all += piece; });
+    EXPECT_EQ(all, "fivefiveour");
+  }
+  EXPECT_EQ(count.bytes, 0);
+}
+
 TEST(ByteQueue, BehavesAsOneStringWould) {
   std::mt19937 random(7);
   for (int round = 0; round < 50; ++round) {
-    ByteQueue queue;
+    MemoryCount count;
+    ByteQueue queue(count);
     std::string model;
     for (int step = 0; step < 400; ++step) {
       if (random() % 2 == 0) {

@@ -118,9 +118,10 @@ TEST(FrameTemplates, EndAndCreditAreWhatTheBuilderMakes) {
         [&](wire::Credit& t) {
           t.mutate_stream(stream);
           t.mutate_generation(generation);
+          t.mutate_of(wire::CreditOf_Reply);
           t.mutate_bytes(bytes);
         },
-        [&](FlatBufferBuilder& b) { return wire::CreateCredit(b, stream, generation, bytes); });
+        [&](FlatBufferBuilder& b) { return wire::CreateCredit(b, stream, generation, wire::CreditOf_Reply, bytes); });
   }
 }
 

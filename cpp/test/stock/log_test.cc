@@ -1,9 +1,11 @@
 // What log hooks are told: which maps and attributes, when, and what is lost where there is no room.
-#include "core/chain.h"
+#include "stock/chain.h"
 #include "stream_fixture.h"
 
 namespace tsf::core::test {
 namespace {
+
+using stock::Chain;
 
 using LogHooks = StreamTest;
 

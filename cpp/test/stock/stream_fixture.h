@@ -20,9 +20,8 @@ using wire::BodyMode_StreamHold;
 using wire::BodyMode_Whole;
 using wire::OutputFlag_Added;
 using wire::OutputFlag_Bypass;
-using wire::OutputFlag_Gather;
+using wire::OutputFlag_Digested;
 using wire::OutputFlag_Last;
-using wire::OutputFlag_Push;
 constexpr Dir kReq = Dir::kRequest;
 constexpr Dir kRes = Dir::kResponse;
 inline const HeaderMap kGet = {{":method", "GET"}, {":path", "/"}, {"x-a", "1"}};
@@ -96,9 +95,15 @@ class StreamTest : public testing::Test {
     hear();
   }
   void answer(HeaderType type, uint8_t mode, const std::vector<Op>& ops = {}, uint32_t phases = UINT32_MAX) {
+    answer_now(type, mode, ops, phases);
+    pass_moment();
+  }
+  void answer_now(HeaderType type, uint8_t mode, const std::vector<Op>& ops = {}, uint32_t phases = UINT32_MAX) {
     ASSERT_TRUE(host().answer(id_, type, mode, ops, phases));
     turn();
   }
+  // Without an edge, headers that may go are held for a moment.
+  void pass_moment() { pass_time(26); }
   void answer(Dir dir, uint8_t mode) { answer(headers_of(dir), mode); }
   void output(Dir dir, size_t acknowledged, std::string_view text, uint8_t flags) {
     ASSERT_TRUE(host().output(id_, dir, static_cast<uint32_t>(acknowledged), text, flags));

@@ -19,8 +19,14 @@
 #include "core/mount.h"
 #include "core/stream.h"
 #include "core/worker.h"
+#include "stock/stock_stream.h"
 
 namespace tsf::core::test {
+
+using stock::BodySource;
+using stock::BodyStatus;
+using stock::HeadersStatus;
+using stock::TrailersStatus;
 
 using HeaderMap = std::vector<std::pair<std::string, std::string>>;
 
@@ -62,7 +68,6 @@ class FakeProcess final : public ProcessMount {
   bool log_enabled(LogLevel) const override { return true; }
   uint32_t capabilities() const override { return 0; }
   std::string_view envoy_version() const override { return shared_flag_ ? "1.38" : "1.40"; }
-  bool shared_continue_flag() const override { return shared_flag_; }
   bool logged(std::string_view part) const {
     for (const auto& [level, text] : lines)
       if (text.find(part) != std::string::npos) return true;
@@ -231,10 +236,10 @@ class FakeEnvoy {
     if (!gone_) flag(Dir::kResponse) = true;
   }
   void above_watermark() {
-    if (!gone_) stream().on_above_watermark();
+    if (!gone_) core().on_above_watermark();
   }
   void below_watermark() {
-    if (!gone_) stream().on_below_watermark();
+    if (!gone_) core().on_below_watermark();
   }
   // A map that Envoy has before any hook of ours has run.
   void show(HeaderType type, HeaderMap lines) { map(type) = std::move(lines); }
@@ -274,10 +279,13 @@ class FakeEnvoy {
   int ignored_continues() const { return ignored_continues_; }
   int route_clears() const { return route_clears_; }
   int route_refreshes() const { return route_refreshes_; }
-  Stream& stream() { return filter_->stream; }
+  stock::StockStream& stream() { return filter_->stream; }
+  Stream& core() { return filter_->stream.core(); }
 
   // The filter behind us answers by itself: called when the request's headers reach it.
   std::function<void()> on_upstream_headers;
+  // The router has the request.
+  bool has_upstream = false;
   // Called for every use of ours that moves the stream, before it takes effect.
   std::function<void(std::string_view what)> on_move;
   std::vector<std::pair<uint32_t, Attribute>> attributes;
@@ -306,10 +314,10 @@ class FakeEnvoy {
   };
 
   // The filter object of one stream; outlives the stream's death as long as our code is on the stack.
-  class Filter final : public StreamMount {
+  class Filter final : public stock::Envoy, public Retired {
    public:
     Filter(FakeEnvoy& envoy, Worker& worker, std::shared_ptr<const FilterConfig> config)
-        : envoy_(envoy), stream(worker, std::move(config), *this) {}
+        : envoy_(envoy), stream(worker, std::move(config), *this, envoy.options_.shared_flag) {}
 
     bool headers(HeaderType type, std::vector<HeaderLine>& out) const override { return envoy_.get_headers(type, out); }
     std::optional<std::string_view> header(HeaderType type, std::string_view name) const override {
@@ -331,9 +339,12 @@ class FakeEnvoy {
     }
     void drain_body(Dir dir, BodySource source, size_t length) override { envoy_.drain(dir, source, length); }
     void append_body(Dir dir, BodySource source, std::string_view bytes) override { envoy_.append(dir, source, bytes); }
+    void inject_response(std::string_view bytes) override { envoy_.inject_response(bytes); }
+    const void* stream_key() const override { return &envoy_; }
+    bool has_upstream() const override { return envoy_.has_upstream; }
+    void read_response_trailers_from(stock::Envoy*) override {}
     // One filter only in this chain: nobody continues into us with Envoy's buffer.
     bool received_is_buffered(Dir) const override { return false; }
-    uint64_t chain_id() const override { return envoy_.chain_id_; }
     void set_chain_id(uint64_t id) override { envoy_.chain_id_ = id; }
     uint64_t buffer_limit() const override { return envoy_.options_.buffer_limit; }
     void set_buffer_limit(uint64_t limit) override { asked().buffer_limits.push_back(limit); }
@@ -414,7 +425,7 @@ class FakeEnvoy {
     FakeEnvoy& envoy_;
 
    public:
-    Stream stream;
+    stock::StockStream stream;
   };
 
   static size_t index(Dir dir) { return static_cast<size_t>(dir); }
@@ -563,8 +574,8 @@ class FakeEnvoy {
     }
   }
   void destroy() {
-    filter_->stream.on_complete();
-    if (logger != nullptr) filter_->stream.on_log(wire::LogKind_End, *logger);
+    core().on_complete();
+    if (logger != nullptr) core().on_log(wire::LogKind_End, *logger);
     filter_->stream.on_destroy();
     worker_.retire(std::move(filter_));
   }
@@ -680,12 +691,6 @@ class FakeEnvoy {
   }
   void send_reply_data(std::string_view bytes, bool end) {
     if (!moves("send_response_data")) return;
-    if (!replied_) {  // an empty frame that re-enters our hook
-      require(options_.shared_flag && bytes.empty() && !end && half(Dir::kResponse).arrived, "stray response data");
-      require(!half(Dir::kResponse).end_observed, "response data after the response's end");
-      body_hook(Dir::kResponse, {}, false);
-      return;
-    }
     const std::string copy(bytes);
     if (options_.shared_flag) {
       Half& h = half(Dir::kResponse);
@@ -700,6 +705,13 @@ class FakeEnvoy {
       require(text_of(received) == copy, "our own reply's data was changed by us");
     }
     next_data(Dir::kResponse, copy, end);
+  }
+  // An empty frame, which comes to our hook again.
+  void inject_response(std::string_view bytes) {
+    if (!moves("send_response_data")) return;
+    require(options_.shared_flag && bytes.empty() && half(Dir::kResponse).arrived, "stray response data");
+    require(!half(Dir::kResponse).end_observed, "response data after the response's end");
+    body_hook(Dir::kResponse, {}, false);
   }
   void send_reply_trailers(std::span<const HeaderLine> headers) {
     if (!moves("send_response_trailers")) return;

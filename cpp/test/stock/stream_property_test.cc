@@ -161,7 +161,7 @@ class Walk {
     if (c.bypassed) {
       if (c.queue.empty()) return;
       const size_t n = std::min<size_t>(c.queue.size(), 1 + pick(6000));
-      if (emit(c, n, c.queue.substr(0, n), wire::OutputFlag_Push)) c.queue.erase(0, n);
+      if (emit(c, n, c.queue.substr(0, n), wire::OutputFlag_Digested)) c.queue.erase(0, n);
       return;
     }
     if (c.input_over && c.queue.empty()) {
@@ -173,7 +173,7 @@ class Walk {
     const size_t n = std::min<size_t>(c.queue.size(), pick(6000));
     std::string text = c.queue.substr(0, n);
     std::transform(text.begin(), text.end(), text.begin(), upper);
-    uint8_t flags = pick(3) ? static_cast<uint8_t>(wire::OutputFlag_Push) : uint8_t{0};
+    uint8_t flags = pick(3) ? static_cast<uint8_t>(wire::OutputFlag_Digested) : uint8_t{0};
     const bool bypass = c.plan.may_bypass && pick(6) == 0;
     const bool last = !bypass && c.input_over && n == c.queue.size() && pick(2);
     if (bypass) flags |= wire::OutputFlag_Bypass;

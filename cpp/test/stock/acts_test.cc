@@ -276,7 +276,7 @@ class CallTest : public Acts {
     turn();
   }
   const HeaderMap kLines = {{":method", "GET"}, {":path", "/x"}, {":authority", "a"}};
-  Stream& stream() { return envoy().stream(); }
+  Stream& stream() { return envoy().core(); }
 };
 
 TEST_F(CallTest, PartsGoAndComeInOrder) {

@@ -208,9 +208,9 @@ TEST_F(StreamTest, StreamLetsTheHeadersGoAtOnceWhenNoInputWaits) {
   const auto heard = hear();
   ASSERT_EQ(heard.size(), 1u);
   EXPECT_EQ(heard[0].bytes, "abc");
-  EXPECT_EQ(heard[0].flags, wire::DataFlag_Fresh);
+  EXPECT_EQ(heard[0].flags, 0);
   EXPECT_EQ(envoy().upstream().body, "");
-  output(kReq, 3, "ABC", OutputFlag_Push);
+  output(kReq, 3, "ABC", OutputFlag_Digested);
   EXPECT_EQ(envoy().upstream().body, "ABC");
 }
 
@@ -220,7 +220,7 @@ TEST_F(StreamTest, StreamWithInputAtHandSendsHeadersWithTheFirstPush) {
   answer(kReq, BodyMode_Stream);
   EXPECT_FALSE(envoy().upstream().headers.has_value());
   EXPECT_EQ(join(hear(), kReq), "abc");
-  output(kReq, 3, "ABC", OutputFlag_Push);
+  output(kReq, 3, "ABC", OutputFlag_Digested);
   EXPECT_TRUE(envoy().upstream().headers.has_value());
   EXPECT_EQ(envoy().upstream().body, "ABC");
 }
@@ -230,10 +230,10 @@ TEST_F(StreamTest, StreamHoldKeepsTheHeadersForTheFirstOutput) {
   answer(kReq, BodyMode_StreamHold);
   envoy().data(kReq, "abc", false);
   hear();
-  output(kReq, 3, "", OutputFlag_Push);
+  output(kReq, 3, "", OutputFlag_Digested);
   EXPECT_FALSE(envoy().upstream().headers.has_value());
   ASSERT_TRUE(host().ops(id_, HeaderType::kRequest, {{wire::HeaderOp_Set, "late", "yes"}}));
-  output(kReq, 0, "out", OutputFlag_Push);
+  output(kReq, 0, "out", OutputFlag_Digested);
   EXPECT_EQ(envoy().upstream().header("late"), "yes");
   EXPECT_EQ(envoy().upstream().body, "out");
 }
@@ -243,9 +243,9 @@ TEST_F(StreamTest, ReleaseLetsHeldHeadersGoWithoutOutput) {
   answer(kReq, BodyMode_StreamHold);
   envoy().data(kReq, "abc", false);
   hear();
-  output(kReq, 3, "", OutputFlag_Push);
+  output(kReq, 3, "", OutputFlag_Digested);
   EXPECT_FALSE(envoy().upstream().headers.has_value());
-  output(kReq, 0, "", static_cast<uint8_t>(wire::OutputFlag_Release | OutputFlag_Push));
+  output(kReq, 0, "", static_cast<uint8_t>(wire::OutputFlag_Release | OutputFlag_Digested));
   EXPECT_TRUE(envoy().upstream().headers.has_value());
   EXPECT_EQ(envoy().upstream().body, "");
 }
@@ -258,7 +258,7 @@ TEST_F(StreamTest, TheEndOfTheInputComesWithTheLastBytes) {
   ASSERT_EQ(heard.size(), 1u);
   EXPECT_EQ(heard[0].bytes, "abc");
   EXPECT_TRUE(heard[0].has(wire::DataFlag_Last));
-  output(kReq, 3, "A", OutputFlag_Push);
+  output(kReq, 3, "A", OutputFlag_Digested);
   EXPECT_EQ(envoy().upstream().body, "") << "one continue is left, it is for the end";
   output(kReq, 0, "BC", OutputFlag_Last);
   EXPECT_EQ(envoy().upstream().body, "ABC");
@@ -270,7 +270,7 @@ TEST_F(StreamTest, AnEmptyLastFrameEndsTheStreamToo) {
   answer(kReq, BodyMode_Stream);
   envoy().data(kReq, "abc", false);
   hear();
-  output(kReq, 3, "ABC", OutputFlag_Push);
+  output(kReq, 3, "ABC", OutputFlag_Digested);
   envoy().data(kReq, "", true);
   const auto heard = hear();
   ASSERT_EQ(heard.size(), 1u);
@@ -309,7 +309,7 @@ TEST_F(StreamTest, APushWithUnreadInputMovesThatInputToOurMemory) {
   envoy().data(kReq, std::string(6000, 'x'), false);
   EXPECT_EQ(join(hear(), kReq).size(), 4096u);
   EXPECT_EQ(envoy().buffered(kReq), 1904u);
-  output(kReq, 0, "out", OutputFlag_Push);
+  output(kReq, 0, "out", OutputFlag_Digested);
   EXPECT_EQ(envoy().upstream().body, "out");
   EXPECT_EQ(stage_->worker.pending(), 1904);
   output(kReq, 4096, "", 0);
@@ -322,13 +322,13 @@ TEST_F(StreamTest, OutputThatCannotGoWaitsForTheNextFrame) {
   answer(kReq, BodyMode_Stream);
   envoy().data(kReq, "1", false);
   hear();
-  output(kReq, 1, "one", OutputFlag_Push);
-  output(kReq, 0, "two", OutputFlag_Push);
+  output(kReq, 1, "one", OutputFlag_Digested);
+  output(kReq, 0, "two", OutputFlag_Digested);
   EXPECT_EQ(envoy().upstream().body, "one") << "one push for each hook";
   EXPECT_EQ(stage_->worker.pending(), 3);
   envoy().data(kReq, "2", false);
   hear();
-  output(kReq, 1, "", OutputFlag_Push);
+  output(kReq, 1, "", OutputFlag_Digested);
   EXPECT_EQ(envoy().upstream().body, "onetwo");
 }
 
@@ -355,10 +355,10 @@ TEST_F(StreamTest, BypassLetsTheRestFlowPast) {
   answer(kReq, BodyMode_Stream);
   envoy().data(kReq, "abcdef", false);
   hear();
-  output(kReq, 3, "ABC", OutputFlag_Bypass | OutputFlag_Push);
+  output(kReq, 3, "ABC", OutputFlag_Bypass | OutputFlag_Digested);
   envoy().data(kReq, "ghi", false);
   EXPECT_TRUE(hear().empty());
-  output(kReq, 3, "def", OutputFlag_Push);
+  output(kReq, 3, "def", OutputFlag_Digested);
   envoy().data(kReq, "jkl", false);
   turn();
   envoy().data(kReq, "mno", true);
@@ -378,22 +378,6 @@ TEST_F(StreamTest, BypassWithTheInputEndedSendsTheRestAndTheEnd) {
   output(kReq, 4096, std::string(4096, 'A'), OutputFlag_Bypass);
   EXPECT_EQ(envoy().upstream().body, std::string(4096, 'A') + std::string(4000, 'b'));
   EXPECT_EQ(envoy().upstream().ends, 1);
-}
-
-TEST_F(StreamTest, GatherTurnsAStreamIntoAWholeBody) {
-  connect_and_open();
-  answer(kReq, BodyMode_StreamHold);
-  envoy().data(kReq, "one ", false);
-  hear();
-  output(kReq, 4, "", OutputFlag_Gather);
-  envoy().data(kReq, "two ", false);
-  EXPECT_TRUE(hear().empty());
-  envoy().data(kReq, "three", true);
-  const auto heard = hear();
-  EXPECT_EQ(join(heard, kReq), "two three");
-  EXPECT_TRUE(heard.back().has(wire::DataFlag_Last));
-  output(kReq, 9, "all", OutputFlag_Last);
-  EXPECT_EQ(envoy().upstream().body, "all");
 }
 
 TEST_F(StreamTest, ABodyLargerThanAFrameComesInFrames) {
@@ -1009,23 +993,11 @@ TEST_F(OpenStreamTest, AHostLostWithAWholeBodyThatItHadAlreadySendsTheOriginal) 
   EXPECT_EQ(envoy().upstream().ends, 1);
 }
 
-TEST_F(OpenStreamTest, AHostLostAfterGatheringNeverPassesHalfABody) {
-  connect_and_open();
-  answer(kReq, BodyMode_StreamHold);
-  envoy().data(kReq, "first ", false);
-  hear();
-  output(kReq, 6, "", OutputFlag_Gather);
-  envoy().data(kReq, "second", false);
-  stage_->lose();
-  EXPECT_TRUE(envoy().gone());
-  EXPECT_FALSE(envoy().upstream().headers.has_value()) << envoy().upstream().body;
-}
-
 TEST_F(OpenStreamTest, AHostLostAfterOutputOfAWholeBodyNeverSendsTheBodyTwice) {
   connect_and_open();
   answer(kReq, BodyMode_Whole);
   envoy().data(kReq, "some", false);
-  output(kReq, 0, "pushed", OutputFlag_Push);
+  output(kReq, 0, "pushed", OutputFlag_Digested);
   stage_->lose();
   EXPECT_TRUE(envoy().gone()) << envoy().upstream().body;
 }
@@ -1439,8 +1411,8 @@ TEST_F(StreamTest, BothDirectionsStreamAtOnce) {
     const auto heard = hear();
     EXPECT_EQ(join(heard, kReq), "a");
     EXPECT_EQ(join(heard, kRes), "b");
-    ASSERT_TRUE(host().output(id_, kRes, 1, "B", OutputFlag_Push));
-    ASSERT_TRUE(host().output(id_, kReq, 1, "A", OutputFlag_Push));
+    ASSERT_TRUE(host().output(id_, kRes, 1, "B", OutputFlag_Digested));
+    ASSERT_TRUE(host().output(id_, kReq, 1, "A", OutputFlag_Digested));
     turn();
   }
   EXPECT_EQ(envoy().upstream().body, "AAAAA");
@@ -1493,7 +1465,7 @@ TEST_F(StreamTest, AStreamMayEndInsideEachContinueOfATransform) {
     answer(kReq, BodyMode_Stream);
     envoy().data(kReq, "abc", false);
     hear();
-    host().output(id_, kReq, 3, "ABC", OutputFlag_Push);
+    host().output(id_, kReq, 3, "ABC", OutputFlag_Digested);
     turn();
     envoy().data(kReq, "def", true);
     hear();
@@ -1533,8 +1505,8 @@ TEST_F(SharedFlagTest, BothDirectionsStreamAtOnce) {
     envoy().data(kReq, "a", false);
     envoy().data(kRes, "b", false);
     hear();
-    ASSERT_TRUE(host().output(id_, kRes, 1, "B", OutputFlag_Push));
-    ASSERT_TRUE(host().output(id_, kReq, 1, "A", OutputFlag_Push));
+    ASSERT_TRUE(host().output(id_, kRes, 1, "B", OutputFlag_Digested));
+    ASSERT_TRUE(host().output(id_, kReq, 1, "A", OutputFlag_Digested));
     turn();
   }
   EXPECT_EQ(envoy().upstream().body, "AAAAA");
@@ -1551,7 +1523,7 @@ TEST_F(SharedFlagTest, AnEchoGoesOnToItsEnd) {
   envoy().data(kRes, "b", false);
   hear();
   ASSERT_TRUE(host().output(id_, kReq, 1, "A", OutputFlag_Last));
-  ASSERT_TRUE(host().output(id_, kRes, 1, "B", OutputFlag_Push));
+  ASSERT_TRUE(host().output(id_, kRes, 1, "B", OutputFlag_Digested));
   turn();
   EXPECT_EQ(envoy().upstream().ends, 1);
   envoy().data(kRes, "c", true);
@@ -1569,7 +1541,7 @@ TEST_F(SharedFlagTest, AResponseThatPassesDoesNotDisarmAnUpload) {
   hear();
   envoy().headers(kRes, kOk, false);
   envoy().data(kRes, "early", false);
-  output(kReq, 1, "A", OutputFlag_Push);
+  output(kReq, 1, "A", OutputFlag_Digested);
   EXPECT_EQ(envoy().upstream().body, "A");
   EXPECT_EQ(envoy().ignored_continues(), 0);
   envoy().data(kRes, " late", false);
@@ -1582,11 +1554,11 @@ TEST_F(SharedFlagTest, AnEarlyHintInTheMiddleOfAnUploadDoesNotHangIt) {
   envoy().data(kReq, "a", false);
   hear();
   envoy().informational();
-  output(kReq, 1, "A", OutputFlag_Push);
+  output(kReq, 1, "A", OutputFlag_Digested);
   EXPECT_EQ(envoy().ignored_continues(), 1);
   envoy().data(kReq, "b", false);
   hear();
-  output(kReq, 1, "B", OutputFlag_Push);
+  output(kReq, 1, "B", OutputFlag_Digested);
   envoy().data(kReq, "c", true);
   hear();
   output(kReq, 1, "C", OutputFlag_Last);
@@ -1614,7 +1586,7 @@ TEST_F(SharedFlagTest, DISABLED_AnEarlyHintBeforeAnEmptyLastContinueIsNoHangEith
   answer(kReq, BodyMode_Stream);
   envoy().data(kReq, "a", false);
   hear();
-  output(kReq, 1, "A", OutputFlag_Push);
+  output(kReq, 1, "A", OutputFlag_Digested);
   envoy().data(kReq, "", true);
   hear();
   envoy().informational();
@@ -1665,7 +1637,7 @@ TEST_F(SharedFlagTest, AResponseThatHasEndedGoesBeforeAnUploadNobodyReads) {
   envoy().data(kRes, "response", true);
   envoy().data(kReq, "b", false);
   hear();
-  ASSERT_TRUE(host().output(id_, kReq, 2, "AB", OutputFlag_Push));
+  ASSERT_TRUE(host().output(id_, kReq, 2, "AB", OutputFlag_Digested));
   ASSERT_TRUE(host().output(id_, kRes, 8, "RESPONSE", OutputFlag_Last));
   turn();
   EXPECT_EQ(envoy().downstream().body, "RESPONSE");
