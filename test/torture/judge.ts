@@ -83,7 +83,9 @@ export function judge(sight: Sight, access: AccessEntry | undefined, resets: Res
   if (code === undefined && broken && !rashly) code = resets.take(chain.number, sight.began, sight.ended);
   const answered = direction(response, { code, early: replied || response.end === 'broken' }, false);
   // the upstream counts a short request with a clean end as cut, whatever the client is told
-  const asked = direction(request, { code, early: request.end !== 'whole' }, rashly);
+  // a request that was not over when the client gave up did not end by itself
+  const gaveUp = request.end === 'broken' && response.end === 'hung';
+  const asked = gaveUp ? 'hung' : direction(request, { code, early: request.end !== 'whole' }, rashly);
   const outcome = worse(asked, answered);
   const parts: [Direction, Outcome, Seen][] = [
     ['request', asked, request],

@@ -74,6 +74,12 @@ function router(edges: boolean): Config {
 const needsHost = ({ entries }: Chain): boolean =>
   entries.some((entry) => isOurs(entry) || entry.pausing === PAUSING_OURS);
 
+/** Their folders are removed, too, when somebody stops the torture. */
+const living = new Set<Stage>();
+process.on('exit', () => {
+  for (const stage of living) stage.remove();
+});
+
 export class Stage extends Fixture {
   readonly ports = new Map<number, number>();
 
@@ -94,6 +100,7 @@ export class Stage extends Fixture {
 
   static async start(options: StageOptions): Promise<Stage> {
     const stage = new Stage(options);
+    living.add(stage);
     try {
       if (options.chains.some(needsHost)) await stage.startHost();
       await stage.startEnvoy();
@@ -107,6 +114,11 @@ export class Stage extends Fixture {
       stage.remove();
       throw error;
     }
+  }
+
+  override remove(): void {
+    living.delete(this);
+    super.remove();
   }
 
   override config(): Config {
