@@ -418,7 +418,9 @@ export class Pass {
         return;
       }
       if (stage.takes) {
-        this.give(stage, owned ? bytes : Uint8Array.prototype.slice.call(bytes), source, end);
+        // An author may hand a chunk's buffer to another thread, so it shares it with no other chunk.
+        const alone = owned && bytes.length === bytes.buffer.byteLength;
+        this.give(stage, alone ? bytes : Uint8Array.prototype.slice.call(bytes), source, end);
         return;
       }
       // It hears of the end first, in run(): it may still add bytes with the trailers.

@@ -760,6 +760,23 @@ describe('the pace of a chain', () => {
 });
 
 describe('trailers in a chain', () => {
+  it('behind an empty body that a member stopped as a whole: its data hook is called once', async () => {
+    const calls: string[] = [];
+    const whole = (name: string): Filter =>
+      filter(name, () => ({
+        decodeHeaders: () => S.StopAndBuffer,
+        decodeData: (data, end) => void calls.push(`${name} "${data.text()}" ${String(end)}`),
+        decodeTrailers: () => void calls.push(`${name} trailers`),
+      }));
+    const stream = await open(
+      whole('a'),
+      filter('p', () => ({ transformRequest: perChunk((chunk) => chunk) })),
+      whole('b'),
+    );
+    expect(await stream.pass(Direction.Request, { trailers: { x: '1' } })).toMatchObject({ body: '' });
+    expect(calls).toEqual(['a "" false', 'a trailers', 'b "" false', 'b trailers']);
+  });
+
   it('reach members that have no other hook', async () => {
     const only = (name: string): Filter =>
       filter(name, (callbacks) => ({

@@ -150,6 +150,38 @@ describe('output goes on', () => {
   });
 });
 
+describe('output that has gathered', () => {
+  it('goes nowhere when the stream has ended, failed or been replied to before the turn is over', async () => {
+    const { filter, say } = puppet();
+    const stream = await open(() => filter);
+    stream.res('a');
+    const written = say('input', 'x');
+    for (let i = 0; i < 10; i++) await Promise.resolve();
+    stream.end(1);
+    await written;
+    await turn();
+    expect(stream.take()).toEqual([]);
+  });
+
+  it('goes before the trailers that its own hook takes time for', async () => {
+    const stream = await open(() => ({
+      async *transformResponse(body) {
+        for await (const chunk of body) {
+          await Promise.resolve();
+          yield chunk;
+        }
+      },
+      encodeTrailers: () => undefined,
+    }));
+    stream.res('a', 'trailers');
+    await turn();
+    await turn();
+    expect(stream.take()).toEqual(['output Response ack 1 "a"']);
+    stream.trailers(1, { x: '1' });
+    expect(stream.take()).toEqual(['output Response Last', 'answer ResponseTrailers Pass []']);
+  });
+});
+
 describe('acknowledgements', () => {
   it('ride with outputs while there is more to do, or go alone when a quarter of the window is consumed', async () => {
     const { filter, say } = puppet();
