@@ -198,12 +198,17 @@ bool Flow::send_headers() {
   return true;
 }
 
-// From the mount's memory straight into the ring. Not beyond the window, and not while the mount does not take what the
-// host has made: that would pile up.
+// Not beyond the window, and not while what the host has made piles up.
+bool Flow::may_send_body() const {
+  if (input_.outstanding >= window()) return false;
+  return output_.waiting.size() < window() || mount_.room() == OutputRoom::kAtEnd;
+}
+
+// From the mount's memory straight into the ring.
 bool Flow::send_body() {
   auto& pieces = body_pieces();
   const uint32_t piece_limit = owner_.host().piece_limit();
-  while (input_.outstanding < window() && output_.waiting.size() < window()) {
+  while (may_send_body()) {
     const auto input = mount_.input(pieces);
     if (input.length == 0) return true;
     const uint64_t open = std::min<uint64_t>(input.length, window() - input_.outstanding);

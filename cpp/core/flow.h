@@ -118,6 +118,7 @@ class Flow final : public FlowEvents {
   bool wants_trailers() const;
 
   bool send_headers();
+  bool may_send_body() const;
   bool send_body();
   bool send_gathered();
   void gather();

@@ -51,7 +51,10 @@ bool Flow::on_output(const wire::Output& frame) {
   if (!owner_.is_live()) return true;
   const bool added = (flags & wire::OutputFlag_Added) != 0;
   switch (state_) {
-    case FlowState::kAsked: return added && (take_output(view_of(frame.bytes())), true);
+    case FlowState::kAsked:
+      if (!added) return false;
+      if (take_output(view_of(frame.bytes()))) give_credit();
+      return true;
     case FlowState::kEnding:
       // addData in a trailers hook of a body that went past the host, or that its filter has let go of.
       if (added && !output_.complete && input_.trailers != Trailers::kAnswered) take_output(view_of(frame.bytes()));
@@ -77,8 +80,6 @@ void Flow::take_flags(uint8_t flags) {
     gathered_.clear();
   } else if ((flags & wire::OutputFlag_Bypass) != 0) {
     move(FlowEvent::kLetGo);
-  } else if (state_ == FlowState::kGathering && !output_.waiting.empty()) {
-    move(FlowEvent::kOutput);
   }
   if ((flags & wire::OutputFlag_Release) != 0) hold_ = false;
   if ((flags & wire::OutputFlag_Timed) != 0) start_timer();
@@ -111,6 +112,8 @@ void Flow::advance() {
 }
 
 void Flow::give() {
+  // All of the body is with the host, which has begun to answer: the rest is as of any body.
+  if (state_ == FlowState::kGathering && input_.end_told && !whole_) move(FlowEvent::kOutput);
   if (state_ == FlowState::kLettingGo && input_.outstanding == 0) finish_letting_go();
   if (is_complete()) {
     if (mount_.finish(output_.waiting) == Injected::kAccepted && owner_.is_live()) {
@@ -128,6 +131,7 @@ void Flow::give() {
 // Everything that the host had is back. What it never saw goes by, or belongs to the output where it still has to
 // answer for the trailers.
 void Flow::finish_letting_go() {
+  output_.waiting.take(gathered_);
   if (!has_trailers() || !wants_trailers()) {
     move(FlowEvent::kConsumed);
     mount_.pass(output_.waiting, wants_trailers());
@@ -161,7 +165,7 @@ bool Flow::is_complete() const {
 // Half a window at a time: the host goes on long before it has used up the other half.
 void Flow::give_credit() {
   if (output_.uncredited < window() / 2) return;
-  if (mount_.paces() && output_.waiting.size() >= window()) return;
+  if (output_.waiting.size() >= window() && mount_.room() == OutputRoom::kPaced) return;
   const auto of = dir_ == Dir::kRequest ? wire::CreditOf_Request : wire::CreditOf_Response;
   owner_.host().send_credit(of, std::exchange(output_.uncredited, 0));
 }

@@ -97,6 +97,13 @@ enum class Injected : uint8_t {
   kLater,     // nothing; FlowEvents::on_ready says when to try again
 };
 
+// When output that was not accepted can go on.
+enum class OutputRoom : uint8_t {
+  kPaced,    // as fast as its reader takes it: the host is held up meanwhile
+  kBatched,  // once the host has digested its input: it gets no more of it meanwhile
+  kAtEnd,    // with the end only: everything is collected, up to max_pending_output
+};
+
 // One direction of a stream; worker thread only. After a call that moves the stream it may be gone: callers re-check.
 class FlowMount {
  public:
@@ -133,9 +140,8 @@ class FlowMount {
   virtual void on_turn() = 0;
   virtual int64_t deadline() const = 0;
 
-  // What it cannot do. False: waiting does not make room for more output, so the host is not to be held up by what
-  // could not be injected yet; it is kept up to max_pending_output.
-  virtual bool paces() const = 0;
+  // What it cannot do.
+  virtual OutputRoom room() const = 0;
 };
 
 // How far the input of one direction has come.

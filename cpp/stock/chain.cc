@@ -98,17 +98,25 @@ void Chain::log(wire::LogKind kind, const core::LogSource& source) {
 
 // From the nearest to the farthest; a request comes from the front of the list, a response from its back.
 template <class Use>
-void Chain::each_before(const Neighbour& flow, Dir dir, Use use) const {
+void Chain::each(const Neighbour& flow, Dir dir, bool to_front, Use use) const {
   const size_t d = static_cast<size_t>(dir);
   const auto at = std::find_if(entries_.begin(), entries_.end(), [&](const Entry& e) { return e.flows[d] == &flow; });
   if (at == entries_.end()) return;
-  if (dir == Dir::kRequest) {
+  if (to_front) {
     for (auto e = at; e != entries_.begin();)
       if (use(*(--e)->flows[d])) return;
   } else {
     for (auto e = at + 1; e != entries_.end(); ++e)
       if (use(*e->flows[d])) return;
   }
+}
+template <class Use>
+void Chain::each_before(const Neighbour& flow, Dir dir, Use use) const {
+  each(flow, dir, dir == Dir::kRequest, use);
+}
+template <class Use>
+void Chain::each_behind(const Neighbour& flow, Dir dir, Use use) const {
+  each(flow, dir, dir == Dir::kResponse, use);
 }
 
 bool Chain::end_is_held_before(const Neighbour& flow, Dir dir) const {
@@ -139,28 +147,23 @@ Neighbour* Chain::owner_before(const Neighbour& flow, Dir dir) const {
 
 Neighbour* Chain::owner_behind(const Neighbour& flow, Dir dir) const {
   Neighbour* owner = nullptr;
-  for (const Entry& entry : entries_) {
-    Neighbour& other = *entry.flows[static_cast<size_t>(dir)];
-    if (&other != &flow && other.leaves_input() && owner_before(flow, dir) != &other) owner = &other;
-  }
+  each_behind(flow, dir, [&](Neighbour& behind) {
+    if (behind.leaves_input()) owner = &behind;
+    return owner != nullptr;
+  });
   return owner;
 }
 
 bool Chain::is_full_behind(const Neighbour& flow, Dir dir) const {
-  for (const Entry& entry : entries_) {
-    const Neighbour& other = *entry.flows[static_cast<size_t>(dir)];
-    if (&other == &flow || !other.is_full()) continue;
-    bool is_before = false;
-    each_before(flow, dir, [&](Neighbour& before) { return is_before = &before == &other; });
-    if (!is_before) return true;
-  }
-  return false;
+  bool full = false;
+  each_behind(flow, dir, [&](Neighbour& behind) { return full = behind.is_full(); });
+  return full;
 }
 
-bool Chain::is_stopped_before(const Neighbour& flow, Dir dir) const {
-  bool stopped = false;
-  each_before(flow, dir, [&](Neighbour& before) { return stopped = before.is_open() && before.is_stopped(); });
-  return stopped;
+bool Chain::are_headers_held_behind(const Neighbour& flow, Dir dir) const {
+  bool held = false;
+  each_behind(flow, dir, [&](Neighbour& behind) { return held = behind.has_headers_here(); });
+  return held;
 }
 
 void Chain::wake_before(const Neighbour& flow, Dir dir) const {

@@ -29,7 +29,8 @@ class Neighbour {
   virtual ~Neighbour() = default;
   // Its message is not complete: whoever ends it now cuts it.
   virtual bool is_open() const = 0;
-  virtual bool is_stopped() const = 0;
+  // It has not let its headers go, so that whoever ends the message before it meets it.
+  virtual bool has_headers_here() const = 0;
   // Envoy has shown it the end.
   virtual bool has_seen_end() const = 0;
   // It has more input in module memory than it can use.
@@ -55,6 +56,8 @@ class Neighbour {
 
   // The message of one before us was ended by a filter in between: the rest comes by hand. False: not now.
   virtual bool takes_more() const = 0;
+  // It takes all of it at once.
+  virtual bool collects() const = 0;
   virtual void accept(core::ByteQueue& bytes, core::InputEnd end) = 0;
   // From here on that one gives its output by hand.
   virtual void divert_to(Neighbour& next) = 0;
@@ -107,8 +110,8 @@ class Chain {
   Neighbour* owner_behind(const Neighbour& flow, Dir dir) const;
   // One behind it has more input than it can use.
   bool is_full_behind(const Neighbour& flow, Dir dir) const;
-  // A frame from the router's end is stopped by one of ours before it.
-  bool is_stopped_before(const Neighbour& flow, Dir dir) const;
+  // A filter of ours behind it still has the headers before it or holds them.
+  bool are_headers_held_behind(const Neighbour& flow, Dir dir) const;
   void wake_before(const Neighbour& flow, Dir dir) const;
   void tell_far_end_reached(Dir dir) const;
   void tell_buffer_moved(const Neighbour& by, Dir dir) const;
@@ -124,7 +127,11 @@ class Chain {
 
  private:
   template <class Use>
+  void each(const Neighbour& flow, Dir dir, bool to_front, Use use) const;
+  template <class Use>
   void each_before(const Neighbour& flow, Dir dir, Use use) const;
+  template <class Use>
+  void each_behind(const Neighbour& flow, Dir dir, Use use) const;
   bool has(const void* config) const;
   Role role_of(Envoy& envoy, const Entry& entry) const;
 

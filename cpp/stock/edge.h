@@ -32,7 +32,7 @@ class EdgeFlow final : public Neighbour {
   EdgeFlow(EdgeFilter& edge, Dir dir) : edge_(edge), dir_(dir) {}
 
   bool is_open() const override { return is_holding_; }
-  bool is_stopped() const override { return is_holding_; }
+  bool has_headers_here() const override { return false; }
   bool has_seen_end() const override { return has_seen_end_; }
   bool is_full() const override { return false; }
   bool leaves_input() const override { return false; }
@@ -41,6 +41,7 @@ class EdgeFlow final : public Neighbour {
   void keep_input() override {}
   void wake() override {}
   bool takes_more() const override { return false; }
+  bool collects() const override { return true; }
   void accept(core::ByteQueue& bytes, core::InputEnd end) override;
   void divert_to(Neighbour&) override {}
 

@@ -20,7 +20,6 @@ StockFlow::StockFlow(StockStream& stream, Envoy& envoy, core::MemoryCount& memor
 
 core::FlowEvents& StockFlow::events() { return stream_.core().flow(dir_); }
 Chain* StockFlow::chain() const { return stream_.chain(); }
-bool StockFlow::is_stopped() const { return stream_.flag().is_stopped(dir_); }
 void StockFlow::wake() { stream_.core().defer(); }
 
 bool StockFlow::is_full() const {
@@ -71,12 +70,16 @@ bool StockFlow::hold_headers(bool end) {
   const bool gate = gates(end);
   if (stream_.core().on_headers(dir_, end && !gate) == core::Stream::OnHeaders::kHold) {
     phase_ = Phase::kHeld;
+    if (!end) start_moment();
     return true;
   }
   // Trailers that the host is to see must not be cut off either.
   until_trailers_ = !end && events().hears_trailers() && !gate_ahead();
   phase_ = gate || until_trailers_ || stream_.request_needs_flag(dir_) ? Phase::kLeaving : Phase::kPassing;
-  if (until_trailers_) start_moment();
+  if (until_trailers_) {
+    start_moment();
+    time_moment();
+  }
   if (phase_ == Phase::kLeaving) stream_.core().defer();
   return phase_ == Phase::kLeaving;
 }
@@ -108,7 +111,8 @@ BodyStatus StockFlow::on_pump_frame() {
 BodyStatus StockFlow::body_status(bool end) {
   switch (phase_) {
     case Phase::kHeld:
-    case Phase::kLeaving: return hold_body(end);
+    case Phase::kLeaving:
+    case Phase::kEnding: return hold_body(end);
     case Phase::kDropped:
       if (stream_.core().is_own_reply(dir_)) return BodyStatus::kContinue;
       drain_received();
@@ -155,6 +159,7 @@ TrailersStatus StockFlow::on_trailers() {
     case Phase::kWithUs:
     case Phase::kFinished: stop = false; break;
     case Phase::kDropped: stop = !stream_.core().is_own_reply(dir_); break;
+    case Phase::kEnding: break;
     case Phase::kHeld:
       if (!by_hand_ && !gates(true)) events().on_trailers();
       check_cut();
@@ -164,7 +169,7 @@ TrailersStatus StockFlow::on_trailers() {
       if (gates(true)) {
         phase_ = Phase::kLeaving;
       } else if (events().on_trailers()) {
-        phase_ = Phase::kHeld;
+        phase_ = Phase::kEnding;
         check_cut();
       } else {
         stop = phase_ == Phase::kLeaving || stream_.is_void(dir_);
@@ -184,6 +189,8 @@ TrailersStatus StockFlow::on_trailers() {
 void StockFlow::check_cut() {
   if (by_hand_ || diverted_ != nullptr || gate_ahead() || !is_open() || !watch_.are_gone()) return;
   if (buffering_.is_gathered_behind()) return;  // it waits for our end
+  // One of ours behind is the gate then.
+  if (chain() != nullptr && chain()->are_headers_held_behind(*this, dir_)) return;
   const size_t behind = envoy_.received_is_buffered(dir_) ? 0 : buffer_.foreign();
   const bool is_routers = dir_ == Dir::kRequest && behind == buffering_.emitted();
   if (watch_.are_held() || (behind > 0 && !is_routers && watch_.are_through())) events().on_cut();
@@ -340,7 +347,7 @@ void StockFlow::accept(core::ByteQueue& bytes, core::InputEnd end) {
     events().on_input(end);
     if (end == core::InputEnd::kInBeforeTrailers) events().on_trailers();
   } else if (phase_ == Phase::kLeaving && end == core::InputEnd::kInBeforeTrailers && events().on_trailers()) {
-    phase_ = Phase::kHeld;
+    phase_ = Phase::kEnding;
   }
   wake();
 }

@@ -1,8 +1,10 @@
 // One direction of one filter on stock Envoy: core's FlowMount over Envoy's hooks, its shared buffer and its continue.
 //
 //   with us ──core holds──► held ──core lets everything by──► leaving ──continue──► passing
-//      │                      │ ──end given to Envoy, or by hand to the next of ours──► finished
-//      └──no hook concerns it──────────────────────────────────────────────────────► passing
+//      │                      │                                  │                   │ trailers are for core
+//      │                      │                                  └─────► ending ◄────┘
+//      │                      └──end given to Envoy, or by hand──► finished ◄──┘
+//      └──no hook concerns it──► passing
 //   any ──a reply is in its place──► dropped
 //
 // Envoy lets a filter continue once per run of Stops (continue_flag.h) and gives everything in the shared buffer to the
@@ -51,11 +53,13 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   void give_back() override;
   void on_turn() override;
   int64_t deadline() const override;
-  bool paces() const override;
+  core::OutputRoom room() const override;
 
   // ---- Neighbour ----
-  bool is_open() const override { return phase_ == Phase::kHeld || phase_ == Phase::kLeaving; }
-  bool is_stopped() const override;
+  bool is_open() const override {
+    return phase_ == Phase::kHeld || phase_ == Phase::kLeaving || phase_ == Phase::kEnding;
+  }
+  bool has_headers_here() const override { return !watch_.are_gone() && phase_ != Phase::kDropped; }
   bool has_seen_end() const override { return ended_; }
   bool is_full() const override;
   bool leaves_input() const override { return buffer_.is_ours(); }
@@ -66,6 +70,7 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   void on_far_end_reached() override { watch_.told(); }
   void on_buffer_moved() override { buffer_.after_push(); }
   bool takes_more() const override { return !is_full(); }
+  bool collects() const override { return false; }
   void accept(core::ByteQueue& bytes, core::InputEnd end) override;
   void divert_to(Neighbour& next) override;
 
@@ -82,7 +87,7 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   void forget();
 
  private:
-  enum class Phase : uint8_t { kWithUs, kHeld, kLeaving, kPassing, kFinished, kDropped };
+  enum class Phase : uint8_t { kWithUs, kHeld, kLeaving, kPassing, kEnding, kFinished, kDropped };
   enum class Source : uint8_t { kKept, kShared, kReceived };
 
   // stock_flow.cc: hooks and input
@@ -106,6 +111,7 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   bool is_free();
   bool may_push();
   void start_moment();
+  void time_moment();
   void release_headers();
   void push(std::initializer_list<core::ByteQueue*> queues, bool last);
   void put_aside_back(const std::string& aside, bool is_routers, bool shown);

@@ -17,10 +17,13 @@ bool StockFlow::can_pump() const {
   return dir_ == Dir::kResponse && headers_came() && !ended_ && stream_.pump_entry() != nullptr;
 }
 
-bool StockFlow::paces() const {
-  if (diverted_ != nullptr) return true;
-  if (dir_ == Dir::kRequest || ended_) return false;
-  return can_pump() || (stream_.flag().is_granted(dir_) && stream_.core().is_client_slow());
+core::OutputRoom StockFlow::room() const {
+  using core::OutputRoom;
+  if (diverted_ != nullptr) return diverted_->collects() ? OutputRoom::kAtEnd : OutputRoom::kPaced;
+  if (ended_) return OutputRoom::kAtEnd;
+  const bool waits_for_client =
+      dir_ == Dir::kResponse && stream_.flag().is_granted(dir_) && stream_.core().is_client_slow();
+  return can_pump() || waits_for_client ? OutputRoom::kPaced : OutputRoom::kBatched;
 }
 
 // A continue takes effect and harms nobody. Last: it may send an empty frame to get one.
@@ -49,27 +52,32 @@ bool StockFlow::is_free() {
 
 void StockFlow::start_moment() {
   const bool end_can_be_held = can_pump() && chain() != nullptr && chain()->edge(Chain::Role::kUpstreamEdge) != nullptr;
-  if (gate_ahead() || end_can_be_held) return;
-  moment_.start();
-  stream_.core().arm(moment_.until());
+  if (!gate_ahead() && !end_can_be_held) moment_.start();
+}
+
+// From now on its end is waited for.
+void StockFlow::time_moment() {
+  if (moment_.is_running()) stream_.core().arm(moment_.until());
 }
 
 void StockFlow::let_headers_go() {
   headers_may_go_ = true;
   if (watch_.are_gone()) return;
-  start_moment();
+  time_moment();
   stream_.core().defer();
 }
 
 int64_t StockFlow::deadline() const {
   const core::Nanos lost = dir_ == Dir::kRequest ? stream_.lost_continue_deadline() : 0;
-  return moment_.until() == 0 || (lost != 0 && lost < moment_.until()) ? lost : moment_.until();
+  const core::Nanos moment = headers_may_go_ || until_trailers_ ? moment_.until() : 0;
+  return moment == 0 || (lost != 0 && lost < moment) ? lost : moment;
 }
 
 void StockFlow::on_turn() {
   if (dir_ == Dir::kRequest) stream_.check_lost_continue(buffer_.size());
   if (stream_.core().is_over()) return;
   if (phase_ == Phase::kLeaving) return leave();
+  if (phase_ != Phase::kHeld) return;
   look_at_far_end();
   release_headers();
 }
@@ -104,7 +112,7 @@ core::Injected StockFlow::inject(core::ByteQueue& bytes) {
 
 core::Injected StockFlow::finish(core::ByteQueue& bytes) {
   using core::Injected;
-  if (phase_ != Phase::kHeld) return Injected::kLater;
+  if (phase_ != Phase::kHeld && phase_ != Phase::kEnding) return Injected::kLater;
   if (diverted_ != nullptr) return hand_over(bytes, true) ? Injected::kAccepted : Injected::kLater;
   if (far_end_.is_told()) return finish_before_far_end(bytes);
   if (!ended_ || !may_push()) return Injected::kLater;
@@ -118,7 +126,7 @@ void StockFlow::pass(core::ByteQueue& bytes, bool until_trailers) {
   lead_.take(bytes);
   phase_ = Phase::kLeaving;
   until_trailers_ = until_trailers && !ended_ && !gate_ahead();
-  if (until_trailers_) start_moment();
+  if (until_trailers_) time_moment();
   leave();
 }
 

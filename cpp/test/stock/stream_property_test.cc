@@ -173,7 +173,8 @@ class Walk {
     const size_t n = std::min<size_t>(c.queue.size(), pick(6000));
     std::string text = c.queue.substr(0, n);
     std::transform(text.begin(), text.end(), text.begin(), upper);
-    uint8_t flags = pick(3) ? static_cast<uint8_t>(wire::OutputFlag_Digested) : uint8_t{0};
+    // All of it: then the filter asks for more, which is told with the frame that makes it true.
+    uint8_t flags = n == c.queue.size() ? static_cast<uint8_t>(wire::OutputFlag_Digested) : uint8_t{0};
     const bool bypass = c.plan.may_bypass && pick(6) == 0;
     const bool last = !bypass && c.input_over && n == c.queue.size() && pick(2);
     if (bypass) flags |= wire::OutputFlag_Bypass;
@@ -203,7 +204,10 @@ class Walk {
       if (seen.body != expected) {
         const auto at = std::mismatch(seen.body.begin(), seen.body.end(), expected.begin(), expected.end()).first;
         say(name + " differs at " + std::to_string(at - seen.body.begin()) + " of " + std::to_string(seen.body.size()) +
-            " (" + std::to_string(expected.size()) + " expected, mode " + std::to_string(c.plan.mode) + ")");
+            " (" + std::to_string(expected.size()) + " expected, mode " + std::to_string(c.plan.mode) + ", fed " +
+            std::to_string(c.fed) + ", received " + std::to_string(c.received) + (c.ended ? ", ended" : "") +
+            (c.last ? ", last" : "") + (c.bypassed ? ", bypassed" : "") + (c.trailers_asked ? ", trailers asked" : "") +
+            ")");
       }
       if (seen.ends != 1) say(name + " ended " + std::to_string(seen.ends) + " times");
       if (seen.trailers.has_value() != c.plan.trailers) say(name + "'s trailers");
