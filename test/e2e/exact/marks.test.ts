@@ -47,8 +47,11 @@ const BODIES: Readonly<Record<string, () => { body?: Pieces; trailers?: [string,
   'a body with trailers': () => ({ body: [patternBytes(500), 10], trailers: [['x-sum', 'seven']] }),
 };
 
-describe.each(PROTOCOLS)('over %s', (protocol) => {
+const STAGES = PROTOCOLS.flatMap((protocol) => [false, true].map((edges) => ({ protocol, edges })));
+
+describe.each(STAGES)('over $protocol, edges: $edges', ({ protocol, edges }) => {
   const at = talkStage(chains, protocol, {
+    edges,
     upstreamFilters: [names('x-upstream-filter-saw')],
     envoyEnv: { AWS_ACCESS_KEY_ID: 'id', AWS_SECRET_ACCESS_KEY: 'secret', AWS_EC2_METADATA_DISABLED: 'true' },
   });

@@ -3,6 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { exchangeOver, sleep, type Handler } from '../../fixture/index.js';
 import { logsOnFailure } from '../support.js';
 import {
+  fateOfRequest,
+  fateOfResponse,
   inParallel,
   nextId,
   ours,
@@ -11,6 +13,7 @@ import {
   RUNS,
   shifted,
   talkStage,
+  tally,
   through,
   type Chains,
   type Times,
@@ -20,13 +23,24 @@ const LIMIT_MS = 5_000;
 const PIECE = 10_000;
 const TIMES: readonly Times[] = [1, 2];
 const whole = { style: 'whole' } as const;
+const held = { style: 'whole', hold: 5 } as const;
+const transformed = { style: 'wholeTransform' } as const;
+const byData = { style: 'wholeByData', pause: 5 } as const;
 const small = { max_body_bytes: '16KiB' };
 const chains: Chains = {
   whole1: [ours(1, whole, small)],
   whole2: [ours(2, whole, small)],
+  held1: [ours(1, held, small)],
+  held2: [ours(2, held, small)],
+  transformed1: [ours(1, transformed, small)],
+  transformed2: [ours(2, transformed, small)],
+  heldTransformed1: [ours(1, { ...transformed, hold: 2 }, small)],
+  lateTransformed1: [ours(1, { ...transformed, hold: 10 }, small)],
   // another of ours streams on the far side of the one that buffers
-  mixed1: [ours(1, whole, small), ours(1, { style: 'generator' })],
+  mixed2: [ours(1, whole, small), ours(1, { style: 'generator' })],
 };
+
+const TWICE = Buffer.concat([patternBytes(PIECE), patternBytes(PIECE)]);
 
 /** Two pieces, `?pause=` ms apart, the end `?end=` ms after the second. */
 const twoPieces: Handler = async (_req, res, query) => {
@@ -53,11 +67,12 @@ const emptyWithTrailers: Handler = async (req, res) => {
 };
 
 const PAUSES = [0, 1, 3, 10, 20].flatMap((pause) => [0, 1, 4].map((end) => ({ pause, end })));
+const byDataHooks: Chains = { byData1: [ours(1, byData, small)] };
 const runs = Array.from({ length: 2 * RUNS }, () => PAUSES).flat();
 
 describe.each(PROTOCOLS)('over %s', (protocol) => {
   const exchange = exchangeOver[protocol];
-  const at = talkStage(chains, protocol, {
+  const at = talkStage({ ...chains, ...byDataHooks }, protocol, {
     paths: { '/two-pieces': twoPieces, '/empty-with-trailers': emptyWithTrailers },
   });
 
@@ -101,7 +116,7 @@ describe.each(PROTOCOLS)('over %s', (protocol) => {
       logsOnFailure(at);
       const id = nextId();
       const body = patternBytes(PIECE);
-      const times = chain === 'whole1' ? 1 : 2;
+      const times = chain.endsWith('1') ? 1 : 2;
       const answer = await exchange(at.port, {
         method: 'POST',
         path: `/talk?answer&${through(chain)}&id=${id}`,
@@ -114,6 +129,38 @@ describe.each(PROTOCOLS)('over %s', (protocol) => {
       expect([request.end, request.bytes.equals(shifted(body, 'request', times))]).toEqual(['clean', true]);
     });
   });
+
+  it.each(Object.keys(byDataHooks))(
+    'kept from a data hook, its headers gone: all of it, or an end that tells: %s',
+    async (chain) => {
+      logsOnFailure(at);
+      const body = patternBytes(2 * PIECE);
+      const fates = await inParallel(
+        runs.flatMap(({ pause, end }) => [
+          async () => {
+            const id = nextId();
+            const pieces = [body.subarray(0, PIECE), ...(pause > 0 ? [pause] : []), body.subarray(PIECE)];
+            await exchange(at.port, {
+              method: 'POST',
+              path: `/talk?answer&${through(chain)}&id=${id}`,
+              body: end > 0 ? [...pieces, end] : pieces,
+              timeoutMs: LIMIT_MS,
+            });
+            return fateOfRequest(at.ends.seen(id)?.request, shifted(body, 'request', 1));
+          },
+          async () => {
+            const path = `/two-pieces?${through(chain)}&pause=${pause}&end=${end}`;
+            const answer = await exchange(at.port, { path, timeoutMs: LIMIT_MS });
+            return fateOfResponse(answer, shifted(TWICE, 'response', 1));
+          },
+        ]),
+        4,
+      );
+      const { exact = 0, ended = 0, ...wrong } = tally(fates);
+      expect(wrong).toEqual({});
+      expect(exact + ended).toBe(fates.length);
+    },
+  );
 
   describe.each(TIMES)('an empty body with trailers, %i of ours that take bodies whole', (times) => {
     it('in a request: decodeData is called once, and the trailers go on', async () => {
