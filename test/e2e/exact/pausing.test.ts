@@ -38,6 +38,8 @@ import {
 } from './support.js';
 
 const LIMIT_MS = 2_500;
+/** Exchanges at a time: most of each is waiting. */
+const WIDTH = 12;
 
 // ---- the filters that pause ----------------------------------------------------------------------------------------
 
@@ -218,7 +220,7 @@ describe.each(STAGES)('over $protocol, edges: $edges', ({ protocol, edges }) => 
 
   async function uploads(chain: string, all: readonly Upload[], times: number): Promise<Fate[]> {
     const jobs = Array.from({ length: RUNS }, () => all.map((one) => () => upload(chain, one, times))).flat();
-    return inParallel(jobs, 6);
+    return inParallel(jobs, WIDTH);
   }
 
   async function download(chain: string, query: string, body: Buffer, times: number): Promise<Fate> {

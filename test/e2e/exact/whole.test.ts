@@ -68,7 +68,7 @@ const emptyWithTrailers: Handler = async (req, res) => {
 
 const PAUSES = [0, 1, 3, 10, 20].flatMap((pause) => [0, 1, 4].map((end) => ({ pause, end })));
 const byDataHooks: Chains = { byData1: [ours(1, byData, small)] };
-const runs = Array.from({ length: 2 * RUNS }, () => PAUSES).flat();
+const runs = Array.from({ length: 4 * RUNS }, () => PAUSES).flat();
 
 describe.each(PROTOCOLS)('over %s', (protocol) => {
   const exchange = exchangeOver[protocol];
