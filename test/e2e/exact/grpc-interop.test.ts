@@ -31,7 +31,7 @@ const list = (...configs: ShiftConfig[]): AnyFilter => ({
   filters: configs.map((plugin_config) => ({ name: 'shift', plugin_config })),
 });
 
-const CHAINS: { what: string; filters: AnyFilter[] }[] = [
+const CHAINS: { what: string; filters: AnyFilter[]; edges?: boolean }[] = [
   { what: 'nothing of ours', filters: [] },
   { what: 'messages cut at random, with pauses between the pieces', filters: [ours(1, random)] },
   { what: 'perChunk', filters: [ours(1, perChunk)] },
@@ -39,15 +39,17 @@ const CHAINS: { what: string; filters: AnyFilter[] }[] = [
   { what: 'yield*', filters: [ours(1, delegating)] },
   { what: 'a list of Go data hooks and perChunk', filters: [list(go, perChunk)] },
   { what: 'a list of two that cut at random', filters: [list(random, random)] },
+  { what: 'a list of two that cut at random, with edges', filters: [list(random, random)], edges: true },
+  { what: 'perChunk, with edges', filters: [ours(1, perChunk)], edges: true },
 ];
 
-describe.each(CHAINS)('$what', ({ filters }) => {
+describe.each(CHAINS)('$what', ({ filters, edges = false }) => {
   let server: Child;
   let fx: Fixture | undefined;
   beforeAll(async () => {
     server = new Child('grpc server', PROGRAM, ['server']);
     const [, port] = await server.waitForOutput(/port (\d+)/);
-    fx = await startEnvoy({ filters, upstream: { port: Number(port), protocol: 'http2' } });
+    fx = await startEnvoy({ filters, edges, upstream: { port: Number(port), protocol: 'http2' } });
   });
   afterAll(async () => {
     try {
