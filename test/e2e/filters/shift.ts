@@ -15,9 +15,11 @@ function* pieces(bytes: Uint8Array): Generator<Uint8Array> {
 /** Cut anywhere, with a pause after each piece: a message of the application is never in one of them. */
 async function* atRandom(body: Body, change: Change): AsyncGenerator<Uint8Array> {
   for await (const chunk of body) {
-    for (let at = 0, end = 0; at < chunk.length; at = end) {
-      end = at + 1 + Math.floor(Math.random() ** 3 * Math.max(chunk.length - at, 64));
-      yield change(chunk.subarray(at, end));
+    let rest = chunk;
+    while (rest.length > 0) {
+      const length = 1 + Math.floor(Math.random() ** 3 * Math.max(rest.length, 64));
+      yield change(rest.subarray(0, length));
+      rest = rest.subarray(length);
       if (Math.random() < 0.7) await sleep(Math.random() * 4);
     }
   }
@@ -48,7 +50,46 @@ function through(change: Change, pause: number): TransformStream<Uint8Array, Uin
   });
 }
 
-function hooks({ style, pause = 0, keep = false }: ShiftConfig): object {
+const transforms = (style: Style, pause: number, request: Change, response: Change): object => ({
+  transformRequest: (body: Body) => paced(style, body, request, pause),
+  transformResponse: (body: Body) => paced(style, body, response, pause),
+});
+
+async function changeIn(data: BodyBuffer, what: string, change: Change, pause: number): Promise<void> {
+  count(`shift.${what}`);
+  await sleep(pause);
+  data.set(change(data.bytes()));
+}
+
+const dataHooks = (style: Style, pause: number, request: Change, response: Change): StreamFilter => ({
+  decodeData: (data) => changeIn(data, `${style}.request`, request, pause),
+  encodeData: (data) => changeIn(data, `${style}.response`, response, pause),
+});
+
+/** Asks for the whole body by the headers hooks, `hold` ms later. */
+function holding(hold: number): object {
+  const answer = async (_headers: unknown, endStream: boolean) => {
+    if (hold > 0) await sleep(hold);
+    return endStream ? StatusType.Continue : StatusType.StopAndBuffer;
+  };
+  return { decodeHeaders: answer, encodeHeaders: answer };
+}
+
+/** Keeps the first chunk by the data hook: the rest of the body makes one more call. */
+function wholeByData(pause: number, request: Change, response: Change): StreamFilter {
+  const called = { request: 0, response: 0 };
+  const hook = async (data: BodyBuffer, endStream: boolean, direction: Direction, change: Change) => {
+    await sleep(pause);
+    data.set(change(data.bytes()));
+    return !endStream && called[direction]++ === 0 ? StatusType.StopAndBuffer : StatusType.Continue;
+  };
+  return {
+    decodeData: (data, endStream) => hook(data, endStream, 'request', request),
+    encodeData: (data, endStream) => hook(data, endStream, 'response', response),
+  };
+}
+
+function hooks({ style, pause = 0, hold = 0, keep = false }: ShiftConfig): object {
   const change =
     (direction: Direction): Change =>
     (bytes) =>
@@ -62,26 +103,15 @@ function hooks({ style, pause = 0, keep = false }: ShiftConfig): object {
     case 'transformStream':
       return { transformRequest: through(request, pause), transformResponse: through(response, pause) };
     case 'go':
-    case 'whole': {
-      const change = async (data: BodyBuffer, direction: Direction) => {
-        count(`shift.${style}.${direction}`);
-        await sleep(pause);
-        data.set((direction === 'request' ? request : response)(data.bytes()));
-      };
-      const data: StreamFilter = {
-        decodeData: (data) => change(data, 'request'),
-        encodeData: (data) => change(data, 'response'),
-      };
-      if (style === 'go') return data;
-      const hold = (_headers: unknown, endStream: boolean) =>
-        endStream ? StatusType.Continue : StatusType.StopAndBuffer;
-      return { ...data, decodeHeaders: hold, encodeHeaders: hold };
-    }
+      return dataHooks(style, pause, request, response);
+    case 'whole':
+      return { ...holding(hold), ...dataHooks(style, pause, request, response) };
+    case 'wholeTransform':
+      return { ...holding(hold), ...transforms(style, pause, request, response) };
+    case 'wholeByData':
+      return wholeByData(pause, request, response);
     default:
-      return {
-        transformRequest: (body: Body) => paced(style, body, request, pause),
-        transformResponse: (body: Body) => paced(style, body, response, pause),
-      };
+      return transforms(style, pause, request, response);
   }
 }
 

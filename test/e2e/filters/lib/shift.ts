@@ -1,11 +1,23 @@
 /** How the filter `shift` is configured, and what it does to bytes. */
 export type Style =
-  'perChunk' | 'generator' | 'delegating' | 'halves' | 'random' | 'transformStream' | 'go' | 'whole' | 'headers';
+  | 'perChunk'
+  | 'generator'
+  | 'delegating'
+  | 'halves'
+  | 'random'
+  | 'transformStream'
+  | 'go'
+  | 'whole'
+  | 'wholeTransform'
+  | 'wholeByData'
+  | 'headers';
 
 export interface ShiftConfig {
   readonly style: Style;
   /** Milliseconds that each chunk is awaited; `halves`: between the two. */
   readonly pause?: number;
+  /** `whole`: milliseconds that the headers hook awaits. */
+  readonly hold?: number;
   /** Bytes stay as they are, for peers that read them. */
   readonly keep?: boolean;
 }
