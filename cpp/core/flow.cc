@@ -201,7 +201,7 @@ bool Flow::send_headers() {
 // Not beyond the window, and not while what the host has made piles up.
 bool Flow::may_send_body() const {
   if (input_.outstanding >= window()) return false;
-  return output_.waiting.size() < window() || mount_.room() == OutputRoom::kAtEnd;
+  return output_.waiting.size() < window() || mount_.room() == OutputRoom::kCollected;
 }
 
 // From the mount's memory straight into the ring.

@@ -99,9 +99,9 @@ enum class Injected : uint8_t {
 
 // When output that was not accepted can go on.
 enum class OutputRoom : uint8_t {
-  kPaced,    // as fast as its reader takes it: the host is held up meanwhile
-  kBatched,  // once the host has digested its input: it gets no more of it meanwhile
-  kAtEnd,    // with the end only: everything is collected, up to max_pending_output
+  kPaced,      // as fast as its reader takes it: the host is held up meanwhile
+  kBatched,    // once the host has digested its input: it gets no more of it meanwhile
+  kCollected,  // not before more input, or the end, has come: everything is taken, up to max_pending_output
 };
 
 // One direction of a stream; worker thread only. After a call that moves the stream it may be gone: callers re-check.

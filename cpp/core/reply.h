@@ -44,7 +44,7 @@ class Reply {
   void above_watermark() { ++above_; }
   // True when the client takes bytes again.
   bool below_watermark() { return above_ > 0 && --above_ == 0; }
-  bool is_paused() const { return above_ > 0; }
+  int watermarks() const { return above_; }
 
  private:
   enum class State : uint8_t { kNone, kOpen, kClosing, kSent };

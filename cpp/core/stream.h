@@ -44,7 +44,8 @@ class Stream final : public FlowOwner {
   const Flow& flow(Dir dir) const { return dir == Dir::kRequest ? request_ : response_; }
   bool has_replied() const { return reply_.exists(); }
   bool is_over() const { return dead_; }
-  bool is_client_slow() const { return reply_.is_paused(); }
+  // Buffers of the response that are over their limit now.
+  int response_watermarks() const { return reply_.watermarks(); }
   void on_above_watermark() { reply_.above_watermark(); }
   void on_below_watermark() {
     if (reply_.below_watermark()) defer();

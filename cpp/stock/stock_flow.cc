@@ -241,7 +241,7 @@ BodyStatus StockFlow::store() {
 // Whether input may lie in the shared buffer, where it pauses the peer: nobody else's is there, and nobody behind us
 // can flush it.
 bool StockFlow::may_leave() {
-  if (ended_ || !kept_.empty()) return false;
+  if (ended_) return false;
   const bool is_shared_itself = envoy_.received_is_buffered(dir_);
   if (chain() != nullptr && !buffer_.is_ours()) {
     if (chain()->owner_before(*this, dir_) != nullptr) return false;
@@ -325,7 +325,7 @@ void StockFlow::keep_input() { kept_.append(buffer_.take_ours()); }
 // After somebody's push: back to where they were, or to module memory when others' bytes lie there now.
 void StockFlow::unpark(const std::string& bytes) {
   if (stream_.core().is_over() || bytes.empty()) return;
-  if (buffer_.size() == 0 && kept_.empty() && is_open() && is_safe_behind()) {
+  if (buffer_.size() == 0 && is_open() && is_safe_behind()) {
     buffer_.put_ours(bytes);
   } else {
     kept_.append(bytes);

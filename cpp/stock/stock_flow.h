@@ -108,6 +108,7 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   void drain_received();
 
   // stock_push.cc: continues
+  bool is_client_slow() const;
   bool is_free();
   bool may_push();
   void start_moment();

@@ -19,11 +19,10 @@ bool StockFlow::can_pump() const {
 
 core::OutputRoom StockFlow::room() const {
   using core::OutputRoom;
-  if (diverted_ != nullptr) return diverted_->collects() ? OutputRoom::kAtEnd : OutputRoom::kPaced;
-  if (ended_) return OutputRoom::kAtEnd;
-  const bool waits_for_client =
-      dir_ == Dir::kResponse && stream_.flag().is_granted(dir_) && stream_.core().is_client_slow();
-  return can_pump() || waits_for_client ? OutputRoom::kPaced : OutputRoom::kBatched;
+  if (diverted_ != nullptr) return diverted_->collects() ? OutputRoom::kCollected : OutputRoom::kPaced;
+  const bool is_granted = stream_.flag().is_granted(dir_);
+  if (ended_ || (!is_granted && !can_pump())) return OutputRoom::kCollected;
+  return can_pump() || is_client_slow() ? OutputRoom::kPaced : OutputRoom::kBatched;
 }
 
 // A continue takes effect and harms nobody. Last: it may send an empty frame to get one.
@@ -38,14 +37,19 @@ bool StockFlow::may_push() {
   // Somebody before us holds bytes, and perhaps the end with them: it comes to us when it goes on.
   if (!others_before && buffer_.is_held_before()) return false;
   if (stream_.arm(*this)) return true;
-  // What lies unread must not keep the peer from bringing the hook that grants one.
-  if (buffer_.is_ours() && !ended_ && !stream_.core().is_over()) keep_input();
+  // What the host cannot take yet must not keep the peer from bringing the hook that grants one.
+  if (events().owes_output() && buffer_.is_ours() && !ended_ && !stream_.core().is_over()) keep_input();
   return false;
+}
+
+// Envoy also counts the shared buffer, where our own unread input may lie.
+bool StockFlow::is_client_slow() const {
+  return dir_ == Dir::kResponse && stream_.core().response_watermarks() > (buffer_.is_ours() ? 1 : 0);
 }
 
 // Output may go on now as far as this direction's own rules say.
 bool StockFlow::is_free() {
-  if (stream_.core().is_live() && dir_ == Dir::kResponse && stream_.core().is_client_slow()) return false;
+  if (is_client_slow()) return false;
   if (can_pump()) return true;
   return !events().owes_output() || events().waiting_output() >= demanding(stream_.core().settings());
 }

@@ -539,6 +539,7 @@ class FakeEnvoy {
     require(!s.headers, "headers went on twice");
     s.headers = map(headers_of(dir)).value_or(HeaderMap{});
     s.headers_ended = end;
+    if (dir == Dir::kRequest) has_upstream = true;
     if (dir == Dir::kRequest && on_upstream_headers) on_upstream_headers();
     if (end && !gone_) ended(dir);
   }
