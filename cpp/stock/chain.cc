@@ -154,6 +154,17 @@ Neighbour* Chain::owner_behind(const Neighbour& flow, Dir dir) const {
   return owner;
 }
 
+bool Chain::has_filter_before(const Neighbour& flow, Dir dir) const {
+  bool found = false;
+  each_before(flow, dir, [&](Neighbour& before) { return found = !before.is_edge() && before.is_open(); });
+  return found;
+}
+
+bool Chain::has_owner(Dir dir) const {
+  return std::any_of(entries_.begin(), entries_.end(),
+                     [&](const Entry& e) { return e.flows[static_cast<size_t>(dir)]->leaves_input(); });
+}
+
 bool Chain::is_full_behind(const Neighbour& flow, Dir dir) const {
   bool full = false;
   each_behind(flow, dir, [&](Neighbour& behind) { return full = behind.is_full(); });
@@ -178,10 +189,10 @@ void Chain::tell_far_end_reached(Dir dir) const {
 }
 
 void Chain::tell_buffer_moved(const Neighbour& by, Dir dir) const {
-  for (const Entry& entry : entries_) {
-    Neighbour& other = *entry.flows[static_cast<size_t>(dir)];
-    if (&other != &by) other.on_buffer_moved();
-  }
+  each_before(by, dir, [](Neighbour& before) {
+    before.on_buffer_moved();
+    return false;
+  });
 }
 
 Neighbour* Chain::first_open_response() const {

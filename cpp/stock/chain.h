@@ -31,6 +31,7 @@ class Neighbour {
   virtual bool is_open() const = 0;
   // It has not let its headers go, so that whoever ends the message before it meets it.
   virtual bool has_headers_here() const = 0;
+  virtual bool is_edge() const { return false; }
   // Envoy has shown it the end.
   virtual bool has_seen_end() const = 0;
   // It has more input in module memory than it can use.
@@ -108,12 +109,16 @@ class Chain {
   // Whose raw input lies in the shared buffer: before it, behind it.
   Neighbour* owner_before(const Neighbour& flow, Dir dir) const;
   Neighbour* owner_behind(const Neighbour& flow, Dir dir) const;
+  bool has_filter_before(const Neighbour& flow, Dir dir) const;
+  // Raw input of one of ours lies in the shared buffer.
+  bool has_owner(Dir dir) const;
   // One behind it has more input than it can use.
   bool is_full_behind(const Neighbour& flow, Dir dir) const;
   // A filter of ours behind it still has the headers before it or holds them.
   bool are_headers_held_behind(const Neighbour& flow, Dir dir) const;
   void wake_before(const Neighbour& flow, Dir dir) const;
   void tell_far_end_reached(Dir dir) const;
+  // Those before it: what lies in the buffer now is behind them.
   void tell_buffer_moved(const Neighbour& by, Dir dir) const;
   // The open response nearest to the router.
   Neighbour* first_open_response() const;

@@ -32,6 +32,7 @@ class EdgeFlow final : public Neighbour {
   EdgeFlow(EdgeFilter& edge, Dir dir) : edge_(edge), dir_(dir) {}
 
   bool is_open() const override { return is_holding_; }
+  bool is_edge() const override { return true; }
   bool has_headers_here() const override { return false; }
   bool has_seen_end() const override { return has_seen_end_; }
   bool is_full() const override { return false; }

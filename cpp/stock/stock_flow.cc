@@ -15,6 +15,7 @@ StockFlow::StockFlow(StockStream& stream, Envoy& envoy, core::MemoryCount& memor
       buffer_(envoy, dir),
       watch_(envoy, dir),
       buffering_(envoy, dir),
+      mark_(envoy, dir),
       kept_(memory),
       lead_(memory) {}
 
@@ -184,16 +185,18 @@ TrailersStatus StockFlow::on_trailers() {
 
 // ---- cut by others ----
 
-// Without an edge: the end has come in while a filter behind us has the message stopped, so that it will end the
+// Without an edge: the end has come in while a filter behind us has the message stopped, so that it may end the
 // message when it goes on.
 void StockFlow::check_cut() {
   if (by_hand_ || diverted_ != nullptr || gate_ahead() || !is_open() || !watch_.are_gone()) return;
   if (buffering_.is_gathered_behind()) return;  // it waits for our end
   // One of ours behind is the gate then.
   if (chain() != nullptr && chain()->are_headers_held_behind(*this, dir_)) return;
-  const size_t behind = envoy_.received_is_buffered(dir_) ? 0 : buffer_.foreign();
+  if (watch_.are_held()) return mark_.set();
+  const bool is_siblings = chain() != nullptr && chain()->has_owner(dir_);
+  const size_t behind = envoy_.received_is_buffered(dir_) || is_siblings ? 0 : buffer_.foreign();
   const bool is_routers = dir_ == Dir::kRequest && behind == buffering_.emitted();
-  if (watch_.are_held() || (behind > 0 && !is_routers && watch_.are_through())) events().on_cut();
+  if (behind > 0 && !is_routers && watch_.are_through()) events().on_cut();
 }
 
 // A filter behind us has flushed the shared buffer with input of ours in it.

@@ -25,6 +25,7 @@
 #include "stock/envoy.h"
 #include "stock/far_end.h"
 #include "stock/headers_watch.h"
+#include "stock/incomplete_mark.h"
 #include "stock/moment.h"
 #include "stock/shared_buffer.h"
 
@@ -84,6 +85,8 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   bool can_pump() const override;
   void pass_on(std::string_view bytes) override;
   void hold_far_end(uint64_t passed, core::InputEnd end) override;
+  // Envoy has completed the stream. True: somebody ended our message before us.
+  bool was_cut() const { return mark_.is_set() && is_open(); }
   void forget();
 
  private:
@@ -135,6 +138,7 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   SharedBuffer buffer_;
   HeadersWatch watch_;
   Buffering buffering_;
+  IncompleteMark mark_;
   Moment moment_;
   FarEnd far_end_;
   core::ByteQueue kept_;           // input in module memory, older than what lies in Envoy's buffer

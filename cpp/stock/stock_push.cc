@@ -56,7 +56,9 @@ bool StockFlow::is_free() {
 
 void StockFlow::start_moment() {
   const bool end_can_be_held = can_pump() && chain() != nullptr && chain()->edge(Chain::Role::kUpstreamEdge) != nullptr;
-  if (!gate_ahead() && !end_can_be_held) moment_.start();
+  if (gate_ahead() || end_can_be_held) return;
+  // One of ours before us has had its moment: no small message is on its way.
+  if (chain() == nullptr || !chain()->has_filter_before(*this, dir_)) moment_.start();
 }
 
 // From now on its end is waited for.
@@ -73,13 +75,16 @@ void StockFlow::let_headers_go() {
 
 int64_t StockFlow::deadline() const {
   const core::Nanos lost = dir_ == Dir::kRequest ? stream_.lost_continue_deadline() : 0;
-  const core::Nanos moment = headers_may_go_ || until_trailers_ ? moment_.until() : 0;
+  const core::Nanos moment = !ended_ && (headers_may_go_ || until_trailers_) ? moment_.until() : 0;
   return moment == 0 || (lost != 0 && lost < moment) ? lost : moment;
 }
 
 void StockFlow::on_turn() {
   if (dir_ == Dir::kRequest) stream_.check_lost_continue(buffer_.size());
   if (stream_.core().is_over()) return;
+  moment_.is_over(kept_.size());
+  // A client on HTTP/2 refuses a body that is shorter than its length; one on HTTP/1 has to be told by a close.
+  if (dir_ == Dir::kResponse && mark_.is_news()) envoy_.end_connection_with_stream();
   if (phase_ == Phase::kLeaving) return leave();
   if (phase_ != Phase::kHeld) return;
   look_at_far_end();
@@ -120,6 +125,11 @@ core::Injected StockFlow::finish(core::ByteQueue& bytes) {
   if (diverted_ != nullptr) return hand_over(bytes, true) ? Injected::kAccepted : Injected::kLater;
   if (far_end_.is_told()) return finish_before_far_end(bytes);
   if (!ended_ || !may_push()) return Injected::kLater;
+  if (mark_.is_set() && watch_.are_through()) {
+    events().on_cut();
+    return Injected::kLater;
+  }
+  mark_.clear();
   if (buffer_.is_ours()) keep_input();
   phase_ = Phase::kFinished;
   push({&lead_, &kept_, &bytes}, true);

@@ -45,6 +45,12 @@ TrailersStatus StockStream::on_trailers(Dir dir) {
   return flow(dir).on_trailers();
 }
 
+void StockStream::on_complete() {
+  const core::Worker::Scope scope(core_.worker());
+  if (response_.was_cut()) core_.log_reset(core::kCutByChain.code);
+  core_.on_complete();
+}
+
 void StockStream::on_destroy() {
   const core::Worker::Scope scope(core_.worker());
   core_.on_destroy();

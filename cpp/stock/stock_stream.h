@@ -30,6 +30,7 @@ class StockStream {
   HeadersStatus on_headers(Dir dir, bool end);
   BodyStatus on_body(Dir dir, bool end);
   TrailersStatus on_trailers(Dir dir);
+  void on_complete();
   void on_destroy();
   // Its header map goes to a new stream.
   void on_recreate();

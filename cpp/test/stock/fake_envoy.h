@@ -286,6 +286,8 @@ class FakeEnvoy {
   std::function<void()> on_upstream_headers;
   // The router has the request.
   bool has_upstream = false;
+  // HTTP/1: the connection ends with this stream.
+  bool connection_ends = false;
   // Called for every use of ours that moves the stream, before it takes effect.
   std::function<void(std::string_view what)> on_move;
   std::vector<std::pair<uint32_t, Attribute>> attributes;
@@ -348,6 +350,7 @@ class FakeEnvoy {
     void set_chain_id(uint64_t id) override { envoy_.chain_id_ = id; }
     uint64_t buffer_limit() const override { return envoy_.options_.buffer_limit; }
     void set_buffer_limit(uint64_t limit) override { asked().buffer_limits.push_back(limit); }
+    void end_connection_with_stream() override { envoy_.connection_ends = true; }
     void continue_flow(Dir dir) override { envoy_.continue_flow(dir); }
     void send_local_reply(uint32_t status, std::span<const HeaderLine> headers, std::string_view body,
                           std::string_view details) override {
