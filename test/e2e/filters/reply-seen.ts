@@ -1,4 +1,10 @@
-import { type BodyBuffer, defineFilter, type FilterCallbacks, type LocalReply, type StreamFilter } from 'envoy-ts-filter';
+import {
+  type BodyBuffer,
+  defineFilter,
+  type FilterCallbacks,
+  type LocalReply,
+  type StreamFilter,
+} from 'envoy-ts-filter';
 
 interface Config {
   /** Who tells what its encode hooks see. */
