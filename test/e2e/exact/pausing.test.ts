@@ -6,6 +6,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
+  ClientEnd,
   cluster,
   exchangeOver,
   sleep,
@@ -39,6 +40,8 @@ import {
 } from './support.js';
 
 const LIMIT_MS = 2_500;
+/** The filters of these chains take 10 ms for a piece. */
+const SOON_MS = 250;
 /** Exchanges at a time: most of each is waiting. */
 const WIDTH = 12;
 
@@ -62,6 +65,8 @@ const luaChunks = (hook: 'request' | 'response'): EnvoyFilter =>
   end`);
 
 const PAUSE_MS = 5;
+/** What comes while Lua waits for an answer passes it unseen, also without any of ours: the call is over by then. */
+const GAP_MS = 30;
 const PAUSERS: Readonly<Record<string, EnvoyFilter>> = {
   fault: fault(PAUSE_MS),
   'a call of Lua': luaCall('request', PAUSE_MS),
@@ -80,7 +85,7 @@ const authzPaths: Record<string, Handler> = {
     for await (const piece of req) pieces.push(piece as Buffer);
     const id = query.get('id') ?? '';
     shown.set(id, [...(shown.get(id) ?? []), Buffer.concat(pieces)]);
-    await sleep(PAUSE_MS);
+    await sleep(1);
     res.writeHead(200).end();
   },
   // ext_authz asks with the path of the request
@@ -282,6 +287,29 @@ describe.each(STAGES)('over $protocol, edges: $edges', ({ protocol, edges }) => 
     });
   }
 
+  it.each(Object.keys(PAUSERS).flatMap((name) => [`${name}, behind 1`, `${name}, before 1`]))(
+    'an upstream that speaks first is heard before the client says anything: %s',
+    async (chain) => {
+      logsOnFailure(at);
+      for (const size of [1, 27_000]) {
+        const id = nextId();
+        const path = `/talk?${through(chain)}&id=${id}`;
+        const client = new ClientEnd(protocol, at.port, { path, headers: [['x-id', id]], timeoutMs: 10_000 });
+        const upstream = await at.ends.of(id);
+        const began = performance.now();
+        upstream.say(patternBytes(size));
+        expect((await client.response.reached(size, LIMIT_MS)) - began).toBeLessThan(SOON_MS);
+        client.say('end');
+        client.finish();
+        expect(await upstream.request.ended(LIMIT_MS)).toBe('clean');
+        upstream.finish();
+        const answer = await client.answer();
+        expect([answer.broken, answer.body.equals(shifted(patternBytes(size), 'response', 1))]).toEqual(['', true]);
+        expect(upstream.request.bytes).toEqual(shifted(Buffer.from('end'), 'request', 1));
+      }
+    },
+  );
+
   it.each(counts)('a call of Lua, 250 ms, on the response in front of ours, 600 KB, %i of ours', async (times) => {
     logsOnFailure(at);
     const body = patternBytes(600_000);
@@ -398,7 +426,7 @@ describe.each(STAGES)('over $protocol, edges: $edges', ({ protocol, edges }) => 
       const fates: Fate[] = [];
       for (const pieces of [
         [body],
-        [body.subarray(0, 1_000), 15, body.subarray(1_000, 2_000), 15, body.subarray(2_000)],
+        [body.subarray(0, 1_000), GAP_MS, body.subarray(1_000, 2_000), GAP_MS, body.subarray(2_000)],
       ]) {
         const one: Upload = { name: `${pieces.length} pieces`, body, pieces: () => pieces };
         const sized: Upload = { ...one, name: 'with its length', length: body.length };
@@ -421,9 +449,9 @@ describe.each(STAGES)('over $protocol, edges: $edges', ({ protocol, edges }) => 
       const fates: Fate[] = [];
       for (const query of [
         '',
-        '&piece=1000&pause=15',
-        '&piece=1000&pause=15&end=60',
-        '&piece=1000&pause=15&trailers',
+        `&piece=1000&pause=${GAP_MS}`,
+        `&piece=1000&pause=${GAP_MS}&end=60`,
+        `&piece=1000&pause=${GAP_MS}&trailers`,
       ]) {
         shown.clear();
         const fate = await download(chain, query, body, times);
