@@ -246,6 +246,8 @@ void StockFlow::release_far_end() {
 void StockFlow::push(std::initializer_list<core::ByteQueue*> queues, bool last) {
   Neighbour* const owner = chain() != nullptr ? chain()->owner_before(*this, dir_) : nullptr;
   const std::string owners = owner != nullptr ? owner->park() : std::string();
+  // Of one behind us: it is to come behind this push.
+  if (Neighbour* behind = chain() != nullptr ? chain()->owner_behind(*this, dir_) : nullptr) behind->keep_input();
   if (buffer_.ours() <= stream_.core().settings().stream_window && buffer_.is_ours()) keep_input();
   const std::string ours = buffer_.is_ours() ? buffer_.take_ours() : std::string();
   const size_t behind = buffer_.size();
