@@ -104,7 +104,7 @@ void Flow::on_input(InputEnd end) {
 
 bool Flow::on_trailers() {
   input_.end = InputEnd::kInBeforeTrailers;
-  input_.trailers = Trailers::kHere;
+  if (input_.trailers == Trailers::kNone) input_.trailers = Trailers::kHere;
   if (!owner_.is_live()) return true;
   switch (state_) {
     case FlowState::kIdle:

@@ -154,6 +154,10 @@ Neighbour* Chain::owner_behind(const Neighbour& flow, Dir dir) const {
   return owner;
 }
 
+void Chain::let_far_end_go() const {
+  if (EdgeFilter* edge = this->edge(Role::kUpstreamEdge)) edge->release_end();
+}
+
 bool Chain::has_filter_before(const Neighbour& flow, Dir dir) const {
   bool found = false;
   each_before(flow, dir, [&](Neighbour& before) { return found = !before.is_edge() && before.is_open(); });
@@ -195,9 +199,12 @@ void Chain::tell_buffer_moved(const Neighbour& by, Dir dir) const {
   });
 }
 
-Neighbour* Chain::first_open_response() const {
-  for (auto entry = entries_.rbegin(); entry != entries_.rend(); ++entry)
-    if (entry->edge == nullptr && entry->flows[1]->is_open()) return entry->flows[1];
+Neighbour* Chain::first_open_response(core::InputEnd end) const {
+  for (auto entry = entries_.rbegin(); entry != entries_.rend(); ++entry) {
+    if (entry->edge != nullptr) continue;
+    if (entry->flows[1]->is_open()) return entry->flows[1];
+    if (end == core::InputEnd::kInBeforeTrailers && entry->flows[1]->waits_for_trailers()) return nullptr;
+  }
   return nullptr;
 }
 

@@ -15,9 +15,13 @@ bool EdgeFlow::gates() {
   return true;
 }
 
+// Only behind a request that is complete: else the router resets the upstream stream when it hears of the end, which is
+// too late once the codec has freed it.
 bool EdgeFlow::holds_far_end(core::InputEnd end) {
-  Neighbour* response = edge_.chain().first_open_response();
-  if (response == nullptr || !response->can_pump()) return false;
+  if (!edge_.is_request_over()) return false;
+  Neighbour* response = edge_.chain().first_open_response(end);
+  if (response == nullptr || !response->can_wait_for_end()) return false;
+
   is_holding_ = true;
   // The bytes that came with the end go on; only the end is held.
   const std::string bytes =
@@ -109,6 +113,8 @@ TrailersStatus EdgeFilter::on_trailers(Dir dir) {
   if (!is_void(dir)) flag_.on_hook(dir, stop);
   return stop ? TrailersStatus::kStopIteration : TrailersStatus::kContinue;
 }
+
+void EdgeFilter::on_above_watermark() { chain_->let_far_end_go(); }
 
 void EdgeFilter::on_destroy() {
   if (chain_ != nullptr) std::exchange(chain_, nullptr)->leave(request_);

@@ -21,6 +21,9 @@ StockFlow::StockFlow(StockStream& stream, Envoy& envoy, core::MemoryCount& memor
 
 core::FlowEvents& StockFlow::events() { return stream_.core().flow(dir_); }
 Chain* StockFlow::chain() const { return stream_.chain(); }
+bool StockFlow::waits_for_trailers() const {
+  return phase_ == Phase::kPassing && stream_.core().flow(dir_).hears_trailers();
+}
 void StockFlow::wake() { stream_.core().defer(); }
 
 bool StockFlow::is_full() const {
@@ -87,7 +90,7 @@ bool StockFlow::hold_headers(bool end) {
 
 BodyStatus StockFlow::on_body(bool end) {
   if (stream_.pumped() != nullptr && dir_ == Dir::kResponse) return on_pump_frame();
-  if (end) ended_ = true;
+  if (end) see_end();
   in_hook_ = received_ = true;
   far_end_.saw(received());
   const BodyStatus status = body_status(end);
@@ -99,6 +102,13 @@ BodyStatus StockFlow::on_body(bool end) {
 // An empty frame of ours, which grants another continue to the one it is for.
 BodyStatus StockFlow::on_pump_frame() {
   const bool is_for_us = stream_.pumped() == this;
+  if (is_for_us && frame_ != nullptr) {
+    frame_->each([&](std::string_view piece) { envoy_.append_body(dir_, BodySource::kReceived, piece); });
+    frame_->clear();
+    stream_.set_pumped(nullptr);  // for those behind us it is a frame as any other
+    stream_.flag().on_hook(dir_, false);
+    return BodyStatus::kContinue;
+  }
   // A filter before us may have added bytes to it.
   if (is_for_us || (is_open() && (!watch_.are_gone() || buffer_.is_ours()))) {
     keep_received();
@@ -122,6 +132,7 @@ BodyStatus StockFlow::body_status(bool end) {
       // A filter before us has added bytes to an end that we have given already.
       if (received() == 0) return BodyStatus::kContinue;
       drain_received();
+      phase_ = Phase::kDropped;
       events().on_cut();
       return BodyStatus::kStopIterationNoBuffer;
     case Phase::kWithUs:
@@ -152,8 +163,16 @@ BodyStatus StockFlow::hold_body(bool end) {
   return status;
 }
 
-TrailersStatus StockFlow::on_trailers() {
+// Envoy shows us the end: it is held back no longer.
+void StockFlow::see_end() {
   ended_ = true;
+  if (!far_end_.is_held() && !far_end_.is_told()) return;
+  far_end_.release();
+  envoy_.read_response_trailers_from(nullptr);
+}
+
+TrailersStatus StockFlow::on_trailers() {
+  see_end();
   in_hook_ = true;
   bool stop = true;
   switch (phase_) {

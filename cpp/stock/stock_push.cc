@@ -17,6 +17,8 @@ bool StockFlow::can_pump() const {
   return dir_ == Dir::kResponse && headers_came() && !ended_ && stream_.pump_entry() != nullptr;
 }
 
+bool StockFlow::can_wait_for_end() const { return can_pump() && stream_.core().response_watermarks() == 0; }
+
 core::OutputRoom StockFlow::room() const {
   using core::OutputRoom;
   if (diverted_ != nullptr) return diverted_->collects() ? OutputRoom::kCollected : OutputRoom::kPaced;
@@ -114,6 +116,11 @@ core::Injected StockFlow::inject(core::ByteQueue& bytes) {
   if (dir_ == Dir::kRequest && watch_.are_gone() && envoy_.has_upstream() &&
       !buffering_.is_worth(buffer_.foreign(), bytes.size()))
     return Injected::kLater;
+  // While the end is held back no continue of ours may be on the stack when Envoy brings it after all: a Stop of ours
+  // would be overwritten.
+  const bool by_frame = far_end_.is_told() || (watch_.are_gone() && !buffer_.is_ours() && buffer_.foreign() > 0);
+  if (can_pump() && by_frame)
+    return push_by_frame(bytes) ? Injected::kAccepted : Injected::kLater;
   if (!may_push()) return Injected::kLater;
   push({&bytes}, false);
   return Injected::kAccepted;
@@ -242,6 +249,24 @@ void StockFlow::release_far_end() {
 
 // ---- one push ----
 
+// With a frame of its own, so that a filter behind us which keeps bytes in the shared buffer is shown new ones only.
+bool StockFlow::push_by_frame(core::ByteQueue& bytes) {
+  if (stream_.flag().is_stopped(dir_)) {
+    const std::string aside = envoy_.take_body(dir_, BodySource::kBuffered);
+    do_continue();
+    if (stream_.core().is_over()) return true;
+    if (!aside.empty()) envoy_.append_body(dir_, BodySource::kBuffered, aside);
+  }
+  frame_ = &bytes;
+  (void)stream_.pump(*this);
+  frame_ = nullptr;
+  if (stream_.core().is_over()) return true;
+  buffer_.after_push();
+  // A filter before us has stopped the frame. It comes when that one goes on, and perhaps only with the end.
+  if (!bytes.empty()) release_far_end();
+  return bytes.empty();
+}
+
 // Appends the bytes to the shared buffer and lets Envoy go on with them, and with nothing else.
 void StockFlow::push(std::initializer_list<core::ByteQueue*> queues, bool last) {
   Neighbour* const owner = chain() != nullptr ? chain()->owner_before(*this, dir_) : nullptr;
@@ -253,8 +278,10 @@ void StockFlow::push(std::initializer_list<core::ByteQueue*> queues, bool last) 
   const size_t behind = buffer_.size();
   const bool is_routers = behind > 0 && dir_ == Dir::kRequest && watch_.are_gone() &&
                           !buffering_.is_gathered_behind() && envoy_.has_upstream();
-  // A filter that gathers the body looks at all of it at the end; any other is not shown anything twice.
-  const bool show_again = behind > 0 && !is_routers && (last || buffering_.is_gathered_behind());
+  // A filter that holds the headers gathers the body, or lets all of it go at once: it may look at all of it. One that
+  // has let them go has seen what it keeps.
+  const bool show_again =
+      behind > 0 && !is_routers && (last || buffering_.is_gathered_behind() || !watch_.are_through());
   const std::string aside = behind > 0 && !show_again ? envoy_.take_body(dir_, BodySource::kBuffered) : std::string();
   if (chain() != nullptr) chain()->set_pushed_over(dir_, show_again ? behind : 0);
   const uint64_t emitted_before = buffering_.emitted();
@@ -299,8 +326,10 @@ void StockFlow::do_continue() {
   watch_.let_go();
   moment_ = {};
   const size_t behind_before = buffer_.behind();
+  const bool was_ended = ended_;
   stream_.do_continue(dir_);
   if (stream_.core().is_over() || phase_ == Phase::kDropped) return;
+  if (ended_ && !was_ended) events().on_cut();  // the end came in meanwhile, and our Stop did not count
   if (dir_ == Dir::kRequest && ended_ && behind_before == 0) stream_.expect_to_go_on(buffer_.size());
   path_clear_ = gate != nullptr && gate->frames(dir_) != frames;
   buffer_.after_push();
