@@ -186,13 +186,15 @@ function soon(body: Buffer): Upload[] {
 /** 1 MB, the end only when the filter behind ours has long gone on. */
 function large(): Upload[] {
   const body = patternBytes(1_000_000);
-  return [0, 2, 5].flatMap((bodyMs) =>
-    [40, 120].map((endMs) => ({
-      name: `1 MB after ${bodyMs} ms, end after ${endMs} more`,
-      body,
-      pieces: () => timed(body, bodyMs, endMs, 65_536),
-    })),
-  );
+  return [
+    { bodyMs: 0, endMs: 40 },
+    { bodyMs: 2, endMs: 120 },
+    { bodyMs: 5, endMs: 40 },
+  ].map(({ bodyMs, endMs }) => ({
+    name: `1 MB after ${bodyMs} ms, end after ${endMs} more`,
+    body,
+    pieces: () => timed(body, bodyMs, endMs, 65_536),
+  }));
 }
 
 // ---- the rows --------------------------------------------------------------------------------------------------------
@@ -283,7 +285,7 @@ describe.each(STAGES)('over $protocol, edges: $edges', ({ protocol, edges }) => 
 
     it.each(counts)(`${name}, 5 ms, in front of ours: exact in any case, %i of ours`, async (times) => {
       logsOnFailure(at);
-      expectExact(await uploads(`${name}, before ${times}`, [...soon(SMALL), ...large().slice(0, 2)], times));
+      expectExact(await uploads(`${name}, before ${times}`, [...soon(SMALL), ...large().slice(0, 1)], times));
     });
   }
 
@@ -317,7 +319,7 @@ describe.each(STAGES)('over $protocol, edges: $edges', ({ protocol, edges }) => 
     judge(
       await inParallel(
         RESPONSES.map((query) => () => download(chain, query, body, times)),
-        3,
+        6,
       ),
     );
   });
@@ -329,7 +331,7 @@ describe.each(STAGES)('over $protocol, edges: $edges', ({ protocol, edges }) => 
     judge(
       await inParallel(
         RESPONSES.map((query) => () => download(chain, `${query}&trailers`, body, times)),
-        3,
+        6,
       ),
     );
   });
@@ -356,7 +358,7 @@ describe.each(STAGES)('over $protocol, edges: $edges', ({ protocol, edges }) => 
       expectExact(
         await inParallel(
           queries.map((query) => () => download(chain, query, body, times)),
-          4,
+          6,
         ),
       );
     },
