@@ -224,6 +224,8 @@ describe.each(STAGES)('over $protocol, edges: $edges', ({ protocol, edges }) => 
     const answer: Response | Error = await sent;
     const heard = at.ends.seen(id)?.request;
     if (answer instanceof Error) return `hung: ${name}: ${answer.message}`;
+    // the client may hear of the end before the upstream does
+    await heard?.ended(500);
     const fate = fateOfRequest(heard, shifted(body, 'request', times));
     // an upstream that heard no end did not answer either: the client must not read a success
     if (fate === 'ended')
