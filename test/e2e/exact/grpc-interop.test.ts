@@ -9,7 +9,7 @@ import { logsOnFailure } from '../support.js';
 import type { ShiftConfig } from '../filters/lib/shift.js';
 import { ours } from './support.js';
 
-const RUNS = Number(process.env['GRPC_RUNS'] ?? '10');
+const RUNS = Number(process.env['GRPC_RUNS'] ?? '6');
 const CASES = [
   'ping_pong',
   'empty_stream',
