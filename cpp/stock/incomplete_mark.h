@@ -1,7 +1,7 @@
-// A message of ours that is not complete while a filter behind us holds its headers: when that filter goes on by itself,
-// the message ends there, short, and nothing of ours is asked. It may as well wait for our end, as filters do that gather
-// the whole body, and then all is well. Envoy does not say which. So the headers get a length that nobody will reach, and
-// whoever receives them early sees that the message is not whole.
+// A message of ours that is not complete while a filter behind us holds its headers: when that filter goes on by
+// itself, the message ends there, short, and nothing of ours is asked. It may as well wait for our end, as filters do
+// that gather the whole body, and then all is well. Envoy does not say which. So the headers get a length that nobody
+// will reach, and whoever receives them early sees that the message is not whole.
 //
 //   off ──set()──► on ──clear(), before our own end──► off
 //                   └─the headers go on without us───► the message is cut

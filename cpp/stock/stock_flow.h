@@ -121,6 +121,7 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   void time_moment();
   void release_headers();
   void push(std::initializer_list<core::ByteQueue*> queues, bool last);
+  bool keeps_behind() const;
   bool push_by_frame(core::ByteQueue& bytes);
   void put_aside_back(const std::string& aside, bool is_routers, bool shown);
   void do_continue();
@@ -145,11 +146,11 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   IncompleteMark mark_;
   Moment moment_;
   FarEnd far_end_;
-  core::ByteQueue kept_;           // input in module memory, older than what lies in Envoy's buffer
-  core::ByteQueue lead_;           // output that goes before everything that is let by
+  core::ByteQueue kept_;              // input in module memory, older than what lies in Envoy's buffer
+  core::ByteQueue lead_;              // output that goes before everything that is let by
   core::ByteQueue* frame_ = nullptr;  // output that goes with the empty frame on the stack
-  Neighbour* diverted_ = nullptr;  // takes the rest of our message by hand
-  Source source_ = Source::kKept;  // of the last input()
+  Neighbour* diverted_ = nullptr;     // takes the rest of our message by hand
+  Source source_ = Source::kKept;     // of the last input()
   bool in_hook_ = false;
   bool received_ = false;  // a chunk of the running hook can be read
   bool ended_ = false;     // Envoy has shown us the end

@@ -37,7 +37,7 @@ bool StockFlow::may_push() {
   if (chain() != nullptr && chain()->end_is_held_before(*this, dir_)) return false;
   const bool others_before = chain() != nullptr && chain()->owner_before(*this, dir_) != nullptr;
   // Somebody before us holds bytes, and perhaps the end with them: it comes to us when it goes on.
-  if (!others_before && buffer_.is_held_before()) return false;
+  if (!ended_ && !others_before && buffer_.is_held_before()) return false;
   if (stream_.arm(*this)) return true;
   // What the host cannot take yet must not keep the peer from bringing the hook that grants one.
   if (events().owes_output() && buffer_.is_ours() && !ended_ && !stream_.core().is_over()) keep_input();
@@ -118,12 +118,16 @@ core::Injected StockFlow::inject(core::ByteQueue& bytes) {
     return Injected::kLater;
   // While the end is held back no continue of ours may be on the stack when Envoy brings it after all: a Stop of ours
   // would be overwritten.
-  const bool by_frame = far_end_.is_told() || (watch_.are_gone() && !buffer_.is_ours() && buffer_.foreign() > 0);
-  if (can_pump() && by_frame)
-    return push_by_frame(bytes) ? Injected::kAccepted : Injected::kLater;
+  const bool by_frame = far_end_.is_told() || keeps_behind();
+  if (can_pump() && by_frame) return push_by_frame(bytes) ? Injected::kAccepted : Injected::kLater;
   if (!may_push()) return Injected::kLater;
   push({&bytes}, false);
   return Injected::kAccepted;
+}
+
+// A filter of Envoy's behind us keeps bytes in the shared buffer.
+bool StockFlow::keeps_behind() const {
+  return watch_.are_gone() && !(chain() != nullptr && chain()->has_owner(dir_)) && buffer_.foreign() > 0;
 }
 
 core::Injected StockFlow::finish(core::ByteQueue& bytes) {
@@ -271,7 +275,6 @@ bool StockFlow::push_by_frame(core::ByteQueue& bytes) {
 void StockFlow::push(std::initializer_list<core::ByteQueue*> queues, bool last) {
   Neighbour* const owner = chain() != nullptr ? chain()->owner_before(*this, dir_) : nullptr;
   const std::string owners = owner != nullptr ? owner->park() : std::string();
-  // Of one behind us: it is to come behind this push.
   if (Neighbour* behind = chain() != nullptr ? chain()->owner_behind(*this, dir_) : nullptr) behind->keep_input();
   if (buffer_.ours() <= stream_.core().settings().stream_window && buffer_.is_ours()) keep_input();
   const std::string ours = buffer_.is_ours() ? buffer_.take_ours() : std::string();

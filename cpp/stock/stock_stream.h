@@ -66,7 +66,6 @@ class StockStream {
   core::Nanos lost_continue_deadline() const { return lost_continue_at_; }
 
  private:
-
   Envoy& envoy_;
   ContinueFlag flag_;
   StockFlow request_;
