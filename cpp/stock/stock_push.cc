@@ -80,6 +80,8 @@ int64_t StockFlow::deadline() const {
 void StockFlow::on_turn() {
   if (dir_ == Dir::kRequest) stream_.check_lost_continue(buffer_.size());
   if (stream_.core().is_over()) return;
+  // A deadline that has passed and stays would wake the worker again and again.
+  (void)moment_.is_over(kept_.size());
   if (phase_ == Phase::kLeaving) return leave();
   if (phase_ != Phase::kHeld) return;
   look_at_far_end();

@@ -98,13 +98,13 @@ void play(Input in) {
     stage.turn();
     for (auto& stream : streams) {
       stream->flush();
-      check(stream->violations());
+      check(stream->violations);
     }
   }
   for (auto& stream : streams) {
     stream->disconnect();
     stream->flush();
-    check(stream->violations());
+    check(stream->violations);
   }
   streams.clear();
   stage.host->read();

@@ -226,7 +226,7 @@ class Walk {
     envoy_->flush();
     stage_.turn();
     stage_.host->read();
-    for (const auto& v : envoy_->violations()) say(v);
+    for (const auto& v : envoy_->violations) say(v);
     for (const auto& v : stage_.host->violations()) say(v);
     envoy_.reset();
     if (stage_.worker.pending() != 0) say(std::to_string(stage_.worker.pending()) + " bytes left behind");
