@@ -99,12 +99,17 @@ class EdgeFilter {
   // is void.
   bool is_void(Dir dir) const { return flag_.is_shared() && dir == Dir::kRequest && response_.is_holding(); }
 
+  // False: Envoy has ended the stream in it, and this object with it (1.38, 1.39).
+  template <class Move>
+  bool outlives(Move move);
+
   Envoy& envoy_;
   ContinueFlag flag_;
   EdgeFlow request_{*this, Dir::kRequest};
   EdgeFlow response_{*this, Dir::kResponse};
   Chain* chain_ = nullptr;
   bool pumps_itself_ = false;
+  bool* gone_ = nullptr;  // of the move that is on the stack
 };
 
 }  // namespace tsf::stock

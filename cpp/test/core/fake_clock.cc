@@ -10,8 +10,8 @@ namespace {
 std::atomic<int64_t> now{0};  // 0: the real time
 }  // namespace
 
-// In the place of libc's, for this whole program.
-extern "C" int clock_gettime(clockid_t id, timespec* out) noexcept {
+// In the place of libc's, for this whole program; the C++ library has to find it.
+extern "C" __attribute__((visibility("default"))) int clock_gettime(clockid_t id, timespec* out) noexcept {
   const int64_t faked = now.load(std::memory_order_relaxed);  // relaxed: a number of its own
   if (id != CLOCK_MONOTONIC || faked == 0) return static_cast<int>(syscall(SYS_clock_gettime, id, out));
   out->tv_sec = faked / 1'000'000'000;

@@ -3,7 +3,7 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "scripted_host.h"
+#include "stage.h"
 
 namespace tsf::core::test {
 namespace {

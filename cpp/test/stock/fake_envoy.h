@@ -19,10 +19,10 @@
 #include "core/stream.h"
 #include "core/worker.h"
 #include "envoy_stub.h"
-#include "fake_worker.h"
 #include "filter_manager.h"
 #include "stock/edge.h"
 #include "stock/stock_stream.h"
+#include "test/core/fake_worker.h"
 
 namespace tsf::core::test {
 

@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "scripted_host.h"
+#include "stage.h"
 
 namespace tsf::core::test {
 

@@ -7,7 +7,7 @@
 #include <cstdlib>
 #include <random>
 
-#include "scripted_host.h"
+#include "stage.h"
 
 namespace tsf::core::test {
 namespace {
