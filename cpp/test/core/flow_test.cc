@@ -406,7 +406,7 @@ TEST_F(FlowTest, AReplyTakesThePlaceOfBoth) {
 
 TEST_F(FlowTest, ALostHostLeavesNothingBehindACompleteOutput) {
   open();
-  answer(kReq, BodyMode_Stream);
+  answer(kReq, BodyMode_Stream, wire::Phase_DecodeHeaders | wire::Phase_TransformRequest);
   stream_->data(kReq, "abc", false);
   hear();
   output(kReq, 3, "ABC", kLast);

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdio>
 #include <deque>
 #include <functional>
 #include <optional>
@@ -92,6 +93,9 @@ class FilterManager {
     virtual size_t limit() const = 0;
   };
 
+  // For a person who looks for a fault: says every step.
+  inline static bool traces = false;
+
   explicit FilterManager(Owner& owner) : owner_(owner) {}
 
   void add(Hop& hop) { hops_.push_back(&hop); }
@@ -129,6 +133,7 @@ class FilterManager {
     Line& l = line(dir);
     Hop::Side& s = side(hop, dir);
     const size_t next = place(hop, dir) + 1;
+    trace("continue", dir, next - 1, 0, l.ended, 0);
     s.stopped = false;
     if (!std::exchange(s.headers_continued, true)) {
       iterate_headers(dir, next, l.ended && !l.buffered && !l.trailers);
@@ -220,10 +225,19 @@ class FilterManager {
   void require(bool yes, const char* what) {
     if (!yes) owner_.violation(what);
   }
+  void trace(const char* what, Dir dir, size_t place, size_t bytes, bool end, int status) const {
+    if (!traces) return;
+    std::printf("  %p %s %s, filter %zu: %zu bytes%s -> %d, %zu in the buffer\n", static_cast<const void*>(this),
+                dir == Dir::kRequest ? "request" : "response", what, place, bytes, end ? ", end" : "", status,
+                buffered(dir));
+  }
   template <class Run>
-  auto in_hook_of(Dir dir, Run run) {
+  auto in_hook_of(Dir dir, const char* what, size_t place, bool end, Run run) {
     ++line(dir).in_hook;
+    const BodyBuffer* const received = side(hop(dir, place), dir).received;
+    const size_t bytes = received == nullptr ? 0 : received->size();
     const auto status = run();
+    trace(what, dir, place, bytes, end, static_cast<int>(status));
     --line(dir).in_hook;
     require(!owner_.is_gone(), "the stream was ended inside a hook");
     return status;
@@ -234,7 +248,7 @@ class FilterManager {
       Hop& h = hop(dir, i);
       Hop::Side& s = side(h, dir);
       s.end_stream = end;
-      const auto status = in_hook_of(dir, [&] { return h.on_headers(dir, end); });
+      const auto status = in_hook_of(dir, "headers", i, end, [&] { return h.on_headers(dir, end); });
       if (owner_.is_gone()) return;
       if (status != HeadersStatus::kContinue) {
         s.stopped = true;
@@ -252,7 +266,7 @@ class FilterManager {
       if (s.end_stream) return;
       s.end_stream = end && !line(dir).trailers;
       s.received = &data;
-      const auto status = in_hook_of(dir, [&] { return h.on_body(dir, s.end_stream); });
+      const auto status = in_hook_of(dir, "body", i, s.end_stream, [&] { return h.on_body(dir, s.end_stream); });
       if (owner_.is_gone()) return;
       s.received = nullptr;
       if (!goes_on(h, dir, i, status, data)) return;
@@ -260,6 +274,7 @@ class FilterManager {
     const std::string bytes = data.text();
     data.segments.clear();
     check_limit(dir);
+    trace("out", dir, hops_.size(), bytes.size(), end, 0);
     owner_.data_out(*this, dir, bytes, end);
   }
 
@@ -299,7 +314,7 @@ class FilterManager {
     for (size_t i = from; i < hops_.size(); ++i) {
       Hop& h = hop(dir, i);
       Hop::Side& s = side(h, dir);
-      const auto status = in_hook_of(dir, [&] { return h.on_trailers(dir); });
+      const auto status = in_hook_of(dir, "trailers", i, true, [&] { return h.on_trailers(dir); });
       if (owner_.is_gone()) return;
       s.end_stream = true;
       if (status != TrailersStatus::kContinue) {
