@@ -40,9 +40,10 @@ bool EdgeFlow::on_headers(bool end) {
 bool EdgeFlow::on_body(bool end, uint64_t bytes) {
   ++frames_;
   bytes_ += bytes;
-  if (!end) return false;
-  if (edge_.is_upstream() ? dir_ == Dir::kResponse && holds_far_end(core::InputEnd::kIn) : gates()) return true;
-  has_seen_end_ = true;
+  if (end && (edge_.is_upstream() ? dir_ == Dir::kResponse && holds_far_end(core::InputEnd::kIn) : gates()))
+    return true;
+  has_seen_end_ = end;
+  passed_ += bytes;
   return false;
 }
 

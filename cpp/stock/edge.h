@@ -52,6 +52,7 @@ class EdgeFlow final : public Neighbour {
 
   bool is_holding() const { return is_holding_; }
   uint64_t frames() const { return frames_; }
+  uint64_t passed() const { return passed_; }
   // Of the router's end: the response goes on to its end.
   void release();
 
@@ -64,7 +65,8 @@ class EdgeFlow final : public Neighbour {
   bool is_holding_ = false;
   bool has_seen_end_ = false;
   uint64_t frames_ = 0;  // hooks that were called
-  uint64_t bytes_ = 0;   // body bytes that have passed
+  uint64_t bytes_ = 0;   // body bytes that have come here
+  uint64_t passed_ = 0;  // and those that have gone on
 };
 
 class EdgeFilter {
@@ -84,6 +86,7 @@ class EdgeFilter {
   Envoy& envoy() { return envoy_; }
   // Counts what has come here in that direction.
   uint64_t frames(Dir dir) const { return flow(dir).frames(); }
+  uint64_t passed(Dir dir) const { return flow(dir).passed(); }
   // The response's end, which was held back at the router, goes on.
   void release_end() { response_.release(); }
 

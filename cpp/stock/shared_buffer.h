@@ -6,10 +6,12 @@
 // Worker thread only; not inside a hook of the other direction, where Envoy answers 502 to who touches it.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "stock/envoy.h"
 
@@ -28,9 +30,26 @@ class SharedBuffer {
   void took(size_t bytes) { ours_ -= bytes < ours_ ? bytes : ours_; }
   // Whoever continues from here on takes it along, on our word.
   void give() { ours_ = 0; }
+  // Of the buffer's pieces: a filter before us may have put more behind ours.
+  void keep_ours(std::vector<core::Bytes>& pieces) const {
+    size_t left = ours_;
+    size_t count = 0;
+    for (; count < pieces.size() && left > 0; ++count) {
+      pieces[count].length = std::min(pieces[count].length, left);
+      left -= pieces[count].length;
+    }
+    pieces.resize(count);
+  }
   std::string take_ours() {
+    std::vector<core::Bytes> pieces;
+    std::string bytes;
+    if (is_ours() && envoy_.body_chunks(dir_, BodySource::kBuffered, pieces)) {
+      keep_ours(pieces);
+      for (const auto& piece : pieces) bytes.append(piece.ptr, piece.length);
+      envoy_.drain_body(dir_, BodySource::kBuffered, bytes.size());
+    }
     ours_ = 0;
-    return envoy_.take_body(dir_, BodySource::kBuffered);
+    return bytes;
   }
   void put_ours(std::string_view bytes) {
     if (bytes.empty()) return;
@@ -45,7 +64,7 @@ class SharedBuffer {
   void after_push() { behind_ = size(); }
   size_t behind() const { return behind_; }
   size_t foreign() const { return ours_ > 0 ? 0 : size(); }
-  bool is_held_before() const { return ours_ == 0 && size() > behind_; }
+  bool is_held_before() const { return size() > (ours_ > 0 ? ours_ : behind_); }
 
  private:
   Envoy& envoy_;

@@ -136,10 +136,12 @@ BodyStatus StockFlow::body_status(bool end) {
 }
 
 BodyStatus StockFlow::hold_body(bool end) {
+  note_behind();
   const bool gate = by_hand_ || gates(end);
   check_theft();
+  const size_t again = shown_again(buffer_.is_ours());
   if (envoy_.received_is_buffered(dir_)) buffer_.give();  // all that lies there has come to us now
-  if (!take_pushed_over()) {
+  if (!take_pushed_over(again)) {
     stream_.core().defer();
     return BodyStatus::kStopIterationNoBuffer;
   }
@@ -153,6 +155,7 @@ BodyStatus StockFlow::hold_body(bool end) {
 
 TrailersStatus StockFlow::on_trailers() {
   ended_ = true;
+  note_behind();
   in_hook_ = true;
   bool stop = true;
   switch (phase_) {
@@ -194,6 +197,31 @@ void StockFlow::check_cut() {
   const size_t behind = envoy_.received_is_buffered(dir_) ? 0 : buffer_.foreign();
   const bool is_routers = dir_ == Dir::kRequest && behind == buffering_.emitted();
   if (watch_.are_held() || (behind > 0 && !is_routers && watch_.are_through())) events().on_cut();
+}
+
+// In a hook: filters before us have let go of all they kept. What lies there is of those behind us.
+void StockFlow::note_behind() {
+  if (!buffer_.is_ours() && !envoy_.received_is_buffered(dir_)) note_buffer();
+}
+
+void StockFlow::note_buffer() {
+  buffer_.after_push();
+  const EdgeFilter* const gate = chain() != nullptr ? chain()->gate(dir_) : nullptr;
+  passed_gate_ = gate != nullptr ? gate->passed(dir_) : 0;
+}
+
+// Of a chunk that is the shared buffer itself: its first bytes are what filters behind us keep, which has passed us
+// already. Somebody before us has gone on with all that lies there.
+size_t StockFlow::shown_again(bool was_ours) {
+  if (chain() != nullptr && chain()->has_siblings()) return chain()->pushed_over(dir_);
+  if (was_ours || buffer_.behind() == 0 || !envoy_.received_is_buffered(dir_)) return 0;
+  if (!gate_ahead()) {
+    // Whether it still lies there is not known.
+    events().on_cut();
+    return 0;
+  }
+  const uint64_t gone = chain()->gate(dir_)->passed(dir_) - passed_gate_;
+  return gone < buffer_.behind() ? buffer_.behind() - static_cast<size_t>(gone) : 0;
 }
 
 // A filter behind us has flushed the shared buffer with input of ours in it.
@@ -263,11 +291,9 @@ bool StockFlow::is_safe_behind() {
   return gate_ahead() ? path_clear_ : !watch_.are_held();
 }
 
-// In a body hook inside a sibling's push, the chunk begins with bytes that a filter behind us keeps and that have
-// passed us already. False: the rest of it is kept.
-bool StockFlow::take_pushed_over() {
-  if (chain() == nullptr || buffer_.is_ours()) return true;
-  const size_t foreign = std::min(chain()->pushed_over(dir_), buffer_.behind());
+// The chunk begins with so many bytes that have passed us already. False: the rest of it is kept.
+bool StockFlow::take_pushed_over(size_t again) {
+  const size_t foreign = buffer_.is_ours() ? 0 : std::min(again, buffer_.behind());
   if (foreign == 0) return true;
   if (received() > foreign) {
     const std::string bytes = envoy_.take_body(dir_, BodySource::kReceived);
@@ -294,6 +320,7 @@ core::FlowMount::Input StockFlow::input(std::vector<core::Bytes>& pieces) {
     check_theft();
     source_ = Source::kShared;
     if (!buffer_.is_ours() || !envoy_.body_chunks(dir_, BodySource::kBuffered, pieces)) return {};
+    buffer_.keep_ours(pieces);
     return {buffer_.ours(), !more_received};
   }
   source_ = Source::kReceived;

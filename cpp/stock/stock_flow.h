@@ -68,7 +68,7 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   void keep_input() override;
   void wake() override;
   void on_far_end_reached() override { watch_.told(); }
-  void on_buffer_moved() override { buffer_.after_push(); }
+  void on_buffer_moved() override { note_buffer(); }
   bool takes_more() const override { return !is_full(); }
   bool collects() const override { return false; }
   void accept(core::ByteQueue& bytes, core::InputEnd end) override;
@@ -98,9 +98,12 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   BodyStatus store();
   bool may_leave();
   bool is_safe_behind();
-  bool take_pushed_over();
+  size_t shown_again(bool was_ours);
+  bool take_pushed_over(size_t again);
+  void note_buffer();
   bool gates(bool end);
   void tell_input(core::InputEnd end);
+  void note_behind();
   void check_cut();
   void check_theft();
   size_t received() const { return envoy_.body_size(dir_, BodySource::kReceived); }
@@ -147,7 +150,8 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   bool by_hand_ = false;   // the rest of the message comes by accept()
   bool headers_may_go_ = false;
   bool until_trailers_ = false;
-  bool path_clear_ = false;  // the last push reached the edge behind all filters
+  uint64_t passed_gate_ = 0;  // when the buffer was looked at last
+  bool path_clear_ = false;   // the last push reached the edge behind all filters
 };
 
 }  // namespace tsf::stock

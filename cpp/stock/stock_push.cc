@@ -38,7 +38,8 @@ bool StockFlow::may_push() {
   if (!others_before && buffer_.is_held_before()) return false;
   if (stream_.arm(*this)) return true;
   // What the host cannot take yet must not keep the peer from bringing the hook that grants one.
-  if (events().owes_output() && buffer_.is_ours() && !ended_ && !stream_.core().is_over()) keep_input();
+  const bool waits = events().owes_output() || phase_ == Phase::kLeaving;
+  if (waits && buffer_.is_ours() && !ended_ && !stream_.core().is_over()) keep_input();
   return false;
 }
 
@@ -278,7 +279,7 @@ void StockFlow::put_aside_back(const std::string& aside, bool is_routers, bool s
   }
   envoy_.append_body(dir_, BodySource::kBuffered, aside);
   if (!kept.empty()) envoy_.append_body(dir_, BodySource::kBuffered, kept);
-  buffer_.after_push();
+  note_buffer();
 }
 
 void StockFlow::do_continue() {
@@ -293,7 +294,7 @@ void StockFlow::do_continue() {
   if (stream_.core().is_over() || phase_ == Phase::kDropped) return;
   if (dir_ == Dir::kRequest && ended_ && behind_before == 0) stream_.expect_to_go_on(buffer_.size());
   path_clear_ = gate != nullptr && gate->frames(dir_) != frames;
-  buffer_.after_push();
+  note_buffer();
   if (chain() != nullptr) chain()->tell_buffer_moved(*this, dir_);
   const bool is_routers = dir_ == Dir::kRequest && envoy_.has_upstream();
   if (!ended_ && !is_routers) buffering_.cross_limit_again(buffer_.behind());

@@ -208,6 +208,8 @@ class FilterManager {
     bool ended = false;
     bool trailers = false;
     bool over = false;
+    bool trailers_out = false;
+    bool out_ended = false;
     bool gathers = false;  // who buffers wants all of it: over the limit is too much
     int in_hook = 0;
     std::optional<BodyBuffer> buffered;
@@ -271,6 +273,10 @@ class FilterManager {
       s.received = nullptr;
       if (!goes_on(h, dir, i, status, data)) return;
     }
+    // The router is a filter, too: it sees nothing behind an end.
+    const bool over = line(dir).out_ended || line(dir).trailers_out;
+    line(dir).out_ended |= end;
+    if (dir == Dir::kRequest && over) return;
     const std::string bytes = data.text();
     data.segments.clear();
     check_limit(dir);
@@ -324,6 +330,8 @@ class FilterManager {
       if (s.stopped) return resume(h, dir);
       require(s.headers_continued, "trailers went on before the headers");
     }
+    // Two filters of others that pause can bring them twice, in Envoy too.
+    if (std::exchange(line(dir).trailers_out, true)) return;
     owner_.trailers_out(*this, dir);
   }
 

@@ -203,9 +203,23 @@ TEST(SharedBuffer, WhoKeepsWhatBeforeAndBehind) {
   EXPECT_FALSE(buffer.is_held_before());
   envoy.buffered(kReq) += " before";
   EXPECT_TRUE(buffer.is_held_before());
-  buffer.leave(1);
-  EXPECT_FALSE(buffer.is_held_before()) << "ours lies there now";
+}
+
+TEST(SharedBuffer, OneBeforeUsMayPutItsBytesBehindOurs) {
+  SmallEnvoy envoy;
+  SharedBuffer buffer(envoy, kReq);
+  buffer.leave(3);
+  envoy.buffered(kReq) = "abc";
+  EXPECT_FALSE(buffer.is_held_before());
+  envoy.buffered(kReq) += "not yet ours";
+  EXPECT_TRUE(buffer.is_held_before());
   EXPECT_EQ(buffer.foreign(), 0u);
+  std::vector<Bytes> pieces = {{"a", 1}, {"bcnot", 5}, {"yet", 3}};
+  buffer.keep_ours(pieces);
+  ASSERT_EQ(pieces.size(), 2u);
+  EXPECT_EQ(pieces[1].length, 2u);
+  EXPECT_EQ(buffer.take_ours(), "abc");
+  EXPECT_EQ(envoy.buffered(kReq), "not yet ours");
 }
 
 // ---- Buffering ----
