@@ -253,7 +253,7 @@ void StockFlow::push(std::initializer_list<core::ByteQueue*> queues, bool last) 
     while (!queue->empty() && !stream_.core().is_over()) {
       const auto piece = queue->front();
       buffering_.on_output(piece.size());
-      envoy_.append_body(dir_, BodySource::kBuffered, piece);
+      buffer_.append(piece);
       queue->pop(piece.size());
     }
   }
@@ -287,13 +287,14 @@ void StockFlow::do_continue() {
   if (stream_.is_void(dir_)) return;
   const EdgeFilter* const gate = chain() != nullptr ? chain()->gate(dir_) : nullptr;
   const uint64_t frames = gate != nullptr ? gate->frames(dir_) : 0;
+  const uint64_t given = (watch_.are_gone() ? 0 : 1) + (buffer_.exists() ? 1 : 0);
   watch_.let_go();
   moment_ = {};
   const size_t behind_before = buffer_.behind();
   stream_.do_continue(dir_);
   if (stream_.core().is_over() || phase_ == Phase::kDropped) return;
   if (dir_ == Dir::kRequest && ended_ && behind_before == 0) stream_.expect_to_go_on(buffer_.size());
-  path_clear_ = gate != nullptr && gate->frames(dir_) != frames;
+  path_clear_ = gate != nullptr && given > 0 && gate->frames(dir_) >= frames + given;
   note_buffer();
   if (chain() != nullptr) chain()->tell_buffer_moved(*this, dir_);
   const bool is_routers = dir_ == Dir::kRequest && envoy_.has_upstream();

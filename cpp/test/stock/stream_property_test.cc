@@ -140,7 +140,8 @@ class Walk {
     options.chain.push_back({});
     if (!plain) add_others();
     forget_known();
-    if (!options.writes_server && !first_ && !options.upstream_edge) forget_unseen();
+    const bool can_hold_the_end = options.upstream_edge && (last_ || shared);
+    if (!options.writes_server && !first_ && !can_hold_the_end) forget_unseen();
     if (last_) options.chain.push_back({ChainEntry::Kind::kEdge});
   }
   void add_others() {
@@ -249,7 +250,7 @@ class Walk {
     count();
     stage_.turn();
     const Nanos next = stage_.worker.next_deadline();
-    if (next != 0 && next <= now_ns()) problem_ = "a deadline that has passed is left behind";
+    if (!envoy_->gone() && next != 0 && next <= now_ns()) problem_ = "a deadline that has passed is left behind; ";
   }
 
   // ---- the host ----
