@@ -48,6 +48,7 @@ struct Pauses {
   int at_body = -1;          // at that body hook, as Lua's bodyChunks
   bool gathers = false;      // the whole body, as the buffer filter: it needs nobody to let it go on
   uint64_t limit = 8 << 20;  // that it sets then
+  bool operator==(const Pauses&) const = default;
 };
 
 struct ChainEntry {

@@ -168,7 +168,7 @@ class FilterManager {
     const size_t at = place(hop, dir);
     if (source == BodySource::kReceived) {
       require(side(hop, dir).received != nullptr, "append to a received body outside its hook");
-      side(hop, dir).received->segments.push_back({std::string(bytes), at});
+      side(hop, dir).received->segments.push_back({std::string(bytes), at + 1});
       return;
     }
     require(!in_hook(), "append inside a hook");
