@@ -118,8 +118,8 @@ BodyStatus StockFlow::body_status(bool end) {
       drain_received();
       return BodyStatus::kStopIterationNoBuffer;
     case Phase::kFinished:
-      // A filter before us has added bytes to an end that we have given already.
-      if (received() == 0) return BodyStatus::kContinue;
+      // A filter before us has added bytes to an end that we have given already; or it shows what others keep again.
+      if (received() == 0 || received() == shown_again(false)) return BodyStatus::kContinue;
       drain_received();
       events().on_cut();
       return BodyStatus::kStopIterationNoBuffer;
