@@ -100,7 +100,10 @@ BodyStatus StockFlow::on_pump_frame() {
   const bool is_for_us = stream_.pumped() == this;
   // A filter before us may have added bytes to it.
   if (is_for_us || (is_open() && (!watch_.are_gone() || buffer_.is_ours()))) {
-    keep_received();
+    const size_t again = shown_again(buffer_.is_ours());
+    if (envoy_.received_is_buffered(dir_)) buffer_.give();
+    far_end_.saw(received() - again);
+    keep_behind(again);
     stream_.flag().on_hook(dir_, true);
     return BodyStatus::kStopIterationNoBuffer;
   }
@@ -213,7 +216,7 @@ void StockFlow::note_buffer() {
 // Of a chunk that is the shared buffer itself: its first bytes are what filters behind us keep, which has passed us
 // already. Somebody before us has gone on with all that lies there.
 size_t StockFlow::shown_again(bool was_ours) {
-  if (chain() != nullptr && chain()->has_siblings()) return chain()->pushed_over(dir_);
+  if (chain() != nullptr && chain()->has_siblings()) return std::min(received(), chain()->pushed_over(dir_));
   if (was_ours || buffer_.behind() == 0 || !envoy_.received_is_buffered(dir_)) return 0;
   if (!gate_ahead()) {
     // Whether it still lies there is not known.
@@ -221,7 +224,7 @@ size_t StockFlow::shown_again(bool was_ours) {
     return 0;
   }
   const uint64_t gone = chain()->gate(dir_)->passed(dir_) - passed_gate_;
-  return gone < buffer_.behind() ? buffer_.behind() - static_cast<size_t>(gone) : 0;
+  return gone < buffer_.behind() ? std::min(received(), buffer_.behind() - static_cast<size_t>(gone)) : 0;
 }
 
 // A filter behind us has flushed the shared buffer with input of ours in it.
@@ -243,6 +246,15 @@ void StockFlow::keep_received() {
 }
 
 void StockFlow::drain_received() { envoy_.drain_body(dir_, BodySource::kReceived, received()); }
+
+// The chunk, but for its first bytes, which stay where they are.
+void StockFlow::keep_behind(size_t first) {
+  if (first == 0) return keep_received();
+  if (received() <= first) return;
+  const std::string bytes = envoy_.take_body(dir_, BodySource::kReceived);
+  envoy_.append_body(dir_, BodySource::kReceived, std::string_view(bytes).substr(0, first));
+  kept_.append(std::string_view(bytes).substr(first));
+}
 
 // What the core has not taken of the chunk.
 BodyStatus StockFlow::store() {
@@ -295,11 +307,7 @@ bool StockFlow::is_safe_behind() {
 bool StockFlow::take_pushed_over(size_t again) {
   const size_t foreign = buffer_.is_ours() ? 0 : std::min(again, buffer_.behind());
   if (foreign == 0) return true;
-  if (received() > foreign) {
-    const std::string bytes = envoy_.take_body(dir_, BodySource::kReceived);
-    envoy_.append_body(dir_, BodySource::kReceived, std::string_view(bytes).substr(0, foreign));
-    kept_.append(std::string_view(bytes).substr(foreign));
-  }
+  keep_behind(foreign);
   received_ = false;
   if (phase_ == Phase::kHeld) events().on_input(ended_ && !by_hand_ ? core::InputEnd::kIn : core::InputEnd::kOpen);
   return false;

@@ -108,6 +108,7 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   void check_theft();
   size_t received() const { return envoy_.body_size(dir_, BodySource::kReceived); }
   void keep_received();
+  void keep_behind(size_t first);
   void drain_received();
 
   // stock_push.cc: continues

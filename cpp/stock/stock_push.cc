@@ -114,6 +114,7 @@ core::Injected StockFlow::inject(core::ByteQueue& bytes) {
     return Injected::kLater;
   if (!may_push()) return Injected::kLater;
   push({&bytes}, false);
+  if (far_end_.is_held()) wake();  // perhaps nothing is left to wait for
   return Injected::kAccepted;
 }
 

@@ -97,8 +97,11 @@ class Walk {
       if (pick(2)) turn();
       for (size_t other = 0; other < envoy_->others(); ++other)
         for (const Dir dir : {Dir::kRequest, Dir::kResponse})
-          if (pick(idle > 200 ? 1 : patience_) == 0 && envoy_->is_paused(other, dir))
-            count(), envoy_->go_on(other, dir);
+          if (pick(idle > 200 ? 1 : patience_) == 0 && envoy_->is_paused(other, dir)) {
+            // What waits for its turn has it before a timer, or a peer, of somebody else comes.
+            turn();
+            envoy_->go_on(other, dir);
+          }
       move_watermarks(idle > 100);
       if (mischief_at_-- == 0) do_mischief();
       if (pick(8) == 0 || idle > 50) clock_.pass(milliseconds(1 + pick(4)));
