@@ -166,7 +166,10 @@ void Flow::clear() {
 // ---- to the host ----
 
 bool Flow::send() {
-  if (!owner_.is_live() || !owner_.host().begun() || !owner_.host().reachable()) return true;
+  if (!owner_.is_live()) return true;
+  // Also without a host: what has not gone to it must not go on behind a complete output.
+  if (state_ == FlowState::kEnding) drain_input();
+  if (!owner_.host().begun() || !owner_.host().reachable()) return true;
   if (!send_headers()) return false;
   switch (state_) {
     case FlowState::kStreaming:
@@ -175,7 +178,6 @@ bool Flow::send() {
     case FlowState::kGathering:
       if (!send_gathered()) return false;
       break;
-    case FlowState::kEnding: drain_input(); break;
     default: break;
   }
   return send_end();

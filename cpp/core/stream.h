@@ -89,7 +89,8 @@ class Stream final : public FlowOwner {
   // ---- for the flows ----
   HostSide& host() override { return host_; }
   const Settings& settings() const override { return config_->settings; }
-  bool is_live() const override { return !dead_ && !reply_.exists(); }
+  // A failure that waits for its turn counts already: what comes before must not complete the stream meanwhile.
+  bool is_live() const override { return !dead_ && !reply_.exists() && failure_.code == nullptr; }
   MemoryCount& memory() override { return worker_.memory(); }
   void defer() override { worker_.defer(host_.id()); }
   void arm(Nanos deadline) override { worker_.arm(deadline); }

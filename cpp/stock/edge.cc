@@ -44,9 +44,10 @@ bool EdgeFlow::on_headers(bool end) {
 bool EdgeFlow::on_body(bool end, uint64_t bytes) {
   ++frames_;
   bytes_ += bytes;
-  if (!end) return false;
-  if (edge_.is_upstream() ? dir_ == Dir::kResponse && holds_far_end(core::InputEnd::kIn) : gates()) return true;
-  has_seen_end_ = true;
+  if (end && (edge_.is_upstream() ? dir_ == Dir::kResponse && holds_far_end(core::InputEnd::kIn) : gates()))
+    return true;
+  has_seen_end_ = end;
+  passed_ += bytes;
   return false;
 }
 
@@ -117,19 +118,32 @@ TrailersStatus EdgeFilter::on_trailers(Dir dir) {
 void EdgeFilter::on_above_watermark() { chain_->let_far_end_go(); }
 
 void EdgeFilter::on_destroy() {
+  if (gone_ != nullptr) *gone_ = true;
   if (chain_ != nullptr) std::exchange(chain_, nullptr)->leave(request_);
+}
+
+template <class Move>
+bool EdgeFilter::outlives(Move move) {
+  bool gone = false;
+  bool* const outer = std::exchange(gone_, &gone);
+  move();
+  if (gone) {
+    if (outer != nullptr) *outer = true;
+    return false;
+  }
+  gone_ = outer;
+  return true;
 }
 
 void EdgeFilter::do_continue(Dir dir) {
   if (flag_.is_lost(dir) && response_.frames() > 0 && !response_.has_seen_end()) {
     // 1.38: a Stop of the response grants it again.
     pumps_itself_ = true;
-    envoy_.inject_response({});
+    if (!outlives([&] { envoy_.inject_response({}); })) return;
     pumps_itself_ = false;
   }
   flag_.on_continue(dir);
-  envoy_.continue_flow(dir);
-  flag_.after_continue();
+  if (outlives([&] { envoy_.continue_flow(dir); })) flag_.after_continue();
 }
 
 }  // namespace tsf::stock

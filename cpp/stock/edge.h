@@ -54,6 +54,7 @@ class EdgeFlow final : public Neighbour {
 
   bool is_holding() const { return is_holding_; }
   uint64_t frames() const { return frames_; }
+  uint64_t passed() const { return passed_; }
   // Of the router's end: the response goes on to its end.
   void release();
 
@@ -66,7 +67,8 @@ class EdgeFlow final : public Neighbour {
   bool is_holding_ = false;
   bool has_seen_end_ = false;
   uint64_t frames_ = 0;  // hooks that were called
-  uint64_t bytes_ = 0;   // body bytes that have passed
+  uint64_t bytes_ = 0;   // body bytes that have come here
+  uint64_t passed_ = 0;  // and those that have gone on
 };
 
 class EdgeFilter {
@@ -87,6 +89,7 @@ class EdgeFilter {
   Envoy& envoy() { return envoy_; }
   // Counts what has come here in that direction.
   uint64_t frames(Dir dir) const { return flow(dir).frames(); }
+  uint64_t passed(Dir dir) const { return flow(dir).passed(); }
   // The response's end, which was held back at the router, goes on.
   void release_end() { response_.release(); }
 
@@ -103,12 +106,17 @@ class EdgeFilter {
   // is void.
   bool is_void(Dir dir) const { return flag_.is_shared() && dir == Dir::kRequest && response_.is_holding(); }
 
+  // False: Envoy has ended the stream in it, and this object with it (1.38, 1.39).
+  template <class Move>
+  bool outlives(Move move);
+
   Envoy& envoy_;
   ContinueFlag flag_;
   EdgeFlow request_{*this, Dir::kRequest};
   EdgeFlow response_{*this, Dir::kResponse};
   Chain* chain_ = nullptr;
   bool pumps_itself_ = false;
+  bool* gone_ = nullptr;  // of the move that is on the stack
 };
 
 }  // namespace tsf::stock

@@ -14,7 +14,7 @@ class Moment {
   void start() { until_ = core::now_ns() + core::nanos(kLength); }
   // Null: it is over, or never began.
   core::Nanos until() const { return until_; }
-  bool is_running() const { return until_ != 0; }
+  bool is_running() const { return until_ != 0 && core::now_ns() < until_; }
   // `kept`: bytes that were taken into module memory meanwhile.
   bool is_over(size_t kept) {
     if (until_ != 0 && (kept >= kMostBytes || core::now_ns() >= until_)) until_ = 0;

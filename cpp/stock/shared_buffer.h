@@ -6,10 +6,12 @@
 // Worker thread only; not inside a hook of the other direction, where Envoy answers 502 to who touches it.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "stock/envoy.h"
 
@@ -24,34 +26,64 @@ class SharedBuffer {
   bool is_ours() const { return ours_ > 0; }
   size_t ours() const { return ours_; }
   // The hook that is running leaves so many bytes there.
-  void leave(size_t bytes) { ours_ += bytes; }
+  void leave(size_t bytes) {
+    ours_ += bytes;
+    exists_ = true;
+  }
   void took(size_t bytes) { ours_ -= bytes < ours_ ? bytes : ours_; }
   // Whoever continues from here on takes it along, on our word.
   void give() { ours_ = 0; }
+  // Of the buffer's pieces: a filter before us may have put more behind ours.
+  void keep_ours(std::vector<core::Bytes>& pieces) const {
+    size_t left = ours_;
+    size_t count = 0;
+    for (; count < pieces.size() && left > 0; ++count) {
+      pieces[count].length = std::min(pieces[count].length, left);
+      left -= pieces[count].length;
+    }
+    pieces.resize(count);
+  }
   std::string take_ours() {
+    std::vector<core::Bytes> pieces;
+    std::string bytes;
+    if (is_ours() && envoy_.body_chunks(dir_, BodySource::kBuffered, pieces)) {
+      keep_ours(pieces);
+      for (const auto& piece : pieces) bytes.append(piece.ptr, piece.length);
+      envoy_.drain_body(dir_, BodySource::kBuffered, bytes.size());
+    }
     ours_ = 0;
-    return envoy_.take_body(dir_, BodySource::kBuffered);
+    return bytes;
   }
   void put_ours(std::string_view bytes) {
     if (bytes.empty()) return;
-    envoy_.append_body(dir_, BodySource::kBuffered, bytes);
+    append(bytes);
     ours_ += bytes.size();
   }
+  void append(std::string_view bytes) {
+    envoy_.append_body(dir_, BodySource::kBuffered, bytes);
+    exists_ = true;
+  }
+  // Envoy made it for the first bytes; from then on each continue gives a body on, if an empty one.
+  bool exists() const { return exists_; }
   // Some of ours has gone without us.
   bool is_stolen() const { return ours_ > 0 && size() < ours_; }
 
   // Bytes of filters behind us, as our last push left them; and whether there are more now, which somebody before us
   // has put there.
-  void after_push() { behind_ = size(); }
+  void after_push() {
+    behind_ = size();
+    if (behind_ > 0) exists_ = true;
+  }
   size_t behind() const { return behind_; }
   size_t foreign() const { return ours_ > 0 ? 0 : size(); }
-  bool is_held_before() const { return ours_ == 0 && size() > behind_; }
+  bool is_held_before() const { return size() > (ours_ > 0 ? ours_ : behind_); }
 
  private:
   Envoy& envoy_;
   const Dir dir_;
   size_t ours_ = 0;
   size_t behind_ = 0;
+  bool exists_ = false;
 };
 
 }  // namespace tsf::stock

@@ -113,7 +113,10 @@ BodyStatus StockFlow::on_pump_frame() {
   // added bytes to the frame.
   const bool stays = is_open() && (!watch_.are_gone() || (stream_.flag().is_stopped(dir_) && buffer_.size() > 0));
   if (is_for_us || stays) {
-    keep_received();
+    const size_t again = shown_again(buffer_.is_ours());
+    if (envoy_.received_is_buffered(dir_)) buffer_.give();
+    far_end_.saw(received() - again);
+    keep_behind(again);
     stream_.flag().on_hook(dir_, true);
     return BodyStatus::kStopIterationNoBuffer;
   }
@@ -131,8 +134,8 @@ BodyStatus StockFlow::body_status(bool end) {
       drain_received();
       return BodyStatus::kStopIterationNoBuffer;
     case Phase::kFinished:
-      // A filter before us has added bytes to an end that we have given already.
-      if (received() == 0) return BodyStatus::kContinue;
+      // A filter before us has added bytes to an end that we have given already; or it shows what others keep again.
+      if (received() == 0 || received() == shown_again(false)) return BodyStatus::kContinue;
       drain_received();
       phase_ = Phase::kDropped;
       events().on_cut();
@@ -150,10 +153,12 @@ BodyStatus StockFlow::body_status(bool end) {
 }
 
 BodyStatus StockFlow::hold_body(bool end) {
+  note_behind();
   const bool gate = by_hand_ || gates(end);
   check_theft();
+  const size_t again = shown_again(buffer_.is_ours());
   if (envoy_.received_is_buffered(dir_)) buffer_.give();  // all that lies there has come to us now
-  if (!take_pushed_over()) {
+  if (!take_pushed_over(again)) {
     stream_.core().defer();
     return BodyStatus::kStopIterationNoBuffer;
   }
@@ -175,6 +180,7 @@ void StockFlow::see_end() {
 
 TrailersStatus StockFlow::on_trailers() {
   see_end();
+  note_behind();
   in_hook_ = true;
   bool stop = true;
   switch (phase_) {
@@ -220,6 +226,31 @@ void StockFlow::check_cut() {
   if (behind > 0 && !is_routers && watch_.are_through()) events().on_cut();
 }
 
+// In a hook: filters before us have let go of all they kept. What lies there is of those behind us.
+void StockFlow::note_behind() {
+  if (!buffer_.is_ours() && !envoy_.received_is_buffered(dir_)) note_buffer();
+}
+
+void StockFlow::note_buffer() {
+  buffer_.after_push();
+  const EdgeFilter* const gate = chain() != nullptr ? chain()->gate(dir_) : nullptr;
+  passed_gate_ = gate != nullptr ? gate->passed(dir_) : 0;
+}
+
+// Of a chunk that is the shared buffer itself: its first bytes are what filters behind us keep, which has passed us
+// already. Somebody before us has gone on with all that lies there.
+size_t StockFlow::shown_again(bool was_ours) {
+  if (chain() != nullptr && chain()->has_siblings()) return std::min(received(), chain()->pushed_over(dir_));
+  if (was_ours || buffer_.behind() == 0 || !envoy_.received_is_buffered(dir_)) return 0;
+  if (!gate_ahead()) {
+    // Whether it still lies there is not known.
+    events().on_cut();
+    return 0;
+  }
+  const uint64_t gone = chain()->gate(dir_)->passed(dir_) - passed_gate_;
+  return gone < buffer_.behind() ? std::min(received(), buffer_.behind() - static_cast<size_t>(gone)) : 0;
+}
+
 // A filter behind us has flushed the shared buffer with input of ours in it.
 void StockFlow::check_theft() {
   if (!buffer_.is_stolen() || envoy_.received_is_buffered(dir_)) return;
@@ -239,6 +270,15 @@ void StockFlow::keep_received() {
 }
 
 void StockFlow::drain_received() { envoy_.drain_body(dir_, BodySource::kReceived, received()); }
+
+// The chunk, but for its first bytes, which stay where they are.
+void StockFlow::keep_behind(size_t first) {
+  if (first == 0) return keep_received();
+  if (received() <= first) return;
+  const std::string bytes = envoy_.take_body(dir_, BodySource::kReceived);
+  envoy_.append_body(dir_, BodySource::kReceived, std::string_view(bytes).substr(0, first));
+  kept_.append(std::string_view(bytes).substr(first));
+}
 
 // What the core has not taken of the chunk.
 BodyStatus StockFlow::store() {
@@ -287,17 +327,11 @@ bool StockFlow::is_safe_behind() {
   return gate_ahead() ? path_clear_ : !watch_.are_held();
 }
 
-// In a body hook inside a sibling's push, the chunk begins with bytes that a filter behind us keeps and that have
-// passed us already. False: the rest of it is kept.
-bool StockFlow::take_pushed_over() {
-  if (chain() == nullptr || buffer_.is_ours()) return true;
-  const size_t foreign = std::min(chain()->pushed_over(dir_), buffer_.behind());
+// The chunk begins with so many bytes that have passed us already. False: the rest of it is kept.
+bool StockFlow::take_pushed_over(size_t again) {
+  const size_t foreign = buffer_.is_ours() ? 0 : std::min(again, buffer_.behind());
   if (foreign == 0) return true;
-  if (received() > foreign) {
-    const std::string bytes = envoy_.take_body(dir_, BodySource::kReceived);
-    envoy_.append_body(dir_, BodySource::kReceived, std::string_view(bytes).substr(0, foreign));
-    kept_.append(std::string_view(bytes).substr(foreign));
-  }
+  keep_behind(foreign);
   received_ = false;
   if (phase_ == Phase::kHeld) events().on_input(ended_ && !by_hand_ ? core::InputEnd::kIn : core::InputEnd::kOpen);
   return false;
@@ -318,6 +352,7 @@ core::FlowMount::Input StockFlow::input(std::vector<core::Bytes>& pieces) {
     check_theft();
     source_ = Source::kShared;
     if (!buffer_.is_ours() || !envoy_.body_chunks(dir_, BodySource::kBuffered, pieces)) return {};
+    buffer_.keep_ours(pieces);
     return {buffer_.ours(), !more_received};
   }
   source_ = Source::kReceived;

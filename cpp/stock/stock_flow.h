@@ -70,7 +70,7 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   void wake() override;
   bool waits_for_trailers() const override;
   void on_far_end_reached() override { watch_.told(); }
-  void on_buffer_moved() override { buffer_.after_push(); }
+  void on_buffer_moved() override { note_buffer(); }
   bool takes_more() const override { return !is_full(); }
   bool collects() const override { return false; }
   void accept(core::ByteQueue& bytes, core::InputEnd end) override;
@@ -103,14 +103,18 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   BodyStatus store();
   bool may_leave();
   bool is_safe_behind();
-  bool take_pushed_over();
+  size_t shown_again(bool was_ours);
+  bool take_pushed_over(size_t again);
+  void note_buffer();
   bool gates(bool end);
   void tell_input(core::InputEnd end);
+  void note_behind();
   void check_cut();
   void see_end();
   void check_theft();
   size_t received() const { return envoy_.body_size(dir_, BodySource::kReceived); }
   void keep_received();
+  void keep_behind(size_t first);
   void drain_received();
 
   // stock_push.cc: continues
@@ -157,7 +161,8 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   bool by_hand_ = false;   // the rest of the message comes by accept()
   bool headers_may_go_ = false;
   bool until_trailers_ = false;
-  bool path_clear_ = false;  // the last push reached the edge behind all filters
+  uint64_t passed_gate_ = 0;  // when the buffer was looked at last
+  bool path_clear_ = false;   // the last push reached the edge behind all filters
 };
 
 }  // namespace tsf::stock

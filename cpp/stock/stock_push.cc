@@ -40,7 +40,8 @@ bool StockFlow::may_push() {
   if (!ended_ && !others_before && buffer_.is_held_before()) return false;
   if (stream_.arm(*this)) return true;
   // What the host cannot take yet must not keep the peer from bringing the hook that grants one.
-  if (events().owes_output() && buffer_.is_ours() && !ended_ && !stream_.core().is_over()) keep_input();
+  const bool waits = events().owes_output() || phase_ == Phase::kLeaving;
+  if (waits && buffer_.is_ours() && !ended_ && !stream_.core().is_over()) keep_input();
   return false;
 }
 
@@ -84,7 +85,8 @@ int64_t StockFlow::deadline() const {
 void StockFlow::on_turn() {
   if (dir_ == Dir::kRequest) stream_.check_lost_continue(buffer_.size());
   if (stream_.core().is_over()) return;
-  moment_.is_over(kept_.size());
+  // A deadline that has passed and stays would wake the worker again and again.
+  (void)moment_.is_over(kept_.size());
   // A client on HTTP/2 refuses a body that is shorter than its length; one on HTTP/1 has to be told by a close.
   if (dir_ == Dir::kResponse && mark_.is_news()) envoy_.end_connection_with_stream();
   if (phase_ == Phase::kLeaving) return leave();
@@ -122,6 +124,7 @@ core::Injected StockFlow::inject(core::ByteQueue& bytes) {
   if (can_pump() && by_frame) return push_by_frame(bytes) ? Injected::kAccepted : Injected::kLater;
   if (!may_push()) return Injected::kLater;
   push({&bytes}, false);
+  if (far_end_.is_held()) wake();  // perhaps nothing is left to wait for
   return Injected::kAccepted;
 }
 
@@ -292,7 +295,7 @@ void StockFlow::push(std::initializer_list<core::ByteQueue*> queues, bool last) 
     while (!queue->empty() && !stream_.core().is_over()) {
       const auto piece = queue->front();
       buffering_.on_output(piece.size());
-      envoy_.append_body(dir_, BodySource::kBuffered, piece);
+      buffer_.append(piece);
       queue->pop(piece.size());
     }
   }
@@ -318,7 +321,7 @@ void StockFlow::put_aside_back(const std::string& aside, bool is_routers, bool s
   }
   envoy_.append_body(dir_, BodySource::kBuffered, aside);
   if (!kept.empty()) envoy_.append_body(dir_, BodySource::kBuffered, kept);
-  buffer_.after_push();
+  note_buffer();
 }
 
 void StockFlow::do_continue() {
@@ -326,6 +329,7 @@ void StockFlow::do_continue() {
   if (stream_.is_void(dir_)) return;
   const EdgeFilter* const gate = chain() != nullptr ? chain()->gate(dir_) : nullptr;
   const uint64_t frames = gate != nullptr ? gate->frames(dir_) : 0;
+  const uint64_t given = (watch_.are_gone() ? 0 : 1) + (buffer_.exists() ? 1 : 0);
   watch_.let_go();
   moment_ = {};
   const size_t behind_before = buffer_.behind();
@@ -334,8 +338,8 @@ void StockFlow::do_continue() {
   if (stream_.core().is_over() || phase_ == Phase::kDropped) return;
   if (ended_ && !was_ended) events().on_cut();  // the end came in meanwhile, and our Stop did not count
   if (dir_ == Dir::kRequest && ended_ && behind_before == 0) stream_.expect_to_go_on(buffer_.size());
-  path_clear_ = gate != nullptr && gate->frames(dir_) != frames;
-  buffer_.after_push();
+  path_clear_ = gate != nullptr && given > 0 && gate->frames(dir_) >= frames + given;
+  note_buffer();
   if (chain() != nullptr) chain()->tell_buffer_moved(*this, dir_);
   const bool is_routers = dir_ == Dir::kRequest && envoy_.has_upstream();
   if (!ended_ && !is_routers) buffering_.cross_limit_again(buffer_.behind());

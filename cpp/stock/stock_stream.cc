@@ -73,9 +73,9 @@ void StockStream::on_recreate() {
 
 void StockStream::after_hook(Dir dir, bool stops) {
   flag_.on_hook(dir, stops);
-  // On 1.38 the other direction may have waited for it.
+  // On 1.38 the other direction may have waited for it, or may get an empty frame through now.
   const Dir o = core::other(dir);
-  if (flag_.is_shared() && stops && flag_.is_stopped(o) && flow(o).is_open()) core_.defer();
+  if (flag_.is_shared() && flag_.is_stopped(o) && flow(o).is_open()) core_.defer();
 }
 
 void StockStream::do_continue(Dir dir) {

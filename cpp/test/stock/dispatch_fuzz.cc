@@ -3,7 +3,7 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "scripted_host.h"
+#include "stage.h"
 
 namespace tsf::core::test {
 namespace {
@@ -98,13 +98,13 @@ void play(Input in) {
     stage.turn();
     for (auto& stream : streams) {
       stream->flush();
-      check(stream->violations());
+      check(stream->violations);
     }
   }
   for (auto& stream : streams) {
     stream->disconnect();
     stream->flush();
-    check(stream->violations());
+    check(stream->violations);
   }
   streams.clear();
   stage.host->read();

@@ -1,86 +1,32 @@
-// An Envoy for tests: one HTTP stream with our filter in its chain, behaving as Envoy's filter object and filter
-// manager do, and a worker's event loop. It records what went on and notes every use that Envoy forbids.
+// An Envoy for tests: one HTTP stream with filters of ours in its chain, behaving as Envoy's filter object and filter
+// manager do. It records what went on and notes every use that Envoy forbids. EnvoyOptions::chain puts edges and
+// filters of others beside ours.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
-#include <deque>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include "core/filter_config.h"
 #include "core/mount.h"
 #include "core/stream.h"
 #include "core/worker.h"
+#include "envoy_stub.h"
+#include "filter_manager.h"
+#include "stock/edge.h"
 #include "stock/stock_stream.h"
+#include "test/core/fake_worker.h"
 
 namespace tsf::core::test {
 
-using stock::BodySource;
-using stock::BodyStatus;
-using stock::HeadersStatus;
-using stock::TrailersStatus;
-
-using HeaderMap = std::vector<std::pair<std::string, std::string>>;
-
-// Posts of wakers; the stand-in for the worker's dispatcher.
-class Loop {
- public:
-  struct Target {
-    bool alive = true;
-  };
-  void post(const std::shared_ptr<Target>& target) { posts_.push_back(target); }
-  bool idle() const { return posts_.empty(); }
-  void turn(Worker& worker) {
-    std::deque<std::shared_ptr<Target>> posts;
-    posts.swap(posts_);
-    for (const auto& target : posts)
-      if (target->alive) worker.run();
-  }
-
- private:
-  std::deque<std::shared_ptr<Target>> posts_;
-};
-
-class FakeWaker final : public Waker {
- public:
-  FakeWaker(Loop& loop, std::shared_ptr<Loop::Target> target) : loop_(loop), target_(std::move(target)) {}
-  void wake() override {
-    if (target_->alive) loop_.post(target_);
-  }
-
- private:
-  Loop& loop_;
-  std::shared_ptr<Loop::Target> target_;
-};
-
-class FakeProcess final : public ProcessMount {
- public:
-  explicit FakeProcess(bool shared_flag) : shared_flag_(shared_flag) {}
-  void log(LogLevel level, std::string_view text) override { lines.emplace_back(level, text); }
-  bool log_enabled(LogLevel) const override { return true; }
-  uint32_t capabilities() const override { return 0; }
-  std::string_view envoy_version() const override { return shared_flag_ ? "1.38" : "1.40"; }
-  bool logged(std::string_view part) const {
-    for (const auto& [level, text] : lines)
-      if (text.find(part) != std::string::npos) return true;
-    return false;
-  }
-
-  std::vector<std::pair<LogLevel, std::string>> lines;
-
- private:
-  const bool shared_flag_;
-};
-
-// What left our filter in one direction, as the next hop saw it.
+// What left the chain in one direction, as the next hop saw it.
 struct Seen {
   std::optional<HeaderMap> headers;
   bool headers_ended = false;
@@ -96,144 +42,79 @@ struct Seen {
   }
 };
 
+// One direction of a filter that is not ours: where it stops until the test lets it go on.
+struct Pauses {
+  bool headers = false;      // as fault, jwt_authn, ratelimit, Lua's httpCall
+  int at_body = -1;          // at that body hook, as Lua's bodyChunks
+  bool gathers = false;      // the whole body, as the buffer filter: it needs nobody to let it go on
+  uint64_t limit = 8 << 20;  // that it sets then
+  bool operator==(const Pauses&) const = default;
+};
+
+struct ChainEntry {
+  enum class Kind : uint8_t { kOurs, kEdge, kOther } kind = Kind::kOurs;
+  std::array<Pauses, 2> pauses{};
+};
+
 struct EnvoyOptions {
   bool shared_flag = false;    // 1.38: one continue flag, replies re-enter our encode hooks
   bool destroy_inside = true;  // 1.38 and 1.39; 1.40 destroys later and makes callbacks no-ops
   size_t buffer_limit = 32 << 10;
   size_t slice = 3000;            // length of the slices that a body is made of
   bool end_with_response = true;  // Envoy ends the stream when the response has gone
+  bool tells_watermarks = false;  // of the response's buffer, as it does to every filter
+  bool writes_server = false;     // the connection manager's own `server` header
+  std::vector<ChainEntry> chain = {{}};
+  bool upstream_edge = false;  // an edge in the router's own chain
 };
 
-// What filters ask of their stream beside the flows: kept, and given back.
-struct Asked {
-  using Item = std::variant<double, std::string, bool>;
-  struct Value {
-    std::vector<Item> items;
-    bool is_list = false;
-  };
-  struct Record {
-    MetricKind kind;
-    MetricOp op;
-    size_t metric;
-    std::vector<std::string> labels;
-    uint64_t value;
-  };
-
-  std::map<std::string, std::map<std::string, Value>> metadata;
-  std::map<std::string, std::string> structs;
-  std::map<std::string, std::string> filter_state;
-  std::map<size_t, std::string> secrets;
-  std::vector<Record> records;
-  std::vector<std::string> calls;
-  std::vector<uint64_t> buffer_limits;
-  std::string host;
-  CallStart call_starts = CallStart::kStarted;
-  uint64_t last_call = 100;
-  bool drained = false;
-  bool recreates = true;
-  int recreated = 0;
-
-  void put(std::string_view ns, std::string_view key, Item item) {
-    metadata[std::string(ns)][std::string(key)] = {{std::move(item)}, false};
-  }
-  // As Envoy: a value that is no list stays as it is.
-  void add(std::string_view ns, std::string_view key, Item item) {
-    Value& value = metadata[std::string(ns)].try_emplace(std::string(key), Value{{}, true}).first->second;
-    if (value.is_list) value.items.push_back(std::move(item));
-  }
-  std::vector<std::string_view> keys(std::string_view ns) const {
-    std::vector<std::string_view> out;
-    const auto found = metadata.find(std::string(ns));
-    if (found != metadata.end())
-      for (const auto& [key, value] : found->second) out.push_back(key);
-    return out;
-  }
-  MetadataValue get(std::string_view ns, std::string_view key) const {
-    const Value& value = metadata.at(std::string(ns)).at(std::string(key));
-    std::vector<MetadataItem> items;
-    for (const Item& item : value.items) std::visit([&](const auto& v) { items.push_back(v); }, item);
-    if (!value.is_list) return {items[0], std::nullopt};
-    return {{}, std::move(items)};
-  }
-  CallStart start_call(std::string_view cluster, std::span<const HeaderLine> headers, bool end, uint64_t millis,
-                       uint64_t& call) {
-    if (call_starts != CallStart::kStarted) return call_starts;
-    call = ++last_call;
-    std::string text = "start " + std::to_string(call) + " " + std::string(cluster);
-    for (const HeaderLine& line : headers) text += " " + std::string(line.name()) + "=" + std::string(line.value());
-    calls.push_back(text + (end ? " end" : "") + " " + std::to_string(millis) + "ms");
-    return CallStart::kStarted;
-  }
-};
-
-class FakeEnvoy {
+class FakeEnvoy : public StreamFacts, private FilterManager::Owner {
  public:
   FakeEnvoy(Worker& worker, Loop& loop, std::shared_ptr<const FilterConfig> config, EnvoyOptions options = {})
-      : worker_(worker), loop_(loop), options_(options), target_(std::make_shared<Loop::Target>()) {
-    filter_ = std::make_unique<Filter>(*this, worker, std::move(config));
-    filter_->stream.on_new();
+      : worker_(worker),
+        loop_(loop),
+        options_(std::move(options)),
+        limit_(options_.buffer_limit),
+        target_(std::make_shared<Loop::Target>()) {
+    // The configs of our entries, as they are counted when Envoy loads them.
+    ours_ = static_cast<int>(std::count_if(options_.chain.begin(), options_.chain.end(),
+                                           [](const auto& e) { return e.kind != ChainEntry::Kind::kOther; })) +
+            (options_.upstream_edge ? 1 : 0);
+    stock::Chain::count_entry(ours_);
+    for (const auto& entry : options_.chain) add(entry, config);
   }
-  ~FakeEnvoy() {
+  ~FakeEnvoy() override {
     teardown();
     flush();
+    stock::Chain::count_entry(-ours_);
   }
   FakeEnvoy(const FakeEnvoy&) = delete;
   FakeEnvoy& operator=(const FakeEnvoy&) = delete;
 
   // ---- what arrives ----
 
-  void headers(Dir dir, HeaderMap map, bool end) {
+  void headers(Dir dir, HeaderMap lines, bool end) {
     if (!takes(dir)) return;
-    Half& h = half(dir);
-    require(!h.arrived, "headers twice");
-    h.arrived = true;
-    h.end_observed = end;
-    this->map(headers_of(dir)) = std::move(map);
-    enter(h);
-    const auto status = stream().on_headers(dir, end);
-    leave(h);
-    flag(dir) = status == HeadersStatus::kContinue;
-    if (gone_) return;
-    if (status == HeadersStatus::kStopIteration) {
-      h.stopped = true;
-    } else {
-      h.headers_continued = true;
-      next_headers(dir, end);
-    }
+    map(headers_of(dir)) = std::move(lines);
+    entry_of(dir).headers(dir, end);
+  }
+  void data(Dir dir, const std::string& bytes, bool end) {
+    if (!takes(dir)) return;
+    BodyBuffer chunk;
+    for (size_t at = 0; at < bytes.size(); at += options_.slice)
+      chunk.segments.push_back({bytes.substr(at, options_.slice), 0});
+    entry_of(dir).data(dir, std::move(chunk), end);
+  }
+  void trailers(Dir dir, HeaderMap lines) {
+    if (!takes(dir)) return;
+    FilterManager& entry = entry_of(dir);
+    (&entry == &upstream_ ? upstream_trailers_ : map(trailers_of(dir))) = std::move(lines);
+    entry.trailers(dir);
   }
 
-  void data(Dir dir, std::string bytes, bool end) {
-    if (!takes(dir)) return;
-    Half& h = half(dir);
-    require(h.arrived && !h.end_observed, "data out of turn");
-    h.end_observed = end;
-    body_hook(dir, std::move(bytes), end);
-  }
-
-  void trailers(Dir dir, HeaderMap map) {
-    if (!takes(dir)) return;
-    Half& h = half(dir);
-    require(h.arrived && !h.end_observed, "trailers out of turn");
-    h.end_observed = true;
-    h.trailers = true;
-    this->map(trailers_of(dir)) = std::move(map);
-    enter(h);
-    const auto status = stream().on_trailers(dir);
-    leave(h);
-    flag(dir) = status == TrailersStatus::kContinue;
-    if (gone_) return;
-    if (status == TrailersStatus::kStopIteration) {
-      h.stopped = true;
-    } else if (h.stopped) {
-      common_continue(dir);
-    } else {
-      next_trailers(dir);
-    }
-  }
-
-  // A 1xx from the upstream passes our filter by, and sets the continue flag.
+  // A 1xx from the upstream passes our filters by, and sets the continue flag.
   void informational() {
-    if (!gone_) flag(Dir::kResponse) = true;
+    for (auto& flags : flags_) flags->of(Dir::kResponse, options_.shared_flag) = true;
   }
   void above_watermark() {
     if (!gone_) core().on_above_watermark();
@@ -252,22 +133,27 @@ class FakeEnvoy {
     destroy();
   }
 
+  // ---- filters of others ----
+
+  size_t others() const { return others_.size(); }
+  bool is_paused(size_t other, Dir dir) const { return !gone_ && others_[other]->is_paused(dir); }
+  // It has what it waited for.
+  void go_on(size_t other, Dir dir) {
+    if (!is_paused(other, dir)) return;
+    others_[other]->go_on(dir);
+    main_.resume(*others_[other], dir);
+  }
+
   // ---- what can be seen ----
 
   // Envoy has stopped reading this direction's peer.
-  bool paused(Dir dir) const {
-    const Half& h = halves_[index(dir)];
-    return h.buffered && size_of(*h.buffered) > options_.buffer_limit;
-  }
+  bool paused(Dir dir) const { return main_.paused(dir) || upstream_.paused(dir); }
   // Its peer may send body now.
   bool takes_data(Dir dir) const {
-    const Half& h = halves_[index(dir)];
-    return !gone_ && h.arrived && !h.end_observed && !paused(dir);
+    const FilterManager& entry = const_cast<FakeEnvoy*>(this)->entry_of(dir);
+    return !gone_ && entry.arrived(dir) && !entry.ended(dir) && !paused(dir);
   }
-  size_t buffered(Dir dir) const {
-    const Half& h = halves_[index(dir)];
-    return h.buffered ? size_of(*h.buffered) : 0;
-  }
+  size_t buffered(Dir dir) const { return main_.buffered(dir); }
   const Seen& upstream() const { return seen_[0]; }
   const Seen& downstream() const { return seen_[1]; }
   const Seen& seen(Dir dir) const { return seen_[index(dir)]; }
@@ -275,278 +161,284 @@ class FakeEnvoy {
   bool replied() const { return replied_; }
   const std::string& reset_details() const { return reset_details_; }
   const std::string& reply_details() const { return reply_details_; }
-  const std::vector<std::string>& violations() const { return violations_; }
   int ignored_continues() const { return ignored_continues_; }
-  int route_clears() const { return route_clears_; }
-  int route_refreshes() const { return route_refreshes_; }
-  stock::StockStream& stream() { return filter_->stream; }
-  Stream& core() { return filter_->stream.core(); }
+  // The first of our filters.
+  stock::StockStream& stream() { return filters_[0]->stream; }
+  Stream& core() { return stream().core(); }
 
   // The filter behind us answers by itself: called when the request's headers reach it.
   std::function<void()> on_upstream_headers;
-  // The router has the request.
-  bool has_upstream = false;
-  // HTTP/1: the connection ends with this stream.
-  bool connection_ends = false;
   // Called for every use of ours that moves the stream, before it takes effect.
   std::function<void(std::string_view what)> on_move;
-  std::vector<std::pair<uint32_t, Attribute>> attributes;
-  Asked asked;
-  std::shared_ptr<const RouteConfig> route;
   // An access logger of ours, which hears of the end.
   const LogSource* logger = nullptr;
-  uint64_t chain_id() const { return chain_id_; }
 
  private:
-  struct Segment {
-    std::string bytes;
-    bool output;  // ours, not the peer's
-  };
-  using Buffer = std::deque<Segment>;
-
-  struct Half {
-    bool arrived = false;
-    bool stopped = false;  // the iteration state
-    bool headers_continued = false;
-    bool end_observed = false;
-    bool trailers = false;
-    int in_hook = 0;
-    Buffer* received = nullptr;
-    std::optional<Buffer> buffered;
+  // Of one filter object; outlives the filter in it, as Envoy's does.
+  struct Flags {
+    std::array<bool, 2> continued{};
+    bool& of(Dir dir, bool shared) { return continued[shared ? 0 : index(dir)]; }
   };
 
-  // The filter object of one stream; outlives the stream's death as long as our code is on the stack.
-  class Filter final : public stock::Envoy, public Retired {
+  // Envoy's filter object for an entry of ours.
+  class ModuleHop : public Hop, public EnvoyStub {
    public:
-    Filter(FakeEnvoy& envoy, Worker& worker, std::shared_ptr<const FilterConfig> config)
-        : envoy_(envoy), stream(worker, std::move(config), *this, envoy.options_.shared_flag) {}
+    ModuleHop(FakeEnvoy& envoy, FilterManager& manager)
+        : EnvoyStub(envoy),
+          envoy_(envoy),
+          manager_(manager),
+          flags_(*envoy.flags_.emplace_back(std::make_unique<Flags>())) {}
 
-    bool headers(HeaderType type, std::vector<HeaderLine>& out) const override { return envoy_.get_headers(type, out); }
-    std::optional<std::string_view> header(HeaderType type, std::string_view name) const override {
-      return envoy_.get_header(type, name);
+    HeadersStatus on_headers(Dir dir, bool end) final {
+      if (is_passed_over(dir)) return HeadersStatus::kContinue;
+      const auto status = headers_hook(dir, end);
+      set_flag(dir, status == HeadersStatus::kContinue);
+      return status;
     }
-    void set_header(HeaderType type, std::string_view name, std::string_view value) override {
-      envoy_.write_header(type, name, value, true);
+    BodyStatus on_body(Dir dir, bool end) final {
+      if (is_passed_over(dir)) return BodyStatus::kContinue;
+      const auto status = body_hook(dir, end);
+      set_flag(dir, status == BodyStatus::kContinue);
+      return status;
     }
-    void add_header(HeaderType type, std::string_view name, std::string_view value) override {
-      envoy_.write_header(type, name, value, false);
+    TrailersStatus on_trailers(Dir dir) final {
+      if (is_passed_over(dir)) return TrailersStatus::kContinue;
+      const auto status = trailers_hook(dir);
+      set_flag(dir, status == TrailersStatus::kContinue);
+      return status;
     }
-    void remove_header(HeaderType type, std::string_view name) override { envoy_.write_header(type, name, {}, true); }
+
     size_t body_size(Dir dir, BodySource source) const override {
-      const Buffer* buffer = envoy_.body(dir, source);
-      return buffer == nullptr ? 0 : size_of(*buffer);
+      const BodyBuffer* buffer = body(dir, source);
+      return buffer == nullptr ? 0 : buffer->size();
     }
     bool body_chunks(Dir dir, BodySource source, std::vector<Bytes>& out) const override {
-      return envoy_.get_chunks(dir, source, out);
+      out.clear();
+      const BodyBuffer* buffer = body(dir, source);
+      if (buffer == nullptr) return false;
+      for (const auto& segment : buffer->segments) out.push_back({segment.bytes.data(), segment.bytes.size()});
+      return !out.empty();
     }
-    void drain_body(Dir dir, BodySource source, size_t length) override { envoy_.drain(dir, source, length); }
-    void append_body(Dir dir, BodySource source, std::string_view bytes) override { envoy_.append(dir, source, bytes); }
-    void inject_response(std::string_view bytes) override { envoy_.inject_response(bytes); }
+    void drain_body(Dir dir, BodySource source, size_t length) override {
+      if (envoy_.live("drain_body")) manager_.drain(*this, dir, source, length);
+    }
+    void append_body(Dir dir, BodySource source, std::string_view bytes) override {
+      if (envoy_.live("append_body")) manager_.append(*this, dir, source, bytes, is_edge());
+    }
+    bool received_is_buffered(Dir dir) const override {
+      return envoy_.live("received_is_buffered") && manager_.received_is_buffered(self(), dir);
+    }
+    uint64_t buffer_limit() const override { return envoy_.limit_; }
+    void set_buffer_limit(uint64_t limit) override {
+      asked().buffer_limits.push_back(limit);
+      envoy_.set_limit(limit);
+    }
+    void continue_flow(Dir dir) override { envoy_.continue_flow(*this, dir); }
+    // An empty frame, which comes to our hooks again.
+    void inject_response(std::string_view bytes) override { envoy_.inject_response(*this, bytes); }
     const void* stream_key() const override { return &envoy_; }
-    bool has_upstream() const override { return envoy_.has_upstream; }
-    void read_response_trailers_from(stock::Envoy*) override {}
-    // One filter only in this chain: nobody continues into us with Envoy's buffer.
-    bool received_is_buffered(Dir) const override { return false; }
-    void set_chain_id(uint64_t id) override { envoy_.chain_id_ = id; }
-    uint64_t buffer_limit() const override { return envoy_.options_.buffer_limit; }
-    void set_buffer_limit(uint64_t limit) override { asked().buffer_limits.push_back(limit); }
-    void end_connection_with_stream() override { envoy_.connection_ends = true; }
-    void continue_flow(Dir dir) override { envoy_.continue_flow(dir); }
+    void read_response_trailers_from(stock::Envoy* other) override { foreign_trailers_ = other != nullptr; }
     void send_local_reply(uint32_t status, std::span<const HeaderLine> headers, std::string_view body,
                           std::string_view details) override {
-      envoy_.send_local_reply(status, headers, body, details);
+      if (envoy_.moves("send_local_reply", manager_)) envoy_.local_reply(status, headers, body, details);
     }
     void send_reply_headers(std::span<const HeaderLine> headers, bool end) override {
-      envoy_.send_reply_headers(headers, end);
+      envoy_.send_reply_headers(*this, headers, end);
     }
-    void send_reply_data(std::string_view bytes, bool end) override { envoy_.send_reply_data(bytes, end); }
+    void send_reply_data(std::string_view bytes, bool end) override { envoy_.send_reply_data(*this, bytes, end); }
     void send_reply_trailers(std::span<const HeaderLine> headers) override { envoy_.send_reply_trailers(headers); }
     void reset(std::string_view details) override { envoy_.reset(details); }
-    void set_metadata(std::string_view ns, std::string_view key, double value) override { asked().put(ns, key, value); }
-    void set_metadata(std::string_view ns, std::string_view key, std::string_view value) override {
-      asked().put(ns, key, std::string(value));
-    }
-    void set_metadata(std::string_view ns, std::string_view key, bool value) override { asked().put(ns, key, value); }
-    void add_metadata(std::string_view ns, std::string_view key, double item) override { asked().add(ns, key, item); }
-    void add_metadata(std::string_view ns, std::string_view key, std::string_view item) override {
-      asked().add(ns, key, std::string(item));
-    }
-    void add_metadata(std::string_view ns, std::string_view key, bool item) override { asked().add(ns, key, item); }
-    void set_metadata_struct(std::string_view ns, std::string_view bytes) override {
-      asked().structs[std::string(ns)] = bytes;
-    }
-    std::vector<std::string_view> metadata_keys(std::string_view ns) const override { return asked().keys(ns); }
-    MetadataValue metadata(std::string_view ns, std::string_view key) const override { return asked().get(ns, key); }
-    std::optional<std::string_view> filter_state(std::string_view key) const override {
-      const auto found = asked().filter_state.find(std::string(key));
-      if (found == asked().filter_state.end()) return std::nullopt;
-      return found->second;
-    }
-    void set_filter_state(std::string_view key, std::string_view value) override {
-      asked().filter_state.emplace(key, value);
-    }
-    bool override_host(std::string_view host, bool strict) override {
-      asked().host = std::string(host) + (strict ? " strict" : "");
-      return host.find(':') != std::string_view::npos;
-    }
-    void drain_connection() override { asked().drained = true; }
     bool recreate() override { return envoy_.recreate(); }
-    void record(MetricKind kind, MetricOp op, size_t metric, std::span<const std::string_view> labels,
-                uint64_t value) override {
-      asked().records.push_back({kind, op, metric, {labels.begin(), labels.end()}, value});
-    }
-    std::optional<std::string_view> secret(size_t secret) const override {
-      const auto found = asked().secrets.find(secret);
-      if (found == asked().secrets.end()) return std::nullopt;
-      return found->second;
-    }
-    CallStart start_call(std::string_view cluster, std::span<const HeaderLine> headers, bool end, uint64_t millis,
-                         uint64_t& call) override {
-      return asked().start_call(cluster, headers, end, millis, call);
-    }
-    bool call_data(uint64_t call, std::string_view bytes, bool end) override {
-      asked().calls.push_back("data " + std::to_string(call) + " " + std::string(bytes) + (end ? " end" : ""));
-      return true;
-    }
-    bool call_trailers(uint64_t call, std::span<const HeaderLine> trailers) override {
-      asked().calls.push_back("trailers " + std::to_string(call) + " " + std::to_string(trailers.size()));
-      return true;
-    }
-    void cancel_call(uint64_t call) override { asked().calls.push_back("cancel " + std::to_string(call)); }
-    std::shared_ptr<const RouteConfig> route_config() const override { return envoy_.route; }
-    void clear_route_cache() override { ++envoy_.route_clears_; }
-    void refresh_route_cache() override { ++envoy_.route_refreshes_; }
-    std::optional<Attribute> attribute(uint32_t id) const override {
-      for (const auto& [key, value] : envoy_.attributes)
-        if (key == id) return value;
-      return std::nullopt;
-    }
     std::unique_ptr<Waker> make_waker() override { return std::make_unique<FakeWaker>(envoy_.loop_, envoy_.target_); }
 
-   private:
-    Asked& asked() const { return envoy_.asked; }
+    FilterManager& manager() { return manager_; }
+    // From 1.39 on an entry that has sent a frame of a response gets no encode hooks any more.
+    void pass_over() { passed_over_ = !envoy_.options_.shared_flag; }
+    Flags& flags() { return flags_; }
+    virtual bool is_edge() const = 0;
+
+   protected:
+    virtual HeadersStatus headers_hook(Dir dir, bool end) = 0;
+    virtual BodyStatus body_hook(Dir dir, bool end) = 0;
+    virtual TrailersStatus trailers_hook(Dir dir) = 0;
+    bool live(const char* what) const override { return envoy_.live(what); }
+    std::optional<HeaderMap>& map(HeaderType type) const override {
+      const bool foreign =
+          type == HeaderType::kResponseTrailers && (foreign_trailers_ || &manager_ == &envoy_.upstream_);
+      return foreign ? envoy_.upstream_trailers_ : EnvoyStub::map(type);
+    }
+
     FakeEnvoy& envoy_;
 
+   private:
+    bool is_passed_over(Dir dir) const { return passed_over_ && dir == Dir::kResponse; }
+    void set_flag(Dir dir, bool continued) { flags_.of(dir, envoy_.options_.shared_flag) = continued; }
+    ModuleHop& self() const { return const_cast<ModuleHop&>(*this); }
+    BodyBuffer* body(Dir dir, BodySource source) const {
+      return envoy_.live("a body callback") ? manager_.body(self(), dir, source) : nullptr;
+    }
+
+    FilterManager& manager_;
+    Flags& flags_;
+    bool passed_over_ = false;
+    bool foreign_trailers_ = false;
+  };
+
+  // Outlives the stream's death as long as our code is on the stack.
+  class Filter final : public ModuleHop, public Retired {
    public:
+    Filter(FakeEnvoy& envoy, std::shared_ptr<const FilterConfig> config)
+        : ModuleHop(envoy, envoy.main_), stream(envoy.worker_, std::move(config), *this, envoy.options_.shared_flag) {}
+    bool is_edge() const override { return false; }
+    void on_watermark(bool over) override {
+      if (!envoy_.options_.tells_watermarks || envoy_.gone_) return;
+      over ? stream.core().on_above_watermark() : stream.core().on_below_watermark();
+    }
+
     stock::StockStream stream;
+
+   private:
+    HeadersStatus headers_hook(Dir dir, bool end) override { return stream.on_headers(dir, end); }
+    BodyStatus body_hook(Dir dir, bool end) override { return stream.on_body(dir, end); }
+    TrailersStatus trailers_hook(Dir dir) override { return stream.on_trailers(dir); }
+  };
+
+  class Edge final : public ModuleHop {
+   public:
+    Edge(FakeEnvoy& envoy, FilterManager& manager, const void* config)
+        : ModuleHop(envoy, manager), edge_(*this, envoy.options_.shared_flag) {
+      edge_.on_new(config);
+    }
+    bool is_edge() const override { return true; }
+    void destroy() { edge_.on_destroy(); }
+
+   private:
+    HeadersStatus headers_hook(Dir dir, bool end) override { return edge_.on_headers(dir, end); }
+    BodyStatus body_hook(Dir dir, bool end) override { return edge_.on_body(dir, end); }
+    TrailersStatus trailers_hook(Dir dir) override { return edge_.on_trailers(dir); }
+
+    stock::EdgeFilter edge_;
+  };
+
+  class Other final : public Hop {
+   public:
+    Other(FakeEnvoy& envoy, std::array<Pauses, 2> pauses) : envoy_(envoy), pauses_(pauses) {}
+
+    bool is_paused(Dir dir) const { return paused_[index(dir)]; }
+    void go_on(Dir dir) { paused_[index(dir)] = false; }
+
+    HeadersStatus on_headers(Dir dir, bool end) override {
+      const Pauses& p = pauses_[index(dir)];
+      paused_[index(dir)] = p.headers;
+      gathering_[index(dir)] = p.gathers && !end;
+      if (gathering_[index(dir)]) envoy_.set_limit(p.limit);
+      return p.headers || gathering_[index(dir)] ? HeadersStatus::kStopIteration : HeadersStatus::kContinue;
+    }
+    BodyStatus on_body(Dir dir, bool end) override {
+      const size_t d = index(dir);
+      if (hooks_[d]++ == pauses_[d].at_body) paused_[d] = true;
+      if (gathering_[d]) {
+        gathering_[d] = !end;
+        if (!end) return kStopIterationAndBuffer;
+      }
+      return paused_[d] ? BodyStatus::kStopIterationAndWatermark : BodyStatus::kContinue;
+    }
+    TrailersStatus on_trailers(Dir dir) override {
+      gathering_[index(dir)] = false;
+      return paused_[index(dir)] ? TrailersStatus::kStopIteration : TrailersStatus::kContinue;
+    }
+
+   private:
+    FakeEnvoy& envoy_;
+    const std::array<Pauses, 2> pauses_;
+    std::array<bool, 2> paused_{};
+    std::array<bool, 2> gathering_{};
+    std::array<int, 2> hooks_{};
   };
 
   static size_t index(Dir dir) { return static_cast<size_t>(dir); }
-  static size_t size_of(const Buffer& buffer) {
-    size_t n = 0;
-    for (const auto& segment : buffer) n += segment.bytes.size();
-    return n;
-  }
-  static std::string text_of(const Buffer& buffer) {
-    std::string out;
-    for (const auto& segment : buffer) out += segment.bytes;
-    return out;
-  }
   static HeaderMap map_of(std::span<const HeaderLine> lines) {
     HeaderMap out;
     for (const auto& line : lines) out.emplace_back(line.name(), line.value());
     return out;
   }
 
-  Half& half(Dir dir) { return halves_[index(dir)]; }
-  bool& flag(Dir dir) { return flags_[options_.shared_flag ? 0 : index(dir)]; }
-  std::optional<HeaderMap>& map(HeaderType type) { return maps_[static_cast<size_t>(type)]; }
+  void add(const ChainEntry& entry, const std::shared_ptr<const FilterConfig>& config) {
+    switch (entry.kind) {
+      case ChainEntry::Kind::kOurs: {
+        auto& filter = filters_.emplace_back(std::make_unique<Filter>(*this, config));
+        main_.add(*filter);
+        filter->stream.on_new();
+        return;
+      }
+      case ChainEntry::Kind::kEdge:
+        main_.add(*edges_.emplace_back(std::make_unique<Edge>(*this, main_, &configs_[edges_.size()])));
+        return;
+      case ChainEntry::Kind::kOther:
+        main_.add(*others_.emplace_back(std::make_unique<Other>(*this, entry.pauses)));
+        return;
+    }
+  }
+
   // The upstream is cut off once somebody has replied in its place; the client when the stream is gone.
   bool takes(Dir dir) const { return !gone_ && !(dir == Dir::kResponse && (local_reply_ || seen_[1].ends > 0)); }
+  FilterManager& entry_of(Dir dir) { return dir == Dir::kResponse && upstream_used_ ? upstream_ : main_; }
 
-  void violation(std::string what) { violations_.push_back(std::move(what)); }
   void require(bool yes, const char* what) {
     if (!yes) violation(what);
   }
-  void enter(Half& h) { ++h.in_hook; }
-  void leave(Half& h) {
-    --h.in_hook;
-    if (gone_ && options_.destroy_inside) violation("the stream was ended inside its own hook");
-  }
-  bool in_any_hook() const { return halves_[0].in_hook + halves_[1].in_hook > 0; }
   // Whether a callback takes effect.
-  bool live(const char* what) const {
-    if (gone_ && options_.destroy_inside)
-      const_cast<FakeEnvoy*>(this)->violation(std::string(what) + " after the stream's teardown");
+  bool live(const char* what) {
+    if (gone_ && options_.destroy_inside) violation(std::string(what) + " after the stream's teardown");
     return !gone_;
   }
-  bool moves(const char* what) {
+  bool moves(const char* what, const FilterManager& manager) {
     if (!live(what)) return false;
-    if (in_any_hook()) violation(std::string(what) + " inside a hook");
+    if (manager.in_hook()) violation(std::string(what) + " inside a hook");
     if (on_move) on_move(what);
     return !gone_;
   }
-
-  // ---- the chain ----
-
-  void body_hook(Dir dir, std::string bytes, bool end) {
-    Half& h = half(dir);
-    Buffer received;
-    for (size_t at = 0; at < bytes.size(); at += options_.slice)
-      received.push_back({bytes.substr(at, options_.slice), false});
-    h.received = &received;
-    enter(h);
-    const auto status = stream().on_body(dir, end);
-    leave(h);
-    h.received = nullptr;
-    flag(dir) = status == BodyStatus::kContinue;
-    if (gone_) return;
-    switch (status) {
-      case BodyStatus::kContinue:
-        if (h.stopped) {
-          keep(h, received);
-          common_continue(dir);
-        } else {
-          require(h.headers_continued, "body went on before its headers");
-          next_data(dir, text_of(received), end);
-        }
-        break;
-      case BodyStatus::kStopIterationAndWatermark:
-        h.stopped = true;
-        keep(h, received);
-        break;
-      case BodyStatus::kStopIterationNoBuffer:
-        h.stopped = true;
-        if (size_of(received) > 0) violation("bytes were left to NoBuffer, which loses them");
-        if (end && !h.buffered) h.buffered.emplace();
-        break;
-    }
+  void set_limit(uint64_t limit) {
+    limit_ = limit;
+    main_.check_limits();
   }
 
-  static void keep(Half& h, Buffer& bytes) {
-    if (!h.buffered) h.buffered.emplace();
-    for (auto& segment : bytes) h.buffered->push_back(std::move(segment));
-    bytes.clear();
-  }
+  // ---- FilterManager::Owner ----
 
-  void common_continue(Dir dir) {
-    Half& h = half(dir);
-    h.stopped = false;
-    if (!h.headers_continued) {
-      h.headers_continued = true;
-      next_headers(dir, h.end_observed && !h.buffered && !h.trailers);
-      if (gone_ || (dir == Dir::kResponse && local_reply_)) return;
-    }
-    const bool had_trailers = h.trailers;
-    if (h.buffered) {
-      const std::string bytes = text_of(*h.buffered);
-      h.buffered->clear();
-      next_data(dir, bytes, h.end_observed && !had_trailers);
-      if (gone_) return;
-    }
-    if (had_trailers) next_trailers(dir);
+  bool is_gone() const override { return gone_; }
+  void violation(std::string what) override { violations.push_back(std::move(what)); }
+  size_t limit() const override { return limit_; }
+  void too_large(Dir dir) override {
+    local_reply(dir == Dir::kRequest ? 413 : 500, {}, "too large", "a filter behind gathers");
   }
-
-  void next_headers(Dir dir, bool end) {
+  void headers_out(FilterManager& from, Dir dir, bool end) override {
+    if (dir == Dir::kRequest && &from == &main_) {
+      has_upstream = true;
+      if (options_.upstream_edge) {
+        upstream_used_ = true;
+        upstream_.add(*edges_.emplace_back(std::make_unique<Edge>(*this, upstream_, &configs_[7])));
+        return upstream_.headers(dir, end);
+      }
+    }
+    if (dir == Dir::kResponse && &from == &upstream_) return main_.headers(dir, end);
     Seen& s = seen_[index(dir)];
     require(!s.headers, "headers went on twice");
     s.headers = map(headers_of(dir)).value_or(HeaderMap{});
     s.headers_ended = end;
-    if (dir == Dir::kRequest) has_upstream = true;
+    if (dir == Dir::kResponse && options_.writes_server) {
+      auto& lines = *map(HeaderType::kResponse);
+      std::erase_if(lines, [](const auto& line) { return line.first == "server"; });
+      lines.emplace_back("server", "envoy");
+    }
     if (dir == Dir::kRequest && on_upstream_headers) on_upstream_headers();
     if (end && !gone_) ended(dir);
   }
-  void next_data(Dir dir, const std::string& bytes, bool end) {
+  void data_out(FilterManager& from, Dir dir, const std::string& bytes, bool end) override {
+    if (upstream_used_ && (dir == Dir::kRequest) == (&from == &main_)) {
+      BodyBuffer chunk;
+      if (!bytes.empty()) chunk.segments.push_back({bytes, 0});
+      return (dir == Dir::kRequest ? upstream_ : main_).data(dir, std::move(chunk), end);
+    }
     Seen& s = seen_[index(dir)];
     require(s.headers.has_value(), "body went on before its headers");
     require(s.ends == 0, "body went on after its end");
@@ -554,7 +446,11 @@ class FakeEnvoy {
     if (!bytes.empty()) ++s.frames;
     if (end) ended(dir);
   }
-  void next_trailers(Dir dir) {
+  void trailers_out(FilterManager& from, Dir dir) override {
+    if (upstream_used_ && (dir == Dir::kRequest) == (&from == &main_)) {
+      if (dir == Dir::kResponse) map(HeaderType::kResponseTrailers) = upstream_trailers_;
+      return (dir == Dir::kRequest ? upstream_ : main_).trailers(dir);
+    }
     Seen& s = seen_[index(dir)];
     require(s.headers.has_value(), "trailers went on before the headers");
     require(!s.trailers, "trailers went on twice");
@@ -567,6 +463,8 @@ class FakeEnvoy {
     if (dir == Dir::kResponse && options_.end_with_response) teardown();
   }
 
+  // ---- the end ----
+
   void teardown() {
     if (gone_) return;
     gone_ = true;
@@ -578,93 +476,37 @@ class FakeEnvoy {
     }
   }
   void destroy() {
-    core().on_complete();
-    if (logger != nullptr) core().on_log(wire::LogKind_End, *logger);
-    filter_->stream.on_destroy();
-    worker_.retire(std::move(filter_));
+    for (auto& filter : filters_) filter->stream.core().on_complete();
+    if (logger != nullptr)
+      for (auto& filter : filters_) filter->stream.core().on_log(wire::LogKind_End, *logger);
+    for (auto& filter : filters_) {
+      filter->stream.on_destroy();
+      worker_.retire(std::move(filter));
+    }
+    for (auto& edge : edges_) {
+      edge->destroy();
+      edge.reset();
+    }
   }
 
   // ---- callbacks ----
 
-  bool get_headers(HeaderType type, std::vector<HeaderLine>& out) {
-    out.clear();
-    const auto& m = map(type);
-    if (!m || m->empty()) return false;
-    for (const auto& [name, value] : *m) out.push_back(HeaderLine::of(name, value));
-    return true;
-  }
-  std::optional<std::string_view> get_header(HeaderType type, std::string_view name) {
-    if (const auto& m = map(type))
-      for (const auto& [key, value] : *m)
-        if (key == name) return value;
-    return std::nullopt;
-  }
-  void write_header(HeaderType type, std::string_view name, std::string_view value, bool replace) {
-    if (!live("a header write")) return;
-    auto& m = map(type);
-    if (!m) return violation("a header write to a map that is not there");
-    if (replace) std::erase_if(*m, [&](const auto& line) { return line.first == name; });
-    if (!value.empty()) m->emplace_back(name, value);
-  }
-
-  Buffer* body(Dir dir, BodySource source) {
-    if (!live("a body callback")) return nullptr;
-    Half& h = half(dir);
-    if (source == BodySource::kReceived) {
-      require(h.received != nullptr, "the received body outside its hook");
-      return h.received;
-    }
-    require(half(other(dir)).in_hook == 0, "the other direction's buffered body inside a hook");
-    return h.buffered ? &*h.buffered : nullptr;
-  }
-  bool get_chunks(Dir dir, BodySource source, std::vector<Bytes>& out) {
-    out.clear();
-    const Buffer* buffer = body(dir, source);
-    if (buffer == nullptr) return false;
-    for (const auto& segment : *buffer) out.push_back({segment.bytes.data(), segment.bytes.size()});
-    return !out.empty();
-  }
-  void drain(Dir dir, BodySource source, size_t length) {
-    Buffer* buffer = body(dir, source);
-    if (buffer == nullptr) return;
-    if (length > size_of(*buffer)) violation("more was drained than is there");
-    while (length > 0 && !buffer->empty()) {
-      auto& front = buffer->front();
-      const size_t n = std::min(length, front.bytes.size());
-      front.bytes.erase(0, n);
-      length -= n;
-      if (front.bytes.empty()) buffer->pop_front();
-    }
-  }
-  void append(Dir dir, BodySource source, std::string_view bytes) {
-    if (!live("append_body")) return;
-    require(source == BodySource::kBuffered, "append to the received body");
-    Half& h = half(dir);
-    require(h.arrived, "append before the headers");
-    require(!in_any_hook(), "append inside a hook");
-    if (!h.buffered) h.buffered.emplace();
-    for (const auto& segment : *h.buffered)
-      if (!segment.output) return violation("output was appended behind input that nobody has read");
-    // Envoy takes a copy; exactly sized, so that the sanitizer sees a read past it.
-    h.buffered->push_back({std::string(bytes), true});
-  }
-
-  void continue_flow(Dir dir) {
-    if (!moves("continue")) return;
-    Half& h = half(dir);
-    require(h.arrived, "continue before the headers hook returned");
-    if (flag(dir)) {
+  void continue_flow(ModuleHop& hop, Dir dir) {
+    FilterManager& manager = hop.manager();
+    if (!moves("continue", manager)) return;
+    require(manager.arrived(dir), "continue before the headers hook returned");
+    Flags& flags = hop.flags();
+    if (flags.of(dir, options_.shared_flag)) {
       ++ignored_continues_;
       return;
     }
-    if (!h.stopped) violation("continue of a direction that is not stopped");
-    common_continue(dir);
-    flag(dir) = true;
+    if (!hop.sides[index(dir)].stopped) violation("continue of a direction that is not stopped");
+    manager.resume(hop, dir);
+    flags.of(dir, options_.shared_flag) = true;
   }
 
-  void send_local_reply(uint32_t status, std::span<const HeaderLine> headers, std::string_view body,
-                        std::string_view details) {
-    if (!moves("send_local_reply")) return;
+  void local_reply(uint32_t status, std::span<const HeaderLine> headers, std::string_view body,
+                   std::string_view details) {
     Seen& s = seen_[1];
     require(!s.headers, "a local reply after response headers");
     replied_ = local_reply_ = true;
@@ -675,87 +517,83 @@ class FakeEnvoy {
     s.body = body;
     ended(Dir::kResponse);
   }
-  void send_reply_headers(std::span<const HeaderLine> headers, bool end) {
-    if (!moves("send_response_headers")) return;
+  void send_reply_headers(ModuleHop& hop, std::span<const HeaderLine> headers, bool end) {
+    if (!moves("send_response_headers", main_)) return;
     Seen& s = seen_[1];
     require(!s.headers, "a reply after response headers");
     replied_ = true;
     const HeaderMap lines = map_of(headers);
     if (options_.shared_flag) {
-      Half& h = half(Dir::kResponse);
-      enter(h);
-      const auto status = stream().on_headers(Dir::kResponse, end);
-      leave(h);
-      flag(Dir::kResponse) = status == HeadersStatus::kContinue;
+      const auto status = hop.on_headers(Dir::kResponse, end);
       require(status == HeadersStatus::kContinue, "our own reply was stopped by us");
     }
     s.headers = lines;
     s.headers_ended = end;
     if (end) ended(Dir::kResponse);
   }
-  void send_reply_data(std::string_view bytes, bool end) {
-    if (!moves("send_response_data")) return;
+  void send_reply_data(ModuleHop& hop, std::string_view bytes, bool end) {
+    if (!moves("send_response_data", main_)) return;
     const std::string copy(bytes);
     if (options_.shared_flag) {
-      Half& h = half(Dir::kResponse);
-      Buffer received{{copy, true}};
-      h.received = &received;
-      enter(h);
-      const auto status = stream().on_body(Dir::kResponse, end);
-      leave(h);
-      h.received = nullptr;
-      flag(Dir::kResponse) = status == BodyStatus::kContinue;
+      BodyBuffer received;
+      received.segments.push_back({copy, 0});
+      auto& side = hop.sides[index(Dir::kResponse)];
+      side.received = &received;
+      const auto status = hop.on_body(Dir::kResponse, end);
+      side.received = nullptr;
       require(status == BodyStatus::kContinue, "our own reply's data was stopped by us");
-      require(text_of(received) == copy, "our own reply's data was changed by us");
+      require(received.text() == copy, "our own reply's data was changed by us");
     }
-    next_data(Dir::kResponse, copy, end);
+    data_out(main_, Dir::kResponse, copy, end);
   }
-  // An empty frame, which comes to our hook again.
-  void inject_response(std::string_view bytes) {
-    if (!moves("send_response_data")) return;
-    require(options_.shared_flag && bytes.empty() && half(Dir::kResponse).arrived, "stray response data");
-    require(!half(Dir::kResponse).end_observed, "response data after the response's end");
-    body_hook(Dir::kResponse, {}, false);
+  void inject_response(ModuleHop& hop, std::string_view bytes) {
+    if (!moves("send_response_data", main_)) return;
+    hop.pass_over();
+    main_.inject(Dir::kResponse, std::string(bytes));
   }
   void send_reply_trailers(std::span<const HeaderLine> headers) {
-    if (!moves("send_response_trailers")) return;
+    if (!moves("send_response_trailers", main_)) return;
     require(replied_, "reply trailers without a reply");
     seen_[1].trailers = map_of(headers);
     ended(Dir::kResponse);
   }
   // As Envoy: only of a request whose end has come in.
   bool recreate() {
-    if (!asked.recreates || !moves("recreate")) return false;
+    if (!asked.recreates || !moves("recreate", main_)) return false;
     ++asked.recreated;
     teardown();
     return true;
   }
   void reset(std::string_view details) {
-    if (!moves("reset")) return;
+    if (!moves("reset", main_)) return;
     reset_details_ = details;
     teardown();
   }
 
+  inline static const char configs_[8] = {};
+
   Worker& worker_;
   Loop& loop_;
   const EnvoyOptions options_;
+  uint64_t limit_;
   std::shared_ptr<Loop::Target> target_;
-  std::array<Half, 2> halves_;
-  std::array<std::optional<HeaderMap>, 4> maps_;
+  FilterManager main_{*this};
+  FilterManager upstream_{*this};  // the router's own
+  std::vector<std::unique_ptr<Flags>> flags_;
+  std::vector<std::unique_ptr<Filter>> filters_;
+  std::vector<std::unique_ptr<Edge>> edges_;
+  std::vector<std::unique_ptr<Other>> others_;
   std::array<Seen, 2> seen_;
-  std::array<bool, 2> flags_{};
-  std::vector<std::string> violations_;
+  std::optional<HeaderMap> upstream_trailers_;
   std::string reset_details_;
   std::string reply_details_;
-  uint64_t chain_id_ = 0;
   int ignored_continues_ = 0;
-  int route_clears_ = 0;
-  int route_refreshes_ = 0;
+  int ours_ = 0;
+  bool upstream_used_ = false;
   bool replied_ = false;
   bool local_reply_ = false;
   bool gone_ = false;
   bool destroy_later_ = false;
-  std::unique_ptr<Filter> filter_;
 };
 
 }  // namespace tsf::core::test

@@ -42,7 +42,7 @@ class LogTest : public StreamTest {
   }
   // Envoy gives an event to its access loggers.
   std::vector<Heard> log(wire::LogKind kind) {
-    if (Chain* chain = Chain::find(envoy().chain_id())) chain->log(kind, logger_);
+    if (Chain* chain = Chain::find(envoy().chain_id)) chain->log(kind, logger_);
     return stage_->host ? hear() : std::vector<Heard>{};
   }
 
@@ -175,7 +175,7 @@ TEST_F(LogTest, WhoDeclaresNoLogHooksIsNotFound) {
   restage({.phases = wire::Phase_DecodeHeaders | wire::Phase_Log});
   stage_->connect();
   make();
-  EXPECT_EQ(envoy().chain_id(), 0u);
+  EXPECT_EQ(envoy().chain_id, 0u);
   EXPECT_TRUE(log(wire::LogKind_Start).empty());
 }
 
@@ -198,8 +198,8 @@ TEST_F(LogTest, AFullRingLosesWholeEvents) {
   HeaderMap large = kPost;
   for (int i = 0; i < 40; ++i) large.emplace_back("x-" + std::to_string(i), std::string(500, 'x'));
   make(large);
-  ASSERT_NE(envoy().chain_id(), 0u);
-  const auto event = [&] { Chain::find(envoy().chain_id())->log(wire::LogKind_Periodic, logger_); };
+  ASSERT_NE(envoy().chain_id, 0u);
+  const auto event = [&] { Chain::find(envoy().chain_id)->log(wire::LogKind_Periodic, logger_); };
   for (int i = 0; i < 10; ++i) event();
   auto heard = hear();
   const size_t runs = count(heard, wire::FrameKind_LogRun);

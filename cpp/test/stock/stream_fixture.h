@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "scripted_host.h"
+#include "stage.h"
 
 namespace tsf::core::test {
 
@@ -54,7 +54,7 @@ class StreamTest : public testing::Test {
       envoy_->disconnect();
       stage_->turn();
       envoy_->flush();
-      EXPECT_EQ(envoy_->violations(), std::vector<std::string>{});
+      EXPECT_EQ(envoy_->violations, std::vector<std::string>{});
       envoy_.reset();
     }
     if (stage_->host) {

@@ -12,10 +12,12 @@
 
 #include "core/channel.h"
 #include "core/frame.h"
+#include "core/verdict.h"
+#include "core/worker.h"
 #include "exchange_generated.h"
-#include "fake_envoy.h"
 #include "shm/ring.h"
 #include "shm/segment.h"
+#include "test/core/mount_stub.h"
 
 namespace tsf::core::test {
 
@@ -286,94 +288,6 @@ class ScriptedHost {
   shm::Segment own_;
   shm::Endpoint end_;
   std::vector<std::string> violations_;
-};
-
-class FakeLink final : public LinkSignals {
- public:
-  void deadline_moved(Nanos) override {}
-  void channel_condemned() override { ++condemned; }
-  bool down() const override { return is_down; }
-  Nanos stall_limit() const override { return stall; }
-  std::shared_ptr<JudgedConfig> config_of(uint32_t id) override {
-    return judged && judged->id() == id ? judged : nullptr;
-  }
-
-  int condemned = 0;
-  bool is_down = true;
-  Nanos stall = nanos(Millis(60'000));
-  std::shared_ptr<JudgedConfig> judged;
-};
-
-// A worker with a link of the test's own, and the host at its other end.
-class Stage {
- public:
-  struct Options {
-    bool shared_flag = false;
-    uint32_t ring_bytes = 256 << 10;
-    uint32_t phases = UINT32_MAX;
-    std::vector<uint32_t> attributes = {};
-  };
-
-  Stage() : Stage(Options{}) {}
-  explicit Stage(Options options)
-      : process(options.shared_flag),
-        worker(7, link, process),
-        options_(std::move(options)),
-        judged_(new JudgedConfig(kConfig, {})) {
-    config = std::make_shared<FilterConfig>();
-    config->name = "tested";
-    auto parsed = parse_settings(R"({"socket": "/nowhere", "message_timeout": "60s"})");
-    config->settings = *parsed.value;
-    config->judged = judged_;
-    envoy_options.shared_flag = options_.shared_flag;
-  }
-
-  // A host comes; the one before, if there is one, is not told.
-  void connect() {
-    ++epoch_;
-    auto [made, end] = ScriptedHost::connect(options_.ring_bytes, epoch_);
-    if (host) old_hosts.push_back(std::move(host));
-    host = std::move(end);
-    channel = made;
-    judged_->judge({epoch_, accepted, options_.phases, options_.attributes, ""});
-    link.is_down = false;
-    worker.set_channel(std::move(made));
-  }
-  // The link has lost its host.
-  void lose() {
-    if (const auto lost = channel.lock()) lost->mark_lost();
-    link.is_down = true;
-    worker.set_channel(nullptr);
-    turn();
-  }
-  std::unique_ptr<FakeEnvoy> open() { return std::make_unique<FakeEnvoy>(worker, loop, config, envoy_options); }
-
-  // News on the channel, then the worker's events until there are none.
-  void turn() {
-    worker.wake();
-    for (int i = 0; i < 100 && !loop.idle(); ++i) loop.turn(worker);
-  }
-  // As turn(), then what the host finds.
-  std::vector<Heard> hear() {
-    turn();
-    return host->read();
-  }
-
-  FakeProcess process;
-  FakeLink link;
-  Worker worker;
-  Loop loop;
-  std::shared_ptr<FilterConfig> config;
-  EnvoyOptions envoy_options;
-  std::unique_ptr<ScriptedHost> host;
-  std::vector<std::unique_ptr<ScriptedHost>> old_hosts;
-  std::weak_ptr<Channel> channel;
-  bool accepted = true;
-
- private:
-  const Options options_;
-  std::shared_ptr<JudgedConfig> judged_;
-  uint64_t epoch_ = 0;
 };
 
 }  // namespace tsf::core::test

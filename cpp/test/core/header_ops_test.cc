@@ -1,0 +1,122 @@
+// Header blocks from the host, right and wrong.
+#include "core/header_ops.h"
+
+#include <gtest/gtest.h>
+
+#include "core/frame.h"
+#include "test/core/mount_stub.h"
+#include "test/core/scripted_host.h"
+
+namespace tsf::core::test {
+namespace {
+
+class Mount final : public MountStub<StreamMount> {
+ public:
+  using MountStub::MountStub;
+  void send_local_reply(uint32_t, std::span<const HeaderLine>, std::string_view, std::string_view) override {}
+  void send_reply_headers(std::span<const HeaderLine>, bool) override {}
+  void send_reply_data(std::string_view, bool) override {}
+  void send_reply_trailers(std::span<const HeaderLine>) override {}
+  void reset(std::string_view) override {}
+  bool recreate() override { return false; }
+  std::unique_ptr<Waker> make_waker() override { return nullptr; }
+};
+
+// ---- read_headers ----
+
+bool reads(const HeaderMap& lines, BlockOf of, HeaderMap* got = nullptr) {
+  const std::string block = packed(lines);
+  std::vector<HeaderLine> out;
+  const bool ok = read_headers(block, of, out);
+  if (got != nullptr)
+    for (const auto& line : out) got->emplace_back(line.name(), line.value());
+  return ok;
+}
+
+TEST(ReadHeaders, AReplyBeginsWithItsStatus) {
+  const HeaderMap lines = {{":status", "201"}, {"a", "b"}, {"a", ""}};
+  HeaderMap got;
+  EXPECT_TRUE(reads(lines, BlockOf::kReply, &got));
+  EXPECT_EQ(got, lines);
+  EXPECT_FALSE(reads({}, BlockOf::kReply));
+  EXPECT_FALSE(reads({{"a", "b"}}, BlockOf::kReply));
+  EXPECT_FALSE(reads({{"a", "b"}, {":status", "200"}}, BlockOf::kReply));
+  EXPECT_FALSE(reads({{":status", "200"}, {":status", "200"}}, BlockOf::kReply));
+  EXPECT_FALSE(reads({{":status", "101"}}, BlockOf::kReply));
+  EXPECT_FALSE(reads({{":status", "600"}}, BlockOf::kReply));
+  EXPECT_FALSE(reads({{":path", "200"}}, BlockOf::kReply));
+}
+
+TEST(ReadHeaders, AWholeReplyAndTrailersHaveNoPseudoHeader) {
+  for (const BlockOf of : {BlockOf::kWholeReply, BlockOf::kTrailers}) {
+    EXPECT_TRUE(reads({}, of));
+    EXPECT_TRUE(reads({{"a", "b"}}, of));
+    EXPECT_FALSE(reads({{":status", "200"}}, of));
+    EXPECT_FALSE(reads({{"", "b"}}, of));
+    EXPECT_FALSE(reads({{"a b", "c"}}, of));
+    EXPECT_FALSE(reads({{"a", "b\nc"}}, of));
+  }
+}
+
+TEST(ReadHeaders, ABrokenBlockIsRefusedWhereverItBreaks) {
+  const std::string block = packed({{":status", "200"}, {"name", "value"}});
+  std::vector<HeaderLine> out;
+  for (size_t length = 1; length < block.size(); ++length) {
+    out.clear();
+    const bool ok = read_headers(std::string(block, 0, length), BlockOf::kReply, out);
+    EXPECT_EQ(ok, length == packed({{":status", "200"}}).size()) << length;
+  }
+}
+
+// ---- apply_header_ops ----
+
+class HeaderOps : public testing::Test {
+ protected:
+  HeaderOps() { facts_.map(HeaderType::kRequest) = HeaderMap{{":path", "/"}, {"a", "1"}, {"a", "2"}}; }
+  bool apply(const std::vector<Op>& ops, bool held = true, HeaderType type = HeaderType::kRequest) {
+    return apply_header_ops(mount_, type, packed(ops), held);
+  }
+  HeaderMap& request() { return *facts_.map(HeaderType::kRequest); }
+
+  StreamFacts facts_;
+  Mount mount_{facts_};
+};
+
+TEST_F(HeaderOps, AreAppliedInOrder) {
+  EXPECT_TRUE(apply({{wire::HeaderOp_Add, "a", "3"},
+                     {wire::HeaderOp_Set, "b", "1"},
+                     {wire::HeaderOp_Delete, "a", ""},
+                     {wire::HeaderOp_Add, "a", "4"},
+                     {wire::HeaderOp_Set, ":path", "/x"}}));
+  EXPECT_EQ(request(), (HeaderMap{{"b", "1"}, {"a", "4"}, {":path", "/x"}}));
+}
+
+TEST_F(HeaderOps, RouteCacheOpsAreDoneEvenWhenTheHeadersHaveGone) {
+  EXPECT_TRUE(apply({{wire::HeaderOp_ClearRouteCache, "", ""}, {wire::HeaderOp_RefreshRouteCache, "", ""}}, false));
+  EXPECT_EQ(facts_.route_clears, 1);
+  EXPECT_EQ(facts_.route_refreshes, 1);
+}
+
+TEST_F(HeaderOps, WritesToAMapThatHasGoneAreCheckedAndDropped) {
+  const HeaderMap before = request();
+  EXPECT_TRUE(apply({{wire::HeaderOp_Set, "a", "9"}, {wire::HeaderOp_Delete, "a", ""}}, false));
+  EXPECT_EQ(request(), before);
+  EXPECT_FALSE(apply({{wire::HeaderOp_Set, "a b", "9"}}, false));
+  EXPECT_FALSE(apply({{wire::HeaderOp_Delete, ":path", ""}}, false));
+}
+
+TEST_F(HeaderOps, WhatNoCorrectHostSendsIsRefused) {
+  EXPECT_FALSE(apply({{wire::HeaderOp_Set, "a", ""}})) << "an empty value removes, in Envoy";
+  EXPECT_FALSE(apply({{wire::HeaderOp_Add, "a", "b\r\nc: d"}}));
+  EXPECT_FALSE(apply({{wire::HeaderOp_Set, ":status", "200"}}));
+  EXPECT_FALSE(apply({{wire::HeaderOp_Set, ":path", "/"}}, true, HeaderType::kRequestTrailers));
+  EXPECT_FALSE(apply({{5, "a", "b"}}));
+  EXPECT_FALSE(apply({{UINT32_MAX, "a", "b"}}));
+  EXPECT_FALSE(apply_header_ops(mount_, HeaderType::kRequest, "abc", true));
+  const std::string block = packed(std::vector<Op>{{wire::HeaderOp_Set, "name", "value"}});
+  for (size_t length = 1; length < block.size(); ++length)
+    EXPECT_FALSE(apply_header_ops(mount_, HeaderType::kRequest, std::string(block, 0, length), true)) << length;
+}
+
+}  // namespace
+}  // namespace tsf::core::test

@@ -1,0 +1,144 @@
+// Ours beside filters of others that pause, step by step: each of these was found by a random walk.
+#include "stream_fixture.h"
+
+namespace tsf::core::test {
+namespace {
+
+constexpr ChainEntry kOurs{};
+constexpr ChainEntry kEdge{ChainEntry::Kind::kEdge};
+ChainEntry stops_at_body(Dir dir, int nth) {
+  ChainEntry entry{ChainEntry::Kind::kOther};
+  entry.pauses[static_cast<size_t>(dir)].at_body = nth;
+  return entry;
+}
+ChainEntry stops_headers(Dir dir) {
+  ChainEntry entry{ChainEntry::Kind::kOther};
+  entry.pauses[static_cast<size_t>(dir)].headers = true;
+  return entry;
+}
+ChainEntry gathers(Dir dir) {
+  ChainEntry entry{ChainEntry::Kind::kOther};
+  entry.pauses[static_cast<size_t>(dir)].gathers = true;
+  return entry;
+}
+
+class BesideOthers : public StreamTest {
+ protected:
+  void begin(std::vector<ChainEntry> chain, bool shared_flag = false) {
+    restage({.shared_flag = shared_flag});
+    stage_->envoy_options.chain = std::move(chain);
+    connect_and_open();
+  }
+};
+
+// Envoy's end is in with the one before us, so that what we push meets the gate with an end; when that one goes on, it
+// shows us what the gate keeps.
+TEST_F(BesideOthers, WhatAGateKeepsIsNotInputWhenOneBeforeUsGoesOn) {
+  begin({stops_at_body(kReq, 1), kOurs, kEdge});
+  answer(kReq, BodyMode_Stream);
+  envoy().data(kReq, "body", false);
+  EXPECT_EQ(join(hear(), kReq), "body");
+  envoy().data(kReq, "", true);
+  EXPECT_TRUE(envoy().is_paused(0, kReq));
+  output(kReq, 4, "BODY", OutputFlag_Digested);
+  EXPECT_EQ(envoy().upstream().ends, 0) << "the gate holds the end that is not ours";
+  EXPECT_EQ(envoy().buffered(kReq), 4u);
+  envoy().go_on(0, kReq);
+  EXPECT_EQ(join(hear(), kReq), "") << "our own output";
+  output(kReq, 0, "!", OutputFlag_Last);
+  EXPECT_EQ(envoy().upstream().body, "BODY!");
+  EXPECT_EQ(envoy().upstream().ends, 1);
+}
+
+TEST_F(BesideOthers, WhatOneBeforeUsPutsBehindOurInputIsNotOursYet) {
+  begin({stops_at_body(kReq, 1), kOurs, kEdge});
+  pass_moment();
+  envoy().data(kReq, "ours ", false);
+  EXPECT_EQ(envoy().buffered(kReq), 5u) << "not answered: it pauses the peer";
+  envoy().data(kReq, "not yet", false);
+  EXPECT_EQ(envoy().buffered(kReq), 12u);
+  answer(kReq, BodyMode_Whole);
+  EXPECT_EQ(stage_->worker.pending(), 5) << "the one before has not let the rest go";
+  envoy().go_on(0, kReq);
+  turn();
+  EXPECT_EQ(stage_->worker.pending(), 12);
+  envoy().data(kReq, "", true);
+  EXPECT_EQ(join(hear(), kReq), "ours not yet") << "each byte once";
+  output(kReq, 12, "OURS", OutputFlag_Last);
+  EXPECT_EQ(envoy().upstream().body, "OURS");
+  EXPECT_EQ(envoy().upstream().ends, 1);
+}
+
+TEST_F(BesideOthers, TrailersHooksGoOnBehindABodyThatSomebodyGathers) {
+  begin({kOurs, gathers(kReq)});
+  answer(HeaderType::kRequest, BodyMode_Pass, {}, wire::Phase_DecodeHeaders | wire::Phase_DecodeTrailers);
+  envoy().data(kReq, "a body ", false);
+  envoy().data(kReq, "that passes", false);
+  envoy().trailers(kReq, {{"t", "1"}});
+  EXPECT_EQ(hear().at(0).headers, (HeaderMap{{"t", "1"}}));
+  answer(HeaderType::kRequestTrailers, BodyMode_Pass, {{wire::HeaderOp_Add, "u", "2"}});
+  EXPECT_EQ(envoy().upstream().body, "a body that passes");
+  EXPECT_EQ(envoy().upstream().trailers, (HeaderMap{{"t", "1"}, {"u", "2"}}));
+}
+
+// A failure waits for its turn. What comes before, here the end of the response, must not make a success of it.
+TEST_F(BesideOthers, ACutThatIsKnownIsToldBeforeTheResponseEnds) {
+  begin({kOurs, stops_at_body(kReq, 1)});
+  answer(HeaderType::kRequest, BodyMode_Stream, {},
+         wire::Phase_DecodeHeaders | wire::Phase_TransformRequest | wire::Phase_EncodeHeaders |
+             wire::Phase_TransformResponse);
+  envoy().data(kReq, "zero", false);
+  hear();
+  output(kReq, 4, "ZERO", OutputFlag_Digested);
+  EXPECT_EQ(envoy().upstream().body, "ZERO");
+  envoy().data(kReq, "one", false);
+  hear();
+  output(kReq, 3, "ONE", OutputFlag_Digested);
+  envoy().headers(kRes, kOk, false);
+  hear();
+  answer(kRes, BodyMode_Stream);
+  envoy().data(kRes, "response", true);
+  hear();
+  ASSERT_TRUE(host().output(id_, kRes, 8, "RESPONSE", OutputFlag_Last));
+  envoy().data(kReq, "two", true);
+  envoy().go_on(0, kReq);  // it ends the request at ONE
+  turn();
+  EXPECT_EQ(envoy().reset_details(), "ts_filter_cut_by_chain");
+  EXPECT_EQ(envoy().downstream().ends, 0);
+}
+
+// The first edge lets the response's end through by hand, and dies with the stream inside its own continue.
+TEST_F(BesideOthers, AnEdgeMayEndTheStreamItself) {
+  begin({kEdge, stops_headers(kRes), kOurs});
+  answer(kReq, BodyMode_Pass);
+  respond();
+  answer(kRes, BodyMode_Stream);
+  envoy().data(kRes, "body", true);
+  hear();
+  envoy().go_on(0, kRes);
+  output(kRes, 4, "BODY", OutputFlag_Last);
+  EXPECT_EQ(envoy().downstream().body, "BODY");
+  EXPECT_TRUE(envoy().gone());
+}
+
+// A filter that lets go has no more output to ask for a hook with: what lies in the buffer must not pause the peer.
+TEST_F(BesideOthers, LettingGoWithInputInThePausedBufferGoesOn) {
+  settings().stream_window = 4096;
+  begin({kOurs});
+  settings().stream_window = 4096;
+  answer(kReq, BodyMode_Stream);
+  envoy().data(kReq, std::string(40000, 'x'), false);
+  EXPECT_TRUE(envoy().paused(kReq));
+  hear();
+  output(kReq, 0, "", OutputFlag_Digested);
+  output(kReq, 4096, std::string(4096, 'X'), OutputFlag_Bypass | OutputFlag_Digested);
+  turn();
+  EXPECT_FALSE(envoy().paused(kReq));
+  envoy().data(kReq, "end", true);
+  turn();
+  EXPECT_EQ(envoy().upstream().body, std::string(4096, 'X') + std::string(35904, 'x') + "end");
+  EXPECT_EQ(envoy().upstream().ends, 1);
+}
+
+}  // namespace
+}  // namespace tsf::core::test

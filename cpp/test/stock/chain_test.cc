@@ -1,0 +1,307 @@
+// Which entries of ours are in a stream, in which order, and what they are to each other.
+#include "stock/chain.h"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+
+#include "fake_neighbour.h"
+#include "small_envoy.h"
+#include "stock/edge.h"
+
+namespace tsf::core::test {
+namespace {
+
+using stock::Chain;
+using stock::EdgeFilter;
+using stock::Neighbour;
+constexpr Dir kReq = Dir::kRequest;
+constexpr Dir kRes = Dir::kResponse;
+
+// Three of ours, from the client to the router.
+class ChainTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    for (FakeFilter* f : all()) chain_ = &f->join(envoy_);
+  }
+  void TearDown() override {
+    for (FakeFilter* f : all()) chain_->leave(f->flows[0]);
+  }
+  std::array<FakeFilter*, 3> all() { return {&client_, &middle_, &router_}; }
+
+  SmallEnvoy envoy_;
+  FakeFilter client_, middle_, router_;
+  Chain* chain_ = nullptr;
+};
+
+// ---- order ----
+
+TEST_F(ChainTest, BeforeIsTowardsTheClientForRequestsAndTowardsTheRouterForResponses) {
+  for (FakeFilter* f : all()) (*f)[kReq].open = (*f)[kRes].open = true;
+  EXPECT_EQ(chain_->open_before(client_[kReq], kReq), nullptr);
+  EXPECT_EQ(chain_->open_before(middle_[kReq], kReq), &client_[kReq]);
+  EXPECT_EQ(chain_->open_before(router_[kReq], kReq), &middle_[kReq]) << "the nearest";
+  EXPECT_EQ(chain_->open_before(client_[kRes], kRes), &middle_[kRes]);
+  EXPECT_EQ(chain_->open_before(middle_[kRes], kRes), &router_[kRes]);
+  EXPECT_EQ(chain_->open_before(router_[kRes], kRes), nullptr);
+  middle_[kReq].open = false;
+  EXPECT_EQ(chain_->open_before(router_[kReq], kReq), &client_[kReq]) << "over one that is through";
+}
+
+TEST_F(ChainTest, OneThatIsNotInItHasNoNeighbours) {
+  FakeFilter stranger;
+  client_[kReq].open = client_[kReq].seen_end = client_[kReq].leaves = true;
+  EXPECT_EQ(chain_->open_before(stranger[kReq], kReq), nullptr);
+  EXPECT_EQ(chain_->owner_before(stranger[kReq], kReq), nullptr);
+  EXPECT_FALSE(chain_->end_is_held_before(stranger[kReq], kReq));
+  chain_->leave(stranger.flows[0]);
+  EXPECT_EQ(chain_->owner_before(middle_[kReq], kReq), &client_[kReq]) << "and its leaving takes nobody along";
+}
+
+TEST_F(ChainTest, OwnersAreFoundOnTheirSide) {
+  client_[kReq].leaves = router_[kReq].leaves = true;
+  EXPECT_EQ(chain_->owner_before(middle_[kReq], kReq), &client_[kReq]);
+  EXPECT_EQ(chain_->owner_behind(middle_[kReq], kReq), &router_[kReq]);
+  EXPECT_EQ(chain_->owner_before(client_[kReq], kReq), nullptr) << "not itself";
+  EXPECT_EQ(chain_->owner_before(middle_[kRes], kRes), nullptr) << "the other direction's are others";
+  client_[kRes].leaves = true;
+  EXPECT_EQ(chain_->owner_behind(router_[kRes], kRes), &client_[kRes]);
+  EXPECT_EQ(chain_->owner_before(router_[kRes], kRes), nullptr);
+}
+
+// ---- the end ----
+
+TEST_F(ChainTest, AnEndIsHeldByOneWhoHasSeenItAndIsNotThrough) {
+  EXPECT_FALSE(chain_->end_is_held_before(router_[kReq], kReq));
+  client_[kReq].seen_end = client_[kReq].open = true;
+  EXPECT_TRUE(chain_->end_is_held_before(middle_[kReq], kReq));
+  EXPECT_TRUE(chain_->end_is_held_before(router_[kReq], kReq));
+  EXPECT_FALSE(chain_->end_is_held_before(client_[kReq], kReq)) << "itself it does not hold up";
+}
+
+TEST_F(ChainTest, AnEndThatHasLeftOneAndNotComeToTheNextIsHeldByAFilterInBetween) {
+  client_[kReq].seen_end = true;
+  EXPECT_TRUE(chain_->end_is_held_before(middle_[kReq], kReq));
+  middle_[kReq].seen_end = true;
+  EXPECT_FALSE(chain_->end_is_held_before(middle_[kReq], kReq));
+  EXPECT_TRUE(chain_->end_is_held_before(router_[kReq], kReq));
+}
+
+TEST_F(ChainTest, OneBeforeThatIsOpenHoldsNothingUpUntilItHasSeenTheEnd) {
+  client_[kReq].open = true;
+  EXPECT_FALSE(chain_->end_is_held_before(router_[kReq], kReq));
+}
+
+TEST_F(ChainTest, ForResponsesTheRoutersSideIsBefore) {
+  router_[kRes].seen_end = router_[kRes].open = true;
+  EXPECT_TRUE(chain_->end_is_held_before(client_[kRes], kRes));
+  EXPECT_FALSE(chain_->end_is_held_before(router_[kRes], kRes));
+}
+
+TEST_F(ChainTest, TheOpenResponseNearestToTheRouterIsTheFirst) {
+  EXPECT_EQ(chain_->first_open_response(), nullptr);
+  client_[kRes].open = middle_[kRes].open = true;
+  EXPECT_EQ(chain_->first_open_response(), &middle_[kRes]);
+  router_[kReq].open = true;
+  EXPECT_EQ(chain_->first_open_response(), &middle_[kRes]) << "a request is none";
+}
+
+// ---- telling ----
+
+TEST_F(ChainTest, FullnessHeadersAndWakingGoToTheRightSide) {
+  router_[kReq].full = true;
+  EXPECT_TRUE(chain_->is_full_behind(client_[kReq], kReq));
+  EXPECT_FALSE(chain_->is_full_behind(router_[kReq], kReq));
+  client_[kRes].headers_here = true;
+  EXPECT_TRUE(chain_->are_headers_held_behind(router_[kRes], kRes));
+  EXPECT_FALSE(chain_->are_headers_held_behind(client_[kRes], kRes));
+  chain_->wake_before(router_[kReq], kReq);
+  EXPECT_EQ(client_[kReq].woken + middle_[kReq].woken, 2);
+  EXPECT_EQ(router_[kReq].woken + client_[kRes].woken, 0);
+}
+
+TEST_F(ChainTest, WhatConcernsAllIsToldToAll) {
+  chain_->tell_far_end_reached(kRes);
+  chain_->tell_buffer_moved(middle_[kReq], kReq);
+  for (FakeFilter* f : all()) {
+    EXPECT_EQ((*f)[kRes].told, 1);
+    EXPECT_EQ((*f)[kReq].told, 0);
+    EXPECT_EQ((*f)[kReq].moved, f == &middle_ ? 0 : 1) << "who moved it knows";
+  }
+}
+
+TEST_F(ChainTest, RemembersThePushAndThePumpOnTheStack) {
+  EXPECT_EQ(chain_->pushed_over(kReq), 0u);
+  chain_->set_pushed_over(kReq, 7);
+  EXPECT_EQ(chain_->pushed_over(kReq), 7u);
+  EXPECT_EQ(chain_->pushed_over(kRes), 0u);
+  chain_->set_pumped(&middle_[kRes]);
+  EXPECT_EQ(chain_->pumped(), &middle_[kRes]);
+  chain_->set_pumped(nullptr);
+}
+
+TEST_F(ChainTest, CountsSiblings) {
+  EXPECT_TRUE(chain_->has_siblings());
+  chain_->leave(client_.flows[0]);
+  EXPECT_TRUE(chain_->has_siblings());
+  chain_->leave(middle_.flows[0]);
+  EXPECT_FALSE(chain_->has_siblings());
+  EXPECT_EQ(chain_->open_before(router_[kReq], kReq), nullptr);
+}
+
+// ---- edges ----
+
+class EdgeInChain {
+ public:
+  EdgeInChain(SmallEnvoy& envoy, const void* config) : filter(envoy, false) { filter.on_new(config); }
+  ~EdgeInChain() { filter.on_destroy(); }
+  EdgeFilter filter;
+};
+constexpr char kFirst = 0, kLast = 0, kUpstream = 0;
+
+TEST(EdgeRoles, FollowFromThePlaceInTheChain) {
+  SmallEnvoy envoy;
+  EdgeInChain first(envoy, &kFirst);
+  FakeFilter ours;
+  Chain& chain = ours.join(envoy);
+  EdgeInChain last(envoy, &kLast);
+  EXPECT_EQ(chain.edge(Chain::Role::kFirstEdge), &first.filter);
+  EXPECT_EQ(chain.edge(Chain::Role::kLastEdge), &last.filter);
+  EXPECT_EQ(chain.edge(Chain::Role::kUpstreamEdge), nullptr);
+  EXPECT_EQ(chain.gate(kReq), &last.filter);
+  EXPECT_EQ(chain.gate(kRes), &first.filter);
+  EXPECT_FALSE(chain.has_siblings()) << "edges are none";
+  envoy.facts().has_upstream = true;
+  EdgeInChain upstream(envoy, &kUpstream);
+  EXPECT_EQ(chain.edge(Chain::Role::kUpstreamEdge), &upstream.filter);
+  EXPECT_EQ(chain.edge(Chain::Role::kLastEdge), &last.filter);
+  chain.leave(ours.flows[0]);
+}
+
+TEST(EdgeRoles, ALaterTrysEntryTakesThePlaceOfTheOneBefore) {
+  SmallEnvoy envoy;
+  FakeFilter ours;
+  Chain& chain = ours.join(envoy);
+  envoy.facts().has_upstream = true;
+  auto first_try = std::make_unique<EdgeInChain>(envoy, &kUpstream);
+  EdgeInChain second_try(envoy, &kUpstream);
+  EXPECT_EQ(chain.edge(Chain::Role::kUpstreamEdge), &second_try.filter);
+  first_try.reset();
+  EXPECT_EQ(chain.edge(Chain::Role::kUpstreamEdge), &second_try.filter) << "the old one's end does not take it away";
+  ours[kRes].open = true;
+  EXPECT_EQ(chain.first_open_response(), &ours[kRes]);
+  chain.leave(ours.flows[0]);
+}
+
+TEST(EdgeRoles, AnEdgeThatLeavesHasNoRole) {
+  SmallEnvoy envoy;
+  FakeFilter ours;
+  Chain& chain = ours.join(envoy);
+  {
+    EdgeInChain last(envoy, &kLast);
+    EXPECT_EQ(chain.gate(kReq), &last.filter);
+  }
+  EXPECT_EQ(chain.gate(kReq), nullptr);
+  chain.leave(ours.flows[0]);
+}
+
+// ---- keys ----
+
+TEST(ChainKeys, StreamsWithOtherKeysHaveOtherChains) {
+  SmallEnvoy one, two;
+  FakeFilter a, b;
+  EXPECT_NE(&a.join(one), &b.join(two));
+  a.join(two);  // the same entry of the configuration in another stream
+  EXPECT_TRUE(b.join(one).has_siblings());
+  for (SmallEnvoy* envoy : {&one, &two}) {
+    FakeFilter probe;
+    Chain& chain = probe.join(*envoy);
+    for (FakeFilter* f : {&a, &b, &probe}) chain.leave(f->flows[0]);
+  }
+}
+
+// Envoy frees a header map and makes the next stream's at the same address, or gives it to the stream that it begins
+// anew.
+TEST(ChainKeys, TheSameConfigAgainIsANewStreamWithTheKey) {
+  SmallEnvoy envoy;
+  FakeFilter a, b, again;
+  Chain& old_chain = a.join(envoy);
+  b.join(envoy);
+  stock::Chain::Entry entry;
+  entry.config = &a.config;
+  entry.flows = {&again.flows[0], &again.flows[1]};
+  Chain& new_chain = Chain::join(envoy, entry);
+  EXPECT_NE(&new_chain, &old_chain);
+  EXPECT_FALSE(new_chain.has_siblings());
+  a[kReq].open = true;
+  EXPECT_EQ(old_chain.open_before(b[kReq], kReq), &a[kReq]) << "the old one lives until its entries are gone";
+  old_chain.leave(a.flows[0]);
+  old_chain.leave(b.flows[0]);
+  FakeFilter late;
+  EXPECT_EQ(&late.join(envoy), &new_chain) << "the end of the old one does not take the key away";
+  new_chain.leave(again.flows[0]);
+  new_chain.leave(late.flows[0]);
+}
+
+TEST(ChainKeys, AKeyThatWasGivenUpIsTheNextStreams) {
+  SmallEnvoy envoy;
+  FakeFilter a, b;
+  Chain& old_chain = a.join(envoy);
+  old_chain.give_up_key();
+  old_chain.give_up_key();  // twice: nothing is left to give up
+  Chain& new_chain = b.join(envoy);
+  EXPECT_NE(&new_chain, &old_chain);
+  old_chain.leave(a.flows[0]);
+  new_chain.give_up_key();
+  new_chain.leave(b.flows[0]);
+}
+
+// ---- access loggers ----
+
+TEST(ChainIds, LoggersFindAChainByItsId) {
+  SmallEnvoy envoy, other_envoy;
+  FakeFilter a, b;
+  Chain& chain = a.join(envoy);
+  EXPECT_EQ(Chain::find(0), nullptr);
+  chain.be_found(envoy);
+  const uint64_t id = envoy.facts().chain_id;
+  ASSERT_NE(id, 0u);
+  chain.be_found(envoy);
+  EXPECT_EQ(envoy.facts().chain_id, id) << "once";
+  EXPECT_EQ(Chain::find(id), &chain);
+  Chain& other_chain = b.join(other_envoy);
+  other_chain.be_found(other_envoy);
+  EXPECT_NE(other_envoy.facts().chain_id, id);
+  chain.leave(a.flows[0]);
+  EXPECT_EQ(Chain::find(id), nullptr);
+  EXPECT_EQ(Chain::find(other_envoy.facts().chain_id), &other_chain);
+  other_chain.leave(b.flows[0]);
+}
+
+TEST(ChainIds, AChainWithoutItsKeyIsStillFound) {
+  SmallEnvoy envoy;
+  FakeFilter a;
+  Chain& chain = a.join(envoy);
+  chain.be_found(envoy);
+  chain.give_up_key();
+  EXPECT_EQ(Chain::find(envoy.facts().chain_id), &chain);
+  chain.leave(a.flows[0]);
+  EXPECT_EQ(Chain::find(envoy.facts().chain_id), nullptr);
+}
+
+TEST(ChainCounts, ASecondEntryOfTheConfigurationNeedsChains) {
+  const bool before = Chain::is_needed();
+  EXPECT_FALSE(before);
+  Chain::count_entry(1);
+  EXPECT_FALSE(Chain::is_needed());
+  Chain::count_entry(1);
+  EXPECT_TRUE(Chain::is_needed());
+  Chain::count_entry(-2);
+  EXPECT_FALSE(Chain::has_logger());
+  Chain::count_logger(1);
+  EXPECT_TRUE(Chain::has_logger());
+  Chain::count_logger(-1);
+}
+
+}  // namespace
+}  // namespace tsf::core::test

@@ -1,0 +1,391 @@
+// The small classes that a flow on stock Envoy is made of, each alone, with the transitions at its head.
+#include <gtest/gtest.h>
+
+#include "small_envoy.h"
+#include "stock/buffering.h"
+#include "stock/continue_flag.h"
+#include "stock/far_end.h"
+#include "stock/headers_watch.h"
+#include "stock/moment.h"
+#include "stock/shared_buffer.h"
+#include "test/core/fake_clock.h"
+
+namespace tsf::core::test {
+namespace {
+
+using std::chrono::milliseconds;
+using stock::Buffering;
+using stock::ContinueFlag;
+using stock::FarEnd;
+using stock::HeadersWatch;
+using stock::Moment;
+using stock::SharedBuffer;
+constexpr Dir kReq = Dir::kRequest;
+constexpr Dir kRes = Dir::kResponse;
+
+// ---- ContinueFlag ----
+
+TEST(ContinueFlag, ARunOfStopsGrantsOneContinue) {
+  ContinueFlag flag(false);
+  EXPECT_FALSE(flag.is_granted(kReq)) << "no hook has run";
+  flag.on_hook(kReq, true);
+  flag.on_hook(kReq, true);
+  EXPECT_TRUE(flag.is_granted(kReq));
+  flag.on_continue(kReq);
+  flag.after_continue();
+  EXPECT_FALSE(flag.is_granted(kReq)) << "two frames, one continue";
+  flag.on_hook(kReq, true);
+  EXPECT_TRUE(flag.is_granted(kReq));
+}
+
+TEST(ContinueFlag, AHookThatContinuesSpendsTheGrant) {
+  ContinueFlag flag(false);
+  flag.on_hook(kReq, true);
+  flag.on_hook(kReq, false);
+  EXPECT_FALSE(flag.is_stopped(kReq));
+  EXPECT_FALSE(flag.is_granted(kReq));
+}
+
+TEST(ContinueFlag, AStopInsideAContinueIsTheNextRun) {
+  ContinueFlag flag(false);
+  flag.on_hook(kReq, true);
+  flag.on_continue(kReq);
+  flag.on_hook(kReq, true);  // re-entered
+  flag.after_continue();
+  EXPECT_TRUE(flag.is_granted(kReq));
+}
+
+TEST(ContinueFlag, EachDirectionHasItsOwnFrom139On) {
+  ContinueFlag flag(false);
+  flag.on_hook(kReq, true);
+  flag.on_hook(kRes, true);
+  flag.on_continue(kRes);
+  flag.after_continue();
+  EXPECT_TRUE(flag.is_granted(kReq));
+  EXPECT_FALSE(flag.is_lost(kReq));
+  flag.on_hook(kRes, false);
+  EXPECT_TRUE(flag.is_granted(kReq));
+}
+
+TEST(ContinueFlag, On138OneDirectionSpendsTheOthersToo) {
+  ContinueFlag flag(true);
+  flag.on_hook(kReq, true);
+  flag.on_hook(kRes, false);
+  EXPECT_TRUE(flag.is_stopped(kReq));
+  EXPECT_FALSE(flag.is_granted(kReq));
+  EXPECT_TRUE(flag.is_lost(kReq));
+  flag.on_hook(kRes, true);
+  EXPECT_TRUE(flag.is_granted(kReq)) << "a Stop of one grants both";
+  EXPECT_TRUE(flag.is_granted(kRes));
+  flag.on_continue(kRes);
+  flag.after_continue();
+  EXPECT_TRUE(flag.is_lost(kReq));
+  EXPECT_FALSE(flag.is_lost(kRes)) << "not stopped any more";
+}
+
+TEST(ContinueFlag, On138AStopInsideTheContinueIsOverwritten) {
+  ContinueFlag flag(true);
+  flag.on_hook(kReq, true);
+  flag.on_continue(kReq);
+  flag.on_hook(kRes, true);
+  EXPECT_TRUE(flag.is_granted(kRes));
+  flag.after_continue();
+  EXPECT_TRUE(flag.is_lost(kRes));
+}
+
+// ---- HeadersWatch ----
+
+TEST(HeadersWatch, ARequestIsThroughWhenTheRouterHasAHost) {
+  SmallEnvoy envoy;
+  HeadersWatch watch(envoy, kReq);
+  EXPECT_FALSE(watch.are_gone());
+  EXPECT_FALSE(watch.are_held());
+  EXPECT_FALSE(watch.are_through());
+  watch.let_go();
+  EXPECT_TRUE(watch.are_gone());
+  EXPECT_TRUE(watch.are_held());
+  envoy.facts().has_upstream = true;
+  EXPECT_TRUE(watch.are_through());
+  EXPECT_FALSE(watch.are_held());
+  envoy.facts().has_upstream = false;
+  EXPECT_TRUE(watch.are_through()) << "once through, always";
+}
+
+TEST(HeadersWatch, AnUpstreamSaysNothingOfHeadersThatAreWithUs) {
+  SmallEnvoy envoy;
+  envoy.facts().has_upstream = true;
+  HeadersWatch watch(envoy, kReq);
+  EXPECT_FALSE(watch.are_through());
+}
+
+TEST(HeadersWatch, AnEdgesWordCounts) {
+  SmallEnvoy envoy;
+  HeadersWatch watch(envoy, kReq);
+  watch.let_go();
+  watch.told();
+  EXPECT_TRUE(watch.are_through());
+  watch.let_go();
+  EXPECT_TRUE(watch.are_through()) << "letting go again takes nothing back";
+}
+
+// One test, in this order: that the sign works is remembered for the process.
+TEST(HeadersWatch, AResponseIsThroughWhenItsServerHeaderIsAnother) {
+  SmallEnvoy unknown;
+  unknown.facts().map(HeaderType::kResponse) = HeaderMap{{":status", "200"}};
+  HeadersWatch first(unknown, kRes);
+  first.let_go();
+  EXPECT_FALSE(first.are_through());
+  EXPECT_FALSE(first.are_held()) << "nothing is known where nobody writes the header";
+
+  SmallEnvoy envoy;
+  envoy.facts().map(HeaderType::kResponse) = HeaderMap{{"server", std::string(100, 'u')}};
+  HeadersWatch watch(envoy, kRes);
+  watch.let_go();
+  EXPECT_FALSE(watch.are_through());
+  envoy.facts().map(HeaderType::kResponse) = HeaderMap{{"server", std::string(100, 'e')}};
+  EXPECT_TRUE(watch.are_through());
+  EXPECT_TRUE(first.are_held()) << "seen once, it is trusted when it is missing";
+}
+
+// ---- SharedBuffer ----
+
+TEST(SharedBuffer, WhatAHookLeavesIsOurs) {
+  SmallEnvoy envoy;
+  SharedBuffer buffer(envoy, kReq);
+  EXPECT_FALSE(buffer.is_ours());
+  buffer.leave(3);
+  envoy.buffered(kReq) = "abc";
+  buffer.leave(2);
+  envoy.buffered(kReq) += "de";
+  EXPECT_EQ(buffer.ours(), 5u);
+  EXPECT_EQ(buffer.foreign(), 0u);
+  envoy.drain_body(kReq, stock::BodySource::kBuffered, 4);
+  buffer.took(4);
+  EXPECT_TRUE(buffer.is_ours());
+  EXPECT_FALSE(buffer.is_stolen());
+  buffer.took(9);
+  EXPECT_FALSE(buffer.is_ours()) << "never less than none";
+}
+
+TEST(SharedBuffer, OursCanBeTakenAndPutBack) {
+  SmallEnvoy envoy;
+  SharedBuffer buffer(envoy, kRes);
+  buffer.leave(3);
+  envoy.buffered(kRes) = "abc";
+  EXPECT_EQ(buffer.take_ours(), "abc");
+  EXPECT_FALSE(buffer.is_ours());
+  EXPECT_EQ(envoy.buffered(kRes), "");
+  buffer.put_ours("");
+  EXPECT_EQ(envoy.appends, 0) << "an empty append would make a buffer";
+  buffer.put_ours("abc");
+  EXPECT_EQ(buffer.ours(), 3u);
+  EXPECT_EQ(envoy.buffered(kRes), "abc");
+}
+
+TEST(SharedBuffer, ATheftShows) {
+  SmallEnvoy envoy;
+  SharedBuffer buffer(envoy, kReq);
+  buffer.leave(3);
+  envoy.buffered(kReq) = "";
+  EXPECT_TRUE(buffer.is_stolen());
+  buffer.give();
+  EXPECT_FALSE(buffer.is_stolen()) << "what was given cannot be stolen";
+}
+
+TEST(SharedBuffer, WhoKeepsWhatBeforeAndBehind) {
+  SmallEnvoy envoy;
+  SharedBuffer buffer(envoy, kReq);
+  envoy.buffered(kReq) = "behind";
+  EXPECT_TRUE(buffer.is_held_before()) << "nothing of ours has been pushed";
+  buffer.after_push();
+  EXPECT_EQ(buffer.behind(), 6u);
+  EXPECT_EQ(buffer.foreign(), 6u);
+  EXPECT_FALSE(buffer.is_held_before());
+  envoy.buffered(kReq) += " before";
+  EXPECT_TRUE(buffer.is_held_before());
+}
+
+TEST(SharedBuffer, OneBeforeUsMayPutItsBytesBehindOurs) {
+  SmallEnvoy envoy;
+  SharedBuffer buffer(envoy, kReq);
+  buffer.leave(3);
+  envoy.buffered(kReq) = "abc";
+  EXPECT_FALSE(buffer.is_held_before());
+  envoy.buffered(kReq) += "not yet ours";
+  EXPECT_TRUE(buffer.is_held_before());
+  EXPECT_EQ(buffer.foreign(), 0u);
+  std::vector<Bytes> pieces = {{"a", 1}, {"bcnot", 5}, {"yet", 3}};
+  buffer.keep_ours(pieces);
+  ASSERT_EQ(pieces.size(), 2u);
+  EXPECT_EQ(pieces[1].length, 2u);
+  EXPECT_EQ(buffer.take_ours(), "abc");
+  EXPECT_EQ(envoy.buffered(kReq), "not yet ours");
+}
+
+// ---- Buffering ----
+
+TEST(Buffering, WhoSetsALimitGathersTheBody) {
+  SmallEnvoy envoy;
+  envoy.limit = 1000;
+  Buffering buffering(envoy, kReq);
+  buffering.before_headers();
+  EXPECT_EQ(envoy.limit, 1001u) << "another number than before shows who sets one";
+  buffering.after_headers();
+  EXPECT_FALSE(buffering.is_gathered_behind());
+  EXPECT_EQ(envoy.limit, 1000u);
+  buffering.before_headers();
+  envoy.limit = 1000;  // a filter behind sets the very same
+  buffering.after_headers();
+  EXPECT_TRUE(buffering.is_gathered_behind());
+  EXPECT_EQ(envoy.limit, 1000u);
+}
+
+TEST(Buffering, WithoutALimitNothingIsKnown) {
+  SmallEnvoy envoy;
+  Buffering buffering(envoy, kReq);
+  buffering.before_headers();
+  EXPECT_EQ(envoy.limit, 0u);
+  envoy.limit = 7;
+  buffering.after_headers();
+  EXPECT_FALSE(buffering.is_gathered_behind());
+  EXPECT_EQ(envoy.limit, 7u);
+}
+
+Buffering gathered(SmallEnvoy& envoy, Dir dir) {
+  envoy.limit = 1000;
+  envoy.facts().map(HeaderType::kRequest).emplace();
+  Buffering buffering(envoy, dir);
+  buffering.before_headers();
+  envoy.limit = 5000;
+  buffering.after_headers();
+  return buffering;
+}
+
+TEST(Buffering, ALengthIsSetForWhoWouldCountTwice) {
+  SmallEnvoy envoy;
+  auto buffering = gathered(envoy, kReq);
+  buffering.on_output(40);
+  buffering.on_output(2);
+  EXPECT_EQ(buffering.emitted(), 42u);
+  buffering.before_end(0, 0);
+  EXPECT_FALSE(envoy.header(HeaderType::kRequest, "content-length")) << "all of it goes now, and is counted once";
+  buffering.before_end(40, 39);
+  EXPECT_FALSE(envoy.header(HeaderType::kRequest, "content-length")) << "that filter has not kept all of it";
+  buffering.before_end(40, 40);
+  EXPECT_EQ(envoy.header(HeaderType::kRequest, "content-length"), "42");
+  buffering.on_output(1);
+  buffering.before_end(40, 40);
+  EXPECT_EQ(envoy.header(HeaderType::kRequest, "content-length"), "42") << "one that is there stays";
+}
+
+TEST(Buffering, NoLengthIsSetForResponsesNorForNobody) {
+  SmallEnvoy envoy;
+  auto response = gathered(envoy, kRes);
+  response.on_output(2);
+  response.before_end(2, 2);
+  EXPECT_FALSE(envoy.header(HeaderType::kRequest, "content-length"));
+  Buffering nobody(envoy, kReq);
+  nobody.on_output(2);
+  nobody.before_end(2, 2);
+  EXPECT_FALSE(envoy.header(HeaderType::kRequest, "content-length"));
+}
+
+TEST(Buffering, APushPastALargeCopyHasToBeWorthIt) {
+  SmallEnvoy envoy;
+  envoy.limit = 1000;
+  Buffering buffering(envoy, kReq);
+  EXPECT_TRUE(buffering.is_worth(0, 5)) << "no copy";
+  EXPECT_TRUE(buffering.is_worth(995, 5)) << "within the limit";
+  EXPECT_FALSE(buffering.is_worth(996, 5));
+  EXPECT_TRUE(buffering.is_worth(996, 1000));
+  EXPECT_FALSE(buffering.is_worth(1996, 1000)) << "twice as much each time";
+  EXPECT_TRUE(buffering.is_worth(1996, 2000));
+  envoy.limit = 0;
+  EXPECT_TRUE(buffering.is_worth(1 << 20, 1)) << "no limit";
+}
+
+TEST(Buffering, WhatPausedThePeerIsPutBackOverTheLimit) {
+  SmallEnvoy envoy;
+  envoy.limit = 10;
+  Buffering buffering(envoy, kReq);
+  envoy.buffered(kReq) = "12345";
+  buffering.cross_limit_again(5);
+  EXPECT_EQ(envoy.appends, 0) << "half of the limit: Envoy reads again by itself";
+  envoy.buffered(kReq) = "123456";
+  buffering.cross_limit_again(6);
+  EXPECT_EQ(envoy.appends, 1);
+  EXPECT_EQ(envoy.buffered(kReq), "123456");
+  envoy.limit = 0;
+  buffering.cross_limit_again(6);
+  EXPECT_EQ(envoy.appends, 1);
+}
+
+// ---- FarEnd ----
+
+TEST(FarEnd, IsHeldToldAndReleased) {
+  FarEnd end;
+  EXPECT_FALSE(end.is_held() || end.is_told());
+  end.hold(0, InputEnd::kIn);
+  EXPECT_TRUE(end.is_held());
+  EXPECT_FALSE(end.is_told());
+  EXPECT_EQ(end.end(), InputEnd::kIn);
+  end.told();
+  EXPECT_TRUE(end.is_told());
+  EXPECT_FALSE(end.is_held());
+  end.release();
+  EXPECT_FALSE(end.is_held() || end.is_told());
+}
+
+TEST(FarEnd, MayBeToldOnceEverythingBeforeItHasCome) {
+  FarEnd end;
+  end.saw(3);
+  end.hold(8, InputEnd::kInBeforeTrailers);
+  EXPECT_FALSE(end.all_has_come());
+  end.saw(4);
+  EXPECT_FALSE(end.all_has_come());
+  end.saw(1);
+  EXPECT_TRUE(end.all_has_come());
+  end.saw(1);
+  EXPECT_FALSE(end.all_has_come()) << "more than went by: somebody in between makes other bytes of them";
+  EXPECT_EQ(end.end(), InputEnd::kInBeforeTrailers);
+}
+
+TEST(FarEnd, OneThatIsReleasedUntoldIsOpen) {
+  FarEnd end;
+  end.hold(1, InputEnd::kIn);
+  end.release();
+  EXPECT_FALSE(end.is_held());
+}
+
+// ---- Moment ----
+
+TEST(Moment, RunsForTwelveMilliseconds) {
+  FakeClock clock;
+  Moment moment;
+  EXPECT_FALSE(moment.is_running());
+  EXPECT_TRUE(moment.is_over(0)) << "one that never began";
+  moment.start();
+  EXPECT_EQ(moment.until(), now_ns() + nanos(milliseconds(12)));
+  clock.pass(milliseconds(11));
+  EXPECT_TRUE(moment.is_running());
+  EXPECT_FALSE(moment.is_over(0));
+  clock.pass(milliseconds(1));
+  EXPECT_FALSE(moment.is_running());
+  EXPECT_TRUE(moment.is_over(0));
+  EXPECT_EQ(moment.until(), 0) << "no deadline is left behind";
+}
+
+TEST(Moment, IsOverWhenMuchWasKept) {
+  FakeClock clock;
+  Moment moment;
+  moment.start();
+  EXPECT_FALSE(moment.is_over((2 << 20) - 1));
+  EXPECT_TRUE(Moment::keeps((2 << 20) - 1));
+  EXPECT_FALSE(Moment::keeps(2 << 20));
+  EXPECT_TRUE(moment.is_over(2 << 20));
+  EXPECT_FALSE(moment.is_running());
+  EXPECT_TRUE(moment.is_over(0));
+}
+
+}  // namespace
+}  // namespace tsf::core::test
