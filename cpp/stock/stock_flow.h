@@ -52,6 +52,7 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   void pass(core::ByteQueue& bytes, bool until_trailers) override;
   void drop() override;
   void give_back() override;
+  void on_settled() override { look_at_far_end(); }
   void on_turn() override;
   int64_t deadline() const override;
   core::OutputRoom room() const override;

@@ -107,10 +107,6 @@ void StockFlow::release_headers() {
 core::Injected StockFlow::inject(core::ByteQueue& bytes) {
   using core::Injected;
   if (phase_ != Phase::kHeld) return Injected::kLater;
-  if (bytes.empty()) {
-    look_at_far_end();
-    return Injected::kAccepted;
-  }
   if (diverted_ != nullptr) return hand_over(bytes, false) ? Injected::kAccepted : Injected::kLater;
   if (ended_) return Injected::kLater;  // one continue is left, it is for the end
   if (!watch_.are_gone() && !moment_.is_over(kept_.size())) return Injected::kLater;
