@@ -231,8 +231,8 @@ bool StockFlow::tell_far_end() {
 void StockFlow::look_at_far_end() {
   if (!far_end_.is_held() || tell_far_end()) return;
   // A filter in between keeps bytes until it sees the end, or makes others of them.
-  const bool idle = !events().owes_output() && events().waiting_output() == 0 && kept_.empty();
-  if (idle && !stream_.is_in_hook()) release_far_end();
+  if (stream_.is_in_hook() || events().owes_output() || !kept_.empty()) return;
+  if (events().waiting_output() == 0 || buffer_.is_held_before()) release_far_end();
 }
 
 core::Injected StockFlow::finish_before_far_end(core::ByteQueue& bytes) {
