@@ -42,6 +42,19 @@ export class HeaderLines {
     return lines;
   }
 
+  static from(lines: Iterable<readonly [name: string, value: string]>): HeaderLines {
+    const made = new HeaderLines();
+    for (const [name, value] of lines) made.add(name, value);
+    return made;
+  }
+
+  /** name, value, name, value … */
+  static fromFlat(flat: readonly string[]): HeaderLines {
+    const made = new HeaderLines();
+    for (let i = 0; i + 1 < flat.length; i += 2) made.add(flat[i]!, flat[i + 1]!);
+    return made;
+  }
+
   get(name: string): string | undefined {
     const i = this.names.indexOf(name);
     return i < 0 ? undefined : this.values[i];

@@ -49,14 +49,12 @@ bool Flow::waits_for_host() const {
 }
 
 bool Flow::is_untouched() const {
+  // Only the trailers hook is left.
+  if (has_trailers() && input_.trailers != Trailers::kAnswered && (output_.complete || !input_.hosted)) return true;
   switch (state_) {
     case FlowState::kAsked: return true;
     case FlowState::kGathering: return whole_;
-    case FlowState::kEnding:
-      // Only the trailers hook is left.
-      if (input_.trailers == Trailers::kHere || input_.trailers == Trailers::kTold)
-        return output_.complete || !input_.hosted;
-      return !input_.hosted && output_.waiting.empty();
+    case FlowState::kEnding: return !input_.hosted && output_.waiting.empty();
     default: return false;
   }
 }
@@ -106,7 +104,7 @@ void Flow::on_input(InputEnd end) {
 
 bool Flow::on_trailers() {
   input_.end = InputEnd::kInBeforeTrailers;
-  input_.trailers = Trailers::kHere;
+  if (input_.trailers == Trailers::kNone) input_.trailers = Trailers::kHere;
   if (!owner_.is_live()) return true;
   switch (state_) {
     case FlowState::kIdle:
@@ -137,18 +135,18 @@ void Flow::ask(bool context) {
   if (!send()) owner_.host().wait_for_room();
 }
 
-// The host is out of it, or was never in: everything goes on as it came.
+// The host is out of it, or was never in: everything goes on as it came, or as far as it is.
 void Flow::let_pass() {
   deadline_ = 0;
   input_.headers = Headers::kLetGo;
   input_.hosted = false;
-  output_.waiting.clear();
-  if (!original_.empty()) {
+  if (!output_.complete) {
+    output_.waiting.clear();
+    output_.waiting.take(original_.empty() ? gathered_ : original_);
     gathered_.clear();
-    gathered_.swap(original_);
   }
   move(FlowEvent::kPass);
-  mount_.pass(gathered_, false);
+  mount_.pass(output_.waiting, false);
 }
 
 void Flow::reply() {

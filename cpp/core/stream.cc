@@ -211,8 +211,7 @@ void Stream::fail(const Failure& failure) {
                failure.code);
 }
 
-// Envoy shows a reset's details nowhere, so the log has them.
-void Stream::reset(const char* code) {
+void Stream::log_reset(const char* code) {
   thread_local Nanos second = 0;
   thread_local int said = 0;
   const Nanos now = now_ns() / 1'000'000'000;
@@ -221,6 +220,10 @@ void Stream::reset(const char* code) {
   constexpr int kLinesASecond = 10;
   if (++said <= kLinesASecond)
     worker_.process().log(LogLevel::kWarn, "ts_filter: filter " + config_->name + ": stream reset: " + code);
+}
+
+void Stream::reset(const char* code) {
+  log_reset(code);
   mount_.reset(code);
 }
 

@@ -154,6 +154,21 @@ Neighbour* Chain::owner_behind(const Neighbour& flow, Dir dir) const {
   return owner;
 }
 
+void Chain::let_far_end_go() const {
+  if (EdgeFilter* edge = this->edge(Role::kUpstreamEdge)) edge->release_end();
+}
+
+bool Chain::has_filter_before(const Neighbour& flow, Dir dir) const {
+  bool found = false;
+  each_before(flow, dir, [&](Neighbour& before) { return found = !before.is_edge() && before.is_open(); });
+  return found;
+}
+
+bool Chain::has_owner(Dir dir) const {
+  return std::any_of(entries_.begin(), entries_.end(),
+                     [&](const Entry& e) { return e.flows[static_cast<size_t>(dir)]->leaves_input(); });
+}
+
 bool Chain::is_full_behind(const Neighbour& flow, Dir dir) const {
   bool full = false;
   each_behind(flow, dir, [&](Neighbour& behind) { return full = behind.is_full(); });
@@ -178,15 +193,18 @@ void Chain::tell_far_end_reached(Dir dir) const {
 }
 
 void Chain::tell_buffer_moved(const Neighbour& by, Dir dir) const {
-  for (const Entry& entry : entries_) {
-    Neighbour& other = *entry.flows[static_cast<size_t>(dir)];
-    if (&other != &by) other.on_buffer_moved();
-  }
+  each_before(by, dir, [](Neighbour& before) {
+    before.on_buffer_moved();
+    return false;
+  });
 }
 
-Neighbour* Chain::first_open_response() const {
-  for (auto entry = entries_.rbegin(); entry != entries_.rend(); ++entry)
-    if (entry->edge == nullptr && entry->flows[1]->is_open()) return entry->flows[1];
+Neighbour* Chain::first_open_response(core::InputEnd end) const {
+  for (auto entry = entries_.rbegin(); entry != entries_.rend(); ++entry) {
+    if (entry->edge != nullptr) continue;
+    if (entry->flows[1]->is_open()) return entry->flows[1];
+    if (end == core::InputEnd::kInBeforeTrailers && entry->flows[1]->waits_for_trailers()) return nullptr;
+  }
   return nullptr;
 }
 

@@ -31,6 +31,9 @@ class Neighbour {
   virtual bool is_open() const = 0;
   // It has not let its headers go, so that whoever ends the message before it meets it.
   virtual bool has_headers_here() const = 0;
+  // It lets the message by and may still write to its trailers, or before them.
+  virtual bool waits_for_trailers() const { return false; }
+  virtual bool is_edge() const { return false; }
   // Envoy has shown it the end.
   virtual bool has_seen_end() const = 0;
   // It has more input in module memory than it can use.
@@ -49,6 +52,8 @@ class Neighbour {
 
   // An empty frame from the router's end gets it another continue, at any time.
   virtual bool can_pump() const { return false; }
+  // So that its response's end may be held back, and no buffer of the response is over its limit.
+  virtual bool can_wait_for_end() const { return false; }
   // Bytes from the router's end, past what holds the end back.
   virtual void pass_on(std::string_view) {}
   // The router's end holds this response's end back, and has let so many bytes by.
@@ -108,15 +113,21 @@ class Chain {
   // Whose raw input lies in the shared buffer: before it, behind it.
   Neighbour* owner_before(const Neighbour& flow, Dir dir) const;
   Neighbour* owner_behind(const Neighbour& flow, Dir dir) const;
+  // A response's end that is held back at the router goes on.
+  void let_far_end_go() const;
+  bool has_filter_before(const Neighbour& flow, Dir dir) const;
+  // Raw input of one of ours lies in the shared buffer.
+  bool has_owner(Dir dir) const;
   // One behind it has more input than it can use.
   bool is_full_behind(const Neighbour& flow, Dir dir) const;
   // A filter of ours behind it still has the headers before it or holds them.
   bool are_headers_held_behind(const Neighbour& flow, Dir dir) const;
   void wake_before(const Neighbour& flow, Dir dir) const;
   void tell_far_end_reached(Dir dir) const;
+  // Those before it: what lies in the buffer now is behind them.
   void tell_buffer_moved(const Neighbour& by, Dir dir) const;
-  // The open response nearest to the router.
-  Neighbour* first_open_response() const;
+  // The open response nearest to the router; none while one nearer still has to add to the trailers.
+  Neighbour* first_open_response(core::InputEnd end) const;
 
   // Bytes that lay in the shared buffer before the push that is now on the stack.
   size_t pushed_over(Dir dir) const { return pushed_over_[static_cast<size_t>(dir)]; }

@@ -15,14 +15,19 @@ bool EdgeFlow::gates() {
   return true;
 }
 
+// Only behind a request that is complete: else the router resets the upstream stream when it hears of the end, which is
+// too late once the codec has freed it.
 bool EdgeFlow::holds_far_end(core::InputEnd end) {
-  Neighbour* response = edge_.chain().first_open_response();
-  if (response == nullptr || !response->can_pump()) return false;
-  is_holding_ = true;
-  // The bytes that came with the end go on; only the end is held.
+  if (!edge_.is_request_over()) return false;
+  Neighbour* response = edge_.chain().first_open_response(end);
+  if (response == nullptr || !response->can_wait_for_end()) return false;
+
+  // The bytes that came with the end go on; only the end is held. They may show that the client is slow.
   const std::string bytes =
       end == core::InputEnd::kIn ? edge_.envoy().take_body(dir_, BodySource::kReceived) : std::string();
   if (!bytes.empty()) response->pass_on(bytes);
+  if (!response->can_wait_for_end()) return false;
+  is_holding_ = true;
   response->hold_far_end(bytes_, end);
   return true;
 }
@@ -42,7 +47,7 @@ bool EdgeFlow::on_body(bool end, uint64_t bytes) {
   bytes_ += bytes;
   if (end && (edge_.is_upstream() ? dir_ == Dir::kResponse && holds_far_end(core::InputEnd::kIn) : gates()))
     return true;
-  has_seen_end_ = end;
+  if (end) has_seen_end_ = true;
   passed_ += bytes;
   return false;
 }
@@ -110,6 +115,8 @@ TrailersStatus EdgeFilter::on_trailers(Dir dir) {
   if (!is_void(dir)) flag_.on_hook(dir, stop);
   return stop ? TrailersStatus::kStopIteration : TrailersStatus::kContinue;
 }
+
+void EdgeFilter::on_above_watermark() { chain_->let_far_end_go(); }
 
 void EdgeFilter::on_destroy() {
   if (gone_ != nullptr) *gone_ = true;

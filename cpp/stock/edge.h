@@ -4,7 +4,8 @@
 //  * the last entry before the router tells that request headers have passed all filters, is the gate of requests, and
 //  is
 //    the entry through which empty frames go into a response
-//  * an entry in the router's own chain holds a response's end back until our filter is through with it
+//  * an entry in the router's own chain holds a response's end back until our filter is through with it, or the client
+//    becomes slow: Envoy's router would then pause an upstream stream that is over for its codec and has been freed
 //  * the first entry is the gate of responses
 //
 // A gate holds a message that a filter in between has ended early, until the filter of ours that it belongs to has
@@ -32,6 +33,7 @@ class EdgeFlow final : public Neighbour {
   EdgeFlow(EdgeFilter& edge, Dir dir) : edge_(edge), dir_(dir) {}
 
   bool is_open() const override { return is_holding_; }
+  bool is_edge() const override { return true; }
   bool has_headers_here() const override { return false; }
   bool has_seen_end() const override { return has_seen_end_; }
   bool is_full() const override { return false; }
@@ -80,6 +82,7 @@ class EdgeFilter {
   HeadersStatus on_headers(Dir dir, bool end);
   BodyStatus on_body(Dir dir, bool end);
   TrailersStatus on_trailers(Dir dir);
+  void on_above_watermark();
   void on_destroy();
 
   // ---- for our filters ----
@@ -92,6 +95,7 @@ class EdgeFilter {
 
   // ---- for its flows ----
   Chain& chain() { return *chain_; }
+  bool is_request_over() const { return request_.has_seen_end(); }
   bool is_upstream() const { return chain_->edge(Chain::Role::kUpstreamEdge) == this; }
   void do_continue(Dir dir);
 

@@ -30,9 +30,9 @@ class FilterInStream final : public StreamEntry {
   HeadersStatus on_headers(Dir dir, bool end) override { return stream_.on_headers(dir, end); }
   BodyStatus on_body(Dir dir, bool end) override { return stream_.on_body(dir, end); }
   TrailersStatus on_trailers(Dir dir) override { return stream_.on_trailers(dir); }
-  void on_complete() override { stream_.core().on_complete(); }
+  void on_complete() override { stream_.on_complete(); }
   void on_scheduled() override { stream_.core().worker().run(); }
-  void on_above_watermark() override { stream_.core().on_above_watermark(); }
+  void on_above_watermark() override { stream_.on_above_watermark(); }
   void on_below_watermark() override { stream_.core().on_below_watermark(); }
   void on_call_headers(uint64_t id, std::span<const core::HeaderLine> lines, bool end) override {
     stream_.core().on_call_headers(id, lines, end);
@@ -77,6 +77,7 @@ class EdgeInStream final : public StreamEntry {
   HeadersStatus on_headers(Dir dir, bool end) override { return edge_.on_headers(dir, end); }
   BodyStatus on_body(Dir dir, bool end) override { return edge_.on_body(dir, end); }
   TrailersStatus on_trailers(Dir dir) override { return edge_.on_trailers(dir); }
+  void on_above_watermark() override { edge_.on_above_watermark(); }
   void on_destroy() override {
     edge_.on_destroy();
     const std::unique_ptr<StreamEntry> gone(this);

@@ -24,7 +24,7 @@ class Moment {
   static bool keeps(size_t kept) { return kept < kMostBytes; }
 
  private:
-  static constexpr std::chrono::milliseconds kLength{12};
+  static constexpr std::chrono::milliseconds kLength{20};
   static constexpr size_t kMostBytes = 2 << 20;
 
   core::Nanos until_ = 0;

@@ -35,6 +35,7 @@ class RealEnvoy : public Envoy {
   uint64_t buffer_limit() const override;
   void set_buffer_limit(uint64_t limit) override;
   void continue_flow(core::Dir dir) override;
+  void end_connection_with_stream() override;
   void inject_response(std::string_view bytes) override;
   const void* stream_key() const override;
   bool has_upstream() const override;

@@ -15,11 +15,15 @@ StockFlow::StockFlow(StockStream& stream, Envoy& envoy, core::MemoryCount& memor
       buffer_(envoy, dir),
       watch_(envoy, dir),
       buffering_(envoy, dir),
+      mark_(envoy, dir),
       kept_(memory),
       lead_(memory) {}
 
 core::FlowEvents& StockFlow::events() { return stream_.core().flow(dir_); }
 Chain* StockFlow::chain() const { return stream_.chain(); }
+bool StockFlow::waits_for_trailers() const {
+  return phase_ == Phase::kPassing && stream_.core().flow(dir_).hears_trailers();
+}
 void StockFlow::wake() { stream_.core().defer(); }
 
 bool StockFlow::is_full() const {
@@ -86,7 +90,7 @@ bool StockFlow::hold_headers(bool end) {
 
 BodyStatus StockFlow::on_body(bool end) {
   if (stream_.pumped() != nullptr && dir_ == Dir::kResponse) return on_pump_frame();
-  if (end) ended_ = true;
+  if (end) see_end();
   in_hook_ = received_ = true;
   far_end_.saw(received());
   const BodyStatus status = body_status(end);
@@ -98,12 +102,17 @@ BodyStatus StockFlow::on_body(bool end) {
 // An empty frame of ours, which grants another continue to the one it is for.
 BodyStatus StockFlow::on_pump_frame() {
   const bool is_for_us = stream_.pumped() == this;
+  if (is_for_us && frame_ != nullptr) {
+    keep_added();
+    frame_->each([&](std::string_view piece) { envoy_.append_body(dir_, BodySource::kReceived, piece); });
+    frame_->clear();
+    stream_.set_pumped(nullptr);  // for those behind us it is a frame as any other
+    stream_.flag().on_hook(dir_, false);
+    return BodyStatus::kContinue;
+  }
   // A filter before us may have added bytes to it.
   if (is_for_us || (is_open() && (!watch_.are_gone() || buffer_.is_ours()))) {
-    const size_t again = shown_again(buffer_.is_ours());
-    if (envoy_.received_is_buffered(dir_)) buffer_.give();
-    far_end_.saw(received() - again);
-    keep_behind(again);
+    keep_added();
     stream_.flag().on_hook(dir_, true);
     return BodyStatus::kStopIterationNoBuffer;
   }
@@ -124,6 +133,7 @@ BodyStatus StockFlow::body_status(bool end) {
       // A filter before us has added bytes to an end that we have given already; or it shows what others keep again.
       if (received() == 0 || received() == shown_again(false)) return BodyStatus::kContinue;
       drain_received();
+      phase_ = Phase::kDropped;
       events().on_cut();
       return BodyStatus::kStopIterationNoBuffer;
     case Phase::kWithUs:
@@ -156,8 +166,16 @@ BodyStatus StockFlow::hold_body(bool end) {
   return status;
 }
 
-TrailersStatus StockFlow::on_trailers() {
+// Envoy shows us the end: it is held back no longer.
+void StockFlow::see_end() {
   ended_ = true;
+  if (!far_end_.is_held() && !far_end_.is_told()) return;
+  far_end_.release();
+  envoy_.read_response_trailers_from(nullptr);
+}
+
+TrailersStatus StockFlow::on_trailers() {
+  see_end();
   note_behind();
   in_hook_ = true;
   bool stop = true;
@@ -190,16 +208,18 @@ TrailersStatus StockFlow::on_trailers() {
 
 // ---- cut by others ----
 
-// Without an edge: the end has come in while a filter behind us has the message stopped, so that it will end the
+// Without an edge: the end has come in while a filter behind us has the message stopped, so that it may end the
 // message when it goes on.
 void StockFlow::check_cut() {
   if (by_hand_ || diverted_ != nullptr || gate_ahead() || !is_open() || !watch_.are_gone()) return;
   if (buffering_.is_gathered_behind()) return;  // it waits for our end
   // One of ours behind is the gate then.
   if (chain() != nullptr && chain()->are_headers_held_behind(*this, dir_)) return;
-  const size_t behind = envoy_.received_is_buffered(dir_) ? 0 : buffer_.foreign();
+  if (watch_.are_held()) return mark_.set();
+  const bool is_siblings = chain() != nullptr && chain()->has_owner(dir_);
+  const size_t behind = envoy_.received_is_buffered(dir_) || is_siblings ? 0 : buffer_.foreign();
   const bool is_routers = dir_ == Dir::kRequest && behind == buffering_.emitted();
-  if (watch_.are_held() || (behind > 0 && !is_routers && watch_.are_through())) events().on_cut();
+  if (behind > 0 && !is_routers && watch_.are_through()) events().on_cut();
 }
 
 // In a hook: filters before us have let go of all they kept. What lies there is of those behind us.
@@ -246,6 +266,14 @@ void StockFlow::keep_received() {
 }
 
 void StockFlow::drain_received() { envoy_.drain_body(dir_, BodySource::kReceived, received()); }
+
+// What a filter before us has added to a frame of ours.
+void StockFlow::keep_added() {
+  const size_t again = shown_again(buffer_.is_ours());
+  if (envoy_.received_is_buffered(dir_)) buffer_.give();
+  far_end_.saw(received() - again);
+  keep_behind(again);
+}
 
 // The chunk, but for its first bytes, which stay where they are.
 void StockFlow::keep_behind(size_t first) {

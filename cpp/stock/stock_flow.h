@@ -25,6 +25,7 @@
 #include "stock/envoy.h"
 #include "stock/far_end.h"
 #include "stock/headers_watch.h"
+#include "stock/incomplete_mark.h"
 #include "stock/moment.h"
 #include "stock/shared_buffer.h"
 
@@ -67,6 +68,7 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   void unpark(const std::string& bytes) override;
   void keep_input() override;
   void wake() override;
+  bool waits_for_trailers() const override;
   void on_far_end_reached() override { watch_.told(); }
   void on_buffer_moved() override { note_buffer(); }
   bool takes_more() const override { return !is_full(); }
@@ -82,8 +84,11 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   bool owes_end() const { return ended_ && is_open(); }
   bool headers_came() const { return phase_ != Phase::kWithUs; }
   bool can_pump() const override;
+  bool can_wait_for_end() const override;
   void pass_on(std::string_view bytes) override;
   void hold_far_end(uint64_t passed, core::InputEnd end) override;
+  // Envoy has completed the stream. True: somebody ended our message before us.
+  bool was_cut() const { return mark_.is_set() && is_open(); }
   void forget();
 
  private:
@@ -105,10 +110,12 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   void tell_input(core::InputEnd end);
   void note_behind();
   void check_cut();
+  void see_end();
   void check_theft();
   size_t received() const { return envoy_.body_size(dir_, BodySource::kReceived); }
   void keep_received();
   void keep_behind(size_t first);
+  void keep_added();
   void drain_received();
 
   // stock_push.cc: continues
@@ -119,6 +126,7 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   void time_moment();
   void release_headers();
   void push(std::initializer_list<core::ByteQueue*> queues, bool last);
+  bool push_by_frame(core::ByteQueue& bytes);
   void put_aside_back(const std::string& aside, bool is_routers, bool shown);
   void do_continue();
   void leave();
@@ -139,12 +147,14 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   SharedBuffer buffer_;
   HeadersWatch watch_;
   Buffering buffering_;
+  IncompleteMark mark_;
   Moment moment_;
   FarEnd far_end_;
-  core::ByteQueue kept_;           // input in module memory, older than what lies in Envoy's buffer
-  core::ByteQueue lead_;           // output that goes before everything that is let by
-  Neighbour* diverted_ = nullptr;  // takes the rest of our message by hand
-  Source source_ = Source::kKept;  // of the last input()
+  core::ByteQueue kept_;              // input in module memory, older than what lies in Envoy's buffer
+  core::ByteQueue lead_;              // output that goes before everything that is let by
+  core::ByteQueue* frame_ = nullptr;  // output that goes with the empty frame on the stack
+  Neighbour* diverted_ = nullptr;     // takes the rest of our message by hand
+  Source source_ = Source::kKept;     // of the last input()
   bool in_hook_ = false;
   bool received_ = false;  // a chunk of the running hook can be read
   bool ended_ = false;     // Envoy has shown us the end

@@ -17,6 +17,8 @@ bool StockFlow::can_pump() const {
   return dir_ == Dir::kResponse && headers_came() && !ended_ && stream_.pump_entry() != nullptr;
 }
 
+bool StockFlow::can_wait_for_end() const { return can_pump() && stream_.core().response_watermarks() == 0; }
+
 core::OutputRoom StockFlow::room() const {
   using core::OutputRoom;
   if (diverted_ != nullptr) return diverted_->collects() ? OutputRoom::kCollected : OutputRoom::kPaced;
@@ -57,7 +59,9 @@ bool StockFlow::is_free() {
 
 void StockFlow::start_moment() {
   const bool end_can_be_held = can_pump() && chain() != nullptr && chain()->edge(Chain::Role::kUpstreamEdge) != nullptr;
-  if (!gate_ahead() && !end_can_be_held) moment_.start();
+  if (gate_ahead() || end_can_be_held) return;
+  // One of ours before us has had its moment: no small message is on its way.
+  if (chain() == nullptr || !chain()->has_filter_before(*this, dir_)) moment_.start();
 }
 
 // From now on its end is waited for.
@@ -74,7 +78,7 @@ void StockFlow::let_headers_go() {
 
 int64_t StockFlow::deadline() const {
   const core::Nanos lost = dir_ == Dir::kRequest ? stream_.lost_continue_deadline() : 0;
-  const core::Nanos moment = headers_may_go_ || until_trailers_ ? moment_.until() : 0;
+  const core::Nanos moment = !ended_ && (headers_may_go_ || until_trailers_) ? moment_.until() : 0;
   return moment == 0 || (lost != 0 && lost < moment) ? lost : moment;
 }
 
@@ -83,6 +87,8 @@ void StockFlow::on_turn() {
   if (stream_.core().is_over()) return;
   // A deadline that has passed and stays would wake the worker again and again.
   (void)moment_.is_over(kept_.size());
+  // A client on HTTP/2 refuses a body that is shorter than its length; one on HTTP/1 has to be told by a close.
+  if (dir_ == Dir::kResponse && mark_.is_news()) envoy_.end_connection_with_stream();
   if (phase_ == Phase::kLeaving) return leave();
   if (phase_ != Phase::kHeld) return;
   look_at_far_end();
@@ -112,6 +118,10 @@ core::Injected StockFlow::inject(core::ByteQueue& bytes) {
   if (dir_ == Dir::kRequest && watch_.are_gone() && envoy_.has_upstream() &&
       !buffering_.is_worth(buffer_.foreign(), bytes.size()))
     return Injected::kLater;
+  // While the end is held back no continue of ours may be on the stack when Envoy brings it after all: a Stop of ours
+  // would be overwritten.
+  const bool by_frame = far_end_.is_told() || (watch_.are_gone() && !buffer_.is_ours() && buffer_.foreign() > 0);
+  if (can_pump() && by_frame) return push_by_frame(bytes) ? Injected::kAccepted : Injected::kLater;
   if (!may_push()) return Injected::kLater;
   push({&bytes}, false);
   if (far_end_.is_held()) wake();  // perhaps nothing is left to wait for
@@ -124,6 +134,11 @@ core::Injected StockFlow::finish(core::ByteQueue& bytes) {
   if (diverted_ != nullptr) return hand_over(bytes, true) ? Injected::kAccepted : Injected::kLater;
   if (far_end_.is_told()) return finish_before_far_end(bytes);
   if (!ended_ || !may_push()) return Injected::kLater;
+  if (mark_.is_set() && watch_.are_through()) {
+    events().on_cut();
+    return Injected::kLater;
+  }
+  mark_.clear();
   if (buffer_.is_ours()) keep_input();
   phase_ = Phase::kFinished;
   push({&lead_, &kept_, &bytes}, true);
@@ -236,17 +251,40 @@ void StockFlow::release_far_end() {
 
 // ---- one push ----
 
+// With a frame of its own, so that a filter behind us which keeps bytes in the shared buffer is shown new ones only.
+bool StockFlow::push_by_frame(core::ByteQueue& bytes) {
+  if (stream_.flag().is_stopped(dir_)) {
+    const std::string aside = envoy_.take_body(dir_, BodySource::kBuffered);
+    do_continue();
+    if (stream_.core().is_over()) return true;
+    if (!aside.empty()) envoy_.append_body(dir_, BodySource::kBuffered, aside);
+  }
+  frame_ = &bytes;
+  (void)stream_.pump(*this);
+  frame_ = nullptr;
+  if (stream_.core().is_over()) return true;
+  // Else there may be bytes of one before us.
+  if (bytes.empty()) note_buffer();
+  // A filter before us has stopped the frame. It comes when that one goes on, and perhaps only with the end.
+  if (!bytes.empty()) release_far_end();
+  return bytes.empty();
+}
+
 // Appends the bytes to the shared buffer and lets Envoy go on with them, and with nothing else.
 void StockFlow::push(std::initializer_list<core::ByteQueue*> queues, bool last) {
   Neighbour* const owner = chain() != nullptr ? chain()->owner_before(*this, dir_) : nullptr;
   const std::string owners = owner != nullptr ? owner->park() : std::string();
+  // Of one behind us: it is to come behind this push.
+  if (Neighbour* behind = chain() != nullptr ? chain()->owner_behind(*this, dir_) : nullptr) behind->keep_input();
   if (buffer_.ours() <= stream_.core().settings().stream_window && buffer_.is_ours()) keep_input();
   const std::string ours = buffer_.is_ours() ? buffer_.take_ours() : std::string();
   const size_t behind = buffer_.size();
   const bool is_routers = behind > 0 && dir_ == Dir::kRequest && watch_.are_gone() &&
                           !buffering_.is_gathered_behind() && envoy_.has_upstream();
-  // A filter that gathers the body looks at all of it at the end; any other is not shown anything twice.
-  const bool show_again = behind > 0 && !is_routers && (last || buffering_.is_gathered_behind());
+  // A filter that holds the headers gathers the body, or lets all of it go at once: it may look at all of it. One that
+  // has let them go has seen what it keeps.
+  const bool show_again =
+      behind > 0 && !is_routers && (last || buffering_.is_gathered_behind() || !watch_.are_through());
   const std::string aside = behind > 0 && !show_again ? envoy_.take_body(dir_, BodySource::kBuffered) : std::string();
   if (chain() != nullptr) chain()->set_pushed_over(dir_, show_again ? behind : 0);
   const uint64_t emitted_before = buffering_.emitted();
@@ -292,8 +330,10 @@ void StockFlow::do_continue() {
   watch_.let_go();
   moment_ = {};
   const size_t behind_before = buffer_.behind();
+  const bool was_ended = ended_;
   stream_.do_continue(dir_);
   if (stream_.core().is_over() || phase_ == Phase::kDropped) return;
+  if (ended_ && !was_ended) events().on_cut();  // the end came in meanwhile, and our Stop did not count
   if (dir_ == Dir::kRequest && ended_ && behind_before == 0) stream_.expect_to_go_on(buffer_.size());
   path_clear_ = gate != nullptr && given > 0 && gate->frames(dir_) >= frames + given;
   note_buffer();

@@ -45,6 +45,18 @@ TrailersStatus StockStream::on_trailers(Dir dir) {
   return flow(dir).on_trailers();
 }
 
+void StockStream::on_above_watermark() {
+  const core::Worker::Scope scope(core_.worker());
+  core_.on_above_watermark();
+  if (chain_ != nullptr) chain_->let_far_end_go();
+}
+
+void StockStream::on_complete() {
+  const core::Worker::Scope scope(core_.worker());
+  if (response_.was_cut()) core_.log_reset(core::kCutByChain.code);
+  core_.on_complete();
+}
+
 void StockStream::on_destroy() {
   const core::Worker::Scope scope(core_.worker());
   core_.on_destroy();

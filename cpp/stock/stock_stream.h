@@ -21,6 +21,7 @@ class StockStream {
   StockStream& operator=(const StockStream&) = delete;
 
   core::Stream& core() { return core_; }
+  const core::Stream& core() const { return core_; }
   StockFlow& flow(Dir dir) { return dir == Dir::kRequest ? request_ : response_; }
   Chain* chain() const { return chain_; }
   ContinueFlag& flag() { return flag_; }
@@ -30,6 +31,8 @@ class StockStream {
   HeadersStatus on_headers(Dir dir, bool end);
   BodyStatus on_body(Dir dir, bool end);
   TrailersStatus on_trailers(Dir dir);
+  void on_above_watermark();
+  void on_complete();
   void on_destroy();
   // Its header map goes to a new stream.
   void on_recreate();
@@ -41,8 +44,11 @@ class StockStream {
   // A continue of this direction takes effect; may send an empty frame for that.
   bool arm(StockFlow& flow);
   void do_continue(Dir dir);
+  // Sends an empty frame that comes to that flow's hook.
+  bool pump(const StockFlow& flow);
   // Through which entry empty frames go; null: there is no such way.
   Envoy* pump_entry() const;
+  void set_pumped(const Neighbour* flow);
   const Neighbour* pumped() const { return chain_ != nullptr ? chain_->pumped() : pumped_; }
 
   // ---- Envoy 1.38 ----
@@ -60,9 +66,6 @@ class StockStream {
   core::Nanos lost_continue_deadline() const { return lost_continue_at_; }
 
  private:
-  bool pump(const StockFlow& flow);
-  void set_pumped(const Neighbour* flow);
-
   Envoy& envoy_;
   ContinueFlag flag_;
   StockFlow request_;

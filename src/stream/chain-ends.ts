@@ -204,9 +204,9 @@ export class EnvoyEnd implements PassEnd, OutputPort, OutputOwner {
 export class WholeReplyEnd implements PassEnd {
   private readonly pass: Pass;
   private readonly parts: Uint8Array[] = [];
-  private readonly sent: (lines: HeaderLines, body: Uint8Array) => void;
+  private readonly sent: (lines: HeaderLines, parts: readonly Uint8Array[]) => void;
 
-  constructor(pass: Pass, sent: (lines: HeaderLines, body: Uint8Array) => void) {
+  constructor(pass: Pass, sent: (lines: HeaderLines, parts: readonly Uint8Array[]) => void) {
     this.pass = pass;
     this.sent = sent;
   }
@@ -224,7 +224,7 @@ export class WholeReplyEnd implements PassEnd {
   turn(): void {}
   finish(): void {}
   end(): void {
-    this.sent(HeaderLines.of(this.pass.headersNow()), joinBytes(this.parts));
+    this.sent(HeaderLines.of(this.pass.headersNow()), this.parts);
   }
   acknowledge(): void {}
   letGo(): boolean {

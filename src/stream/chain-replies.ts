@@ -9,7 +9,7 @@ import type { ChainStream } from './chain.js';
 import { StreamedReplyEnd, WholeReplyEnd } from './chain-ends.js';
 import type { ChainMember } from './chain-member.js';
 import { Pass } from './chain-pass.js';
-import { changedReply, sendWhole, shownHeaders, type WholeReply } from './whole-reply.js';
+import { sendWhole, ShownReply, type WholeReply } from './whole-reply.js';
 
 export class ChainReplies {
   /** A reply has been made; Envoy may not have heard of it yet. */
@@ -44,22 +44,22 @@ export class ChainReplies {
       return;
     }
     this.later(() => {
-      const ends = reply.body.length === 0;
+      const shown = new ShownReply(reply, { grpc: chain.start.grpc, head: chain.method === 'HEAD' });
       const pass = new Pass(
         chain,
         Direction.Response,
         others,
         (one) =>
-          new WholeReplyEnd(one, (lines, body) => {
-            this.send(changedReply(reply, lines, body));
+          new WholeReplyEnd(one, (lines, parts) => {
+            this.send(shown.changed(lines, parts));
           }),
-        packHeaders(shownHeaders(reply)),
-        ends,
+        shown.headers,
+        shown.body === undefined,
       );
       this.pass = pass;
       // A hook in it may reply itself, which ends this one.
       pass.start();
-      if (!ends) pass.data(reply.body, true, false);
+      if (shown.body !== undefined) pass.data(shown.body, true, false);
     });
   }
 

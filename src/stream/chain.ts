@@ -16,6 +16,7 @@ import {
   type StreamSource,
   type StreamStart,
 } from '../wire.js';
+import { HeaderLines } from '../header-block.js';
 import { pickAttributes } from './chain-attributes.js';
 import type { ChainConfig } from './chain-config.js';
 import { EnvoyEnd } from './chain-ends.js';
@@ -206,6 +207,11 @@ export class ChainStream implements StreamSource, PassOwner {
 
   get responseBegun(): boolean {
     return this.response !== undefined;
+  }
+
+  get method(): string | undefined {
+    const block = this.request?.headersNow() ?? this.context?.block;
+    return block === undefined ? undefined : HeaderLines.of(block).get(':method');
   }
 
   /** Hooks run that the module knows nothing of: it times the request until it hears of the reply. */

@@ -3,9 +3,8 @@
  * in Go: Envoy skips them for a reply that a module makes, so it is done here, by a response flow that speaks to
  * OwnReply instead of to Envoy. A streamed reply goes straight to Envoy, bounded by what it has taken.
  */
-import { joinBytes, ownBytes, toBytes } from '../buffer.js';
+import { ownBytes, toBytes } from '../buffer.js';
 import { FilterError } from '../errors.js';
-import { packHeaders } from '../header-block.js';
 import { headerLines } from '../header-lines.js';
 import { checkValue, type HeaderRules, isLine } from '../header-rules.js';
 import type { Phase } from '../types.js';
@@ -15,7 +14,7 @@ import { ActKind, BodyMode, CreditOf, Direction, HeaderType, OutputFlag } from '
 import { Flow } from './flow.js';
 import type { FlowPort } from './output.js';
 import type { HttpStream } from './stream.js';
-import { changedReply, sendWhole, shownHeaders, type WholeReply } from './whole-reply.js';
+import { sendWhole, ShownReply, type WholeReply, withGrpcStatus } from './whole-reply.js';
 
 const EMPTY = new Uint8Array(0);
 const PIECE = 64 * 1024;
@@ -38,13 +37,14 @@ export class Replies {
     const { stream } = this;
     const { own } = this;
     this.assertPossible('sendLocalReply()');
-    const whole: WholeReply = {
+    const given: WholeReply = {
       status: replyStatus(status),
       headers: checkedLines(stream.rules, reply.headers),
       body: reply.body === undefined ? EMPTY : ownBytes(reply.body),
       grpcStatus: grpcStatusOf(reply.grpcStatus),
       details: detailsOf(reply.details),
     };
+    const whole = stream.start.grpc || given.grpcStatus >= 0 ? withGrpcStatus(given) : given;
     const failType = this.openType();
     stream.deps.count('local_reply', stream.filterName);
     this.taken();
@@ -150,29 +150,29 @@ class OwnReply implements FlowPort {
   readonly flow: Flow;
   sent = false;
   private readonly stream: HttpStream;
-  private readonly reply: WholeReply;
+  private readonly shown: ShownReply;
   private readonly parts: Uint8Array[] = [];
 
   constructor(stream: HttpStream, reply: WholeReply, failType: HeaderType) {
     this.stream = stream;
-    this.reply = reply;
+    this.shown = new ShownReply(reply, { grpc: stream.start.grpc, head: stream.method === 'HEAD' });
     this.flow = new Flow(stream, this, Direction.Response, failType);
     stream.response = this.flow;
-    this.flow.receive(packHeaders(shownHeaders(reply)), true);
+    this.flow.receive(this.shown.headers, true);
   }
 
   start(): void {
     const { flow, stream } = this;
     if (stream.over || flow.dead) return;
-    const { body } = this.reply;
+    const { body } = this.shown;
     flow.onAnswered = (mode) => {
       if (flow.dead) return;
       if (mode === BodyMode.Pass) {
-        this.parts.push(body);
+        if (body !== undefined) this.parts.push(body);
         this.send();
-      } else flow.data(body, true, false);
+      } else flow.data(body ?? EMPTY, true, false);
     };
-    flow.begin(body.length === 0);
+    flow.begin(body === undefined);
   }
 
   answer(): void {}
@@ -196,7 +196,7 @@ class OwnReply implements FlowPort {
   private send(): void {
     if (this.sent || this.stream.over) return;
     this.sent = true;
-    sendWhole(this.stream.sink, changedReply(this.reply, this.flow.headers!, joinBytes(this.parts)));
+    sendWhole(this.stream.sink, this.shown.changed(this.flow.headers!, this.parts));
   }
 }
 

@@ -1,6 +1,12 @@
-/** A reply that is complete when it goes: what encode hooks see of it, and what they make of it. */
-import { HeaderLines } from '../header-block.js';
-import type { StreamSink } from '../wire.js';
+/**
+ * A reply that is complete when it goes: what encode hooks see of it, and what they make of it. Envoy shows a reply to
+ * encode hooks as it will send it, so a lone filter's own hooks and the members of a list see the same here.
+ */
+import { joinBytes } from '../buffer.js';
+import { HeaderLines, packHeaders } from '../header-block.js';
+import type { HeaderBlock, StreamSink } from '../wire.js';
+
+const GRPC_STATUS_MAX = 16;
 
 /** As the sink takes it; headers: name, value, name, value … */
 export interface WholeReply {
@@ -12,32 +18,113 @@ export interface WholeReply {
   readonly body: Uint8Array;
 }
 
-/** Its headers as Envoy makes them for the first encode hook. */
-export function shownHeaders({ status, headers, body }: WholeReply): string[] {
-  const lines = new HeaderLines();
-  lines.add(':status', String(status));
-  if (body.length > 0) lines.add('content-length', String(body.length));
-  if (body.length > 0 && !named(headers, 'content-type')) lines.add('content-type', 'text/plain');
-  for (let i = 0; i + 1 < headers.length; i += 2)
-    if (headers[i] !== 'content-length') lines.add(headers[i]!, headers[i + 1]!);
-  return lines.flat();
+/** What Envoy knows of the request when it makes a reply to it. */
+export interface Asked {
+  readonly grpc: boolean;
+  readonly head: boolean;
 }
 
-/** The reply as the hooks have left it. Envoy writes the length itself. */
-export function changedReply(reply: WholeReply, shown: Iterable<[string, string]>, body: Uint8Array): WholeReply {
-  const headers: string[] = [];
-  let { status } = reply;
-  for (const [name, value] of shown) {
-    if (name === ':status') status = Number(value);
-    else if (name !== 'content-length') headers.push(name, value);
+export class ShownReply {
+  readonly headers: HeaderBlock;
+  /** What data hooks see; undefined: the headers end it for them. */
+  readonly body: Uint8Array | undefined;
+  private readonly reply: WholeReply;
+  private readonly grpc: boolean;
+
+  constructor(reply: WholeReply, { grpc, head }: Asked) {
+    this.reply = reply;
+    this.grpc = grpc;
+    this.headers = packHeaders((grpc ? grpcLines(reply, head) : plainLines(reply)).flat());
+    this.body = grpc || head || reply.body.length === 0 ? undefined : reply.body;
   }
-  return { ...reply, status, headers, body };
+
+  /** The reply as the hooks have left it; parts: what they made of its body, or added to headers that end it. */
+  changed(shown: Iterable<readonly [string, string]>, parts: readonly Uint8Array[]): WholeReply {
+    const { reply, grpc } = this;
+    const lines = HeaderLines.from(shown);
+    const status = Number(lines.get(':status'));
+    // Envoy writes these itself, those of a gRPC reply as it showed them.
+    for (const name of grpc ? [':status', 'content-length', 'content-type'] : [':status', 'content-length'])
+      lines.delete(name);
+    // A body that only a HEAD request hides gives the length; a gRPC reply has its body in grpc-message by now.
+    const body = joinBytes(this.body === undefined && !grpc ? [reply.body, ...parts] : parts);
+    const made = { ...reply, status: grpc ? reply.status : status, grpcStatus: -1, headers: lines.flat(), body };
+    return grpc || reply.grpcStatus >= 0 ? withGrpcStatus(made) : made;
+  }
+}
+
+/** grpc-status among the headers becomes the reply's: Envoy would send both, joined by a comma. */
+export function withGrpcStatus(reply: WholeReply): WholeReply {
+  const lines = HeaderLines.fromFlat(reply.headers);
+  const value = lines.get('grpc-status');
+  if (value === undefined) return reply;
+  const named = /^\d{1,2}$/.test(value) && Number(value) <= GRPC_STATUS_MAX ? Number(value) : -1;
+  if (reply.grpcStatus < 0 && named < 0) return reply;
+  lines.delete('grpc-status');
+  return { ...reply, grpcStatus: reply.grpcStatus >= 0 ? reply.grpcStatus : named, headers: lines.flat() };
 }
 
 export function sendWhole(sink: StreamSink, { status, grpcStatus, details, headers, body }: WholeReply): void {
   sink.localReply(status, grpcStatus, details, headers, body);
 }
 
-function named(headers: readonly string[], name: string): boolean {
-  return headers.some((part, i) => i % 2 === 0 && part === name);
+// ---- as Envoy makes it ----
+
+function plainLines({ status, grpcStatus, headers, body }: WholeReply): HeaderLines {
+  const given = HeaderLines.fromFlat(headers);
+  given.delete('content-length');
+  const lines = new HeaderLines();
+  lines.add(':status', String(status));
+  if (body.length === 0) given.delete('content-type');
+  else {
+    lines.add('content-length', String(body.length));
+    if (given.get('content-type') === undefined) lines.add('content-type', 'text/plain');
+  }
+  for (const [name, value] of given) lines.add(name, value);
+  if (grpcStatus >= 0) lines.add('grpc-status', String(grpcStatus));
+  return lines;
+}
+
+/** Headers alone, with the body as a message. */
+function grpcLines({ status, grpcStatus, headers, body }: WholeReply, head: boolean): HeaderLines {
+  const lines = new HeaderLines();
+  lines.add(':status', '200');
+  for (const [name, value] of HeaderLines.fromFlat(headers)) lines.add(name, value);
+  lines.delete('content-length');
+  lines.set('content-type', 'application/grpc');
+  if (grpcStatus >= 0 || lines.get('grpc-status') === undefined)
+    lines.set('grpc-status', String(grpcStatus >= 0 ? grpcStatus : mapped(status)));
+  if (body.length > 0 && !head) lines.set('grpc-message', percentEncoded(body));
+  return lines;
+}
+
+/** An HTTP status as gRPC's. */
+function mapped(http: number): number {
+  switch (http) {
+    case 400:
+      return 13;
+    case 401:
+      return 16;
+    case 403:
+      return 7;
+    case 404:
+      return 12;
+    case 429:
+    case 502:
+    case 503:
+    case 504:
+      return 14;
+    default:
+      return 2;
+  }
+}
+
+/** A body as grpc-message: what is not printable ASCII, the tilde and the percent sign as %XX. */
+function percentEncoded(body: Uint8Array): string {
+  let text = '';
+  for (const byte of body) {
+    const plain = byte >= 0x20 && byte < 0x7e && byte !== 0x25;
+    text += plain ? String.fromCharCode(byte) : `%${byte.toString(16).toUpperCase().padStart(2, '0')}`;
+  }
+  return text;
 }

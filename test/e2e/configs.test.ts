@@ -244,7 +244,7 @@ describe('another protocol version', () => {
       socket.write(versionMessage(1, 99));
       await within(5_000, 'the host closes the connection', once(socket, 'close'));
       await eventually('both versions are named', () =>
-        fx.host.output.split('\n').some((line) => /\b99\b/.test(line) && /\b1\b/.test(line)),
+        fx.host.output.split('\n').some((line) => /\b99\b/.test(line) && /\b2\b/.test(line)),
       );
       expect((await get(fx.port, '/hello')).header('x-touch-response')).toBe('on');
     });
@@ -265,7 +265,7 @@ describe('another protocol version', () => {
         chmodSync(fx.socket, 0o600);
         await eventually(
           'both versions are named',
-          () => fx.envoy.output.split('\n').some((line) => /\b99\b/.test(line) && /\b1\b/.test(line)),
+          () => fx.envoy.output.split('\n').some((line) => /\b99\b/.test(line) && /\b2\b/.test(line)),
           15_000,
         );
         expect((await get(fx.port, '/hello')).status).toBe(503);

@@ -63,14 +63,14 @@ const POSITIONS: Position[] = [
   {
     where: 'a streamed request body partly sent on',
     filter: 'park',
-    parked: 'requestBody',
+    parked: 'requestBodyLater',
     request: UPLOAD,
     closed: 502,
   },
   {
     where: 'a streamed request body partly sent on, response begun',
     filter: 'park',
-    parked: 'requestBody',
+    parked: 'requestBodyLater',
     request: ECHO,
     closed: 'cut',
   },
@@ -101,9 +101,9 @@ const POSITIONS: Position[] = [
   {
     where: 'a response body partly sent',
     filter: 'park',
-    parked: 'responseBody',
+    parked: 'responseBodyLater',
     // one whose end is not there yet: after the end Envoy takes only one piece more
-    request: { path: '/sse?n=2&ms=20&hold=20000' },
+    request: { path: '/sse?n=2&ms=60&hold=20000' },
     closed: 'cut',
   },
   {
@@ -173,8 +173,8 @@ describe.each(['http1', 'http2'] as const)('the host is killed, failure_mode clo
 describe('the host is killed with many streams in every position', () => {
   it('each ends once and Envoy serves on', () =>
     scene([{ name: 'park', options: { host_wait: '0s' } }], async (fx) => {
-      const places = ['decodeHeaders', 'encodeHeaders', 'responseBody', 'reply'];
-      const pathOf = (i: number) => (i % places.length === 2 ? `/sse?n=1&hold=20000&i=${i}` : `/bytes?n=100000&i=${i}`);
+      const places = ['decodeHeaders', 'encodeHeaders', 'responseBodyLater', 'reply'];
+      const pathOf = (i: number) => (i % places.length === 2 ? `/sse?n=2&ms=60&hold=20000&i=${i}` : `/bytes?n=100000&i=${i}`);
       let begun = 0;
       const answers = Array.from({ length: 200 }, (_, i) =>
         http1(fx.port, {
@@ -252,11 +252,11 @@ describe('the host is killed, failure_mode open', () => {
     scene([{ name: 'park', options }], async (fx) => {
       let begun = false;
       const answer = http1(fx.port, {
-        path: '/sse?n=2&ms=20&hold=20000',
-        headers: [['x-park', 'responseBody']],
+        path: '/sse?n=2&ms=60&hold=20000',
+        headers: [['x-park', 'responseBodyLater']],
         onHead: () => void (begun = true),
       });
-      await eventually('parked', async () => begun && (await fx.counters())['park.at.responseBody'] === 1);
+      await eventually('parked', async () => begun && (await fx.counters())['park.at.responseBodyLater'] === 1);
       await fx.host.kill();
       expect(ended(await answer)).toBe('cut');
     }));

@@ -92,7 +92,8 @@ describe.each(['http1', 'http2'] as const)('answers of Envoy itself under async 
     logsOnFailure(at);
     const answer = await exchange(at.port, { path: '/reset?after=300000', timeoutMs: SOON_MS });
     expect([answer.status, answer.complete]).toEqual([200, false]);
-    expect(answer.length).toBeLessThanOrEqual(300_000);
+    // touch-body makes two bytes of those above 127
+    expect(answer.length).toBeLessThanOrEqual(2 * 300_000);
   });
 
   it('every filter instance is destroyed once', async () => {

@@ -141,7 +141,7 @@ describe.each(['http1', 'http2'] as const)('replies over %s', (protocol) => {
 
   it('a throw after the response headers went cuts the answer, with its details', async () => {
     logsOnFailure(at);
-    const answer = await exchange(at.port, { path: '/sse?n=2&ms=10&hold=20000&late-throw' });
+    const answer = await exchange(at.port, { path: '/sse?n=2&ms=60&hold=20000&late-throw' });
     expect([answer.status, answer.complete]).toEqual([200, false]);
     await eventually('the code is logged', () => at.fx.envoy.output.includes('ts_filter_error_late'));
   });

@@ -24,7 +24,7 @@ import (
 )
 
 // What the server says unasked, in this order. HTTP/2 frames are 16 KiB, a stream's first window is 64 KiB.
-var firstWords = []int{1, 27_000, 300_000}
+var firstWords = []int{1, 27_000, 70_000}
 
 type server struct {
 	testgrpc.TestServiceServer

@@ -19,7 +19,7 @@ export interface Settings {
 }
 
 /** What runs when nobody says it: `without` as long as the module has no companion entry. */
-const DEFAULT_EDGES = 'without';
+const DEFAULT_EDGES = 'both';
 const EDGES: Record<string, readonly boolean[]> = { both: [false, true], with: [true], without: [false] };
 const ALL: readonly EnvoyVersion[] = ['1.40', '1.39', '1.38'];
 

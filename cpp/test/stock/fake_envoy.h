@@ -117,7 +117,9 @@ class FakeEnvoy : public StreamFacts, private FilterManager::Owner {
     for (auto& flags : flags_) flags->of(Dir::kResponse, options_.shared_flag) = true;
   }
   void above_watermark() {
-    if (!gone_) core().on_above_watermark();
+    if (gone_) return;
+    stream().on_above_watermark();
+    for (size_t i = 0; i < edges_.size() && !gone_; ++i) edges_[i]->above_watermark();
   }
   void below_watermark() {
     if (!gone_) core().on_below_watermark();
@@ -168,6 +170,8 @@ class FakeEnvoy : public StreamFacts, private FilterManager::Owner {
 
   // The filter behind us answers by itself: called when the request's headers reach it.
   std::function<void()> on_upstream_headers;
+  // HTTP/1: the connection ends with this stream.
+  bool connection_ends = false;
   // Called for every use of ours that moves the stream, before it takes effect.
   std::function<void(std::string_view what)> on_move;
   // An access logger of ours, which hears of the end.
@@ -236,6 +240,7 @@ class FakeEnvoy : public StreamFacts, private FilterManager::Owner {
     void continue_flow(Dir dir) override { envoy_.continue_flow(*this, dir); }
     // An empty frame, which comes to our hooks again.
     void inject_response(std::string_view bytes) override { envoy_.inject_response(*this, bytes); }
+    void end_connection_with_stream() override { envoy_.connection_ends = true; }
     const void* stream_key() const override { return &envoy_; }
     void read_response_trailers_from(stock::Envoy* other) override { foreign_trailers_ = other != nullptr; }
     void send_local_reply(uint32_t status, std::span<const HeaderLine> headers, std::string_view body,
@@ -292,7 +297,7 @@ class FakeEnvoy : public StreamFacts, private FilterManager::Owner {
     bool is_edge() const override { return false; }
     void on_watermark(bool over) override {
       if (!envoy_.options_.tells_watermarks || envoy_.gone_) return;
-      over ? stream.core().on_above_watermark() : stream.core().on_below_watermark();
+      over ? stream.on_above_watermark() : stream.core().on_below_watermark();
     }
 
     stock::StockStream stream;
@@ -311,6 +316,10 @@ class FakeEnvoy : public StreamFacts, private FilterManager::Owner {
     }
     bool is_edge() const override { return true; }
     void destroy() { edge_.on_destroy(); }
+    void above_watermark() { edge_.on_above_watermark(); }
+    void on_watermark(bool over) override {
+      if (over && envoy_.options_.tells_watermarks && !envoy_.gone_) above_watermark();
+    }
 
    private:
     HeadersStatus headers_hook(Dir dir, bool end) override { return edge_.on_headers(dir, end); }

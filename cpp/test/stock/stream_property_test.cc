@@ -369,6 +369,7 @@ class Walk {
         say(name + " differs at " + std::to_string(at - seen.body.begin()) + " of " + std::to_string(seen.body.size()) +
             " (" + std::to_string(wanted.size()) + " expected)");
       }
+      if (is_marked(dir_of(c))) say(name + " is marked as incomplete");
       if (seen.ends != 1) say(name + " ended " + std::to_string(seen.ends) + " times");
       if (seen.trailers.has_value() != c.plan.trailers) say(name + "'s trailers");
       if (seen.body != wanted || seen.ends != 1)
@@ -386,6 +387,7 @@ class Walk {
       const Seen& seen = envoy_->seen(dir_of(c));
       if (dir_of(c) == Dir::kResponse && envoy_->replied()) continue;
       const std::string wanted = expected(c);
+      if (is_marked(dir_of(c)) && seen.body != wanted) continue;
       if (wanted.compare(0, seen.body.size(), seen.body) != 0) wrong += "bytes that the filter never made; ";
       if (seen.ends > 0 && seen.body != wanted && !(c.plan.mode != 0 && !c.last))
         wrong += std::string(dir_of(c) == Dir::kRequest ? "request" : "response") + " cut with a clean end (" +
@@ -393,8 +395,11 @@ class Walk {
     }
     return wrong;
   }
+  // Its headers have a length that nobody reaches: whoever gets it sees that it is not whole.
+  bool is_marked(Dir dir) const { return envoy_->seen(dir).header("content-length") == "1125899906842624"; }
   // One of ours, for what others in the chain did.
   bool has_code() const {
+    if (is_marked(Dir::kRequest) || is_marked(Dir::kResponse)) return true;
     for (const std::string& code : {envoy_->reset_details(), envoy_->reply_details()})
       for (const std::string_view ours : {"ts_filter_cut_by_chain", "ts_filter_continue_lost"})
         if (code == ours) return true;
@@ -478,7 +483,7 @@ void show_the_sign() {
   envoy->headers(Dir::kResponse, {{":status", "200"}}, false);
   stage.turn();
   stage.host->answer(id, HeaderType::kResponse, wire::BodyMode_Stream);
-  usleep(20'000);
+  usleep(30'000);
   stage.turn();
   ASSERT_TRUE(envoy->downstream().headers.has_value());
   envoy->data(Dir::kResponse, "", true);

@@ -6,6 +6,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
+  ClientEnd,
   cluster,
   exchangeOver,
   sleep,
@@ -39,6 +40,8 @@ import {
 } from './support.js';
 
 const LIMIT_MS = 2_500;
+/** The filters of these chains take 10 ms for a piece. */
+const SOON_MS = 250;
 /** Exchanges at a time: most of each is waiting. */
 const WIDTH = 12;
 
@@ -62,6 +65,8 @@ const luaChunks = (hook: 'request' | 'response'): EnvoyFilter =>
   end`);
 
 const PAUSE_MS = 5;
+/** What comes while Lua waits for an answer passes it unseen, also without any of ours: the call is over by then. */
+const GAP_MS = 30;
 const PAUSERS: Readonly<Record<string, EnvoyFilter>> = {
   fault: fault(PAUSE_MS),
   'a call of Lua': luaCall('request', PAUSE_MS),
@@ -80,7 +85,7 @@ const authzPaths: Record<string, Handler> = {
     for await (const piece of req) pieces.push(piece as Buffer);
     const id = query.get('id') ?? '';
     shown.set(id, [...(shown.get(id) ?? []), Buffer.concat(pieces)]);
-    await sleep(PAUSE_MS);
+    await sleep(1);
     res.writeHead(200).end();
   },
   // ext_authz asks with the path of the request
@@ -181,13 +186,15 @@ function soon(body: Buffer): Upload[] {
 /** 1 MB, the end only when the filter behind ours has long gone on. */
 function large(): Upload[] {
   const body = patternBytes(1_000_000);
-  return [0, 2, 5].flatMap((bodyMs) =>
-    [40, 120].map((endMs) => ({
-      name: `1 MB after ${bodyMs} ms, end after ${endMs} more`,
-      body,
-      pieces: () => timed(body, bodyMs, endMs, 65_536),
-    })),
-  );
+  return [
+    { bodyMs: 0, endMs: 40 },
+    { bodyMs: 2, endMs: 120 },
+    { bodyMs: 5, endMs: 40 },
+  ].map(({ bodyMs, endMs }) => ({
+    name: `1 MB after ${bodyMs} ms, end after ${endMs} more`,
+    body,
+    pieces: () => timed(body, bodyMs, endMs, 65_536),
+  }));
 }
 
 // ---- the rows --------------------------------------------------------------------------------------------------------
@@ -198,7 +205,10 @@ describe.each(STAGES)('over $protocol, edges: $edges', ({ protocol, edges }) => 
   const at = talkStage(chains, protocol, { clusters, edges, paths: { '/respond': respond } });
   // a list of two over HTTP/1.1 only, for the time that it takes
   const counts: readonly Times[] = protocol === 'http1' ? TIMES : [1];
-  const judge = (fates: readonly Fate[]): void => (edges ? expectExact(fates) : expectExactOrCoded(fates, at.fx));
+  const judge = (fates: readonly Fate[], of?: string): void => {
+    if (edges) expectExact(fates, of);
+    else expectExactOrCoded(fates, at.fx, of);
+  };
 
   async function upload(chain: string, { name, body, pieces, length, trailers }: Upload, times: number): Promise<Fate> {
     const id = nextId();
@@ -214,6 +224,8 @@ describe.each(STAGES)('over $protocol, edges: $edges', ({ protocol, edges }) => 
     const answer: Response | Error = await sent;
     const heard = at.ends.seen(id)?.request;
     if (answer instanceof Error) return `hung: ${name}: ${answer.message}`;
+    // the client may hear of the end before the upstream does
+    await heard?.ended(500);
     const fate = fateOfRequest(heard, shifted(body, 'request', times));
     // an upstream that heard no end did not answer either: the client must not read a success
     if (fate === 'ended')
@@ -267,20 +279,47 @@ describe.each(STAGES)('over $protocol, edges: $edges', ({ protocol, edges }) => 
         expectExact(await uploads(`${name}, behind ${times}`, soon(SMALL), times));
       },
     );
-
-    it.each(counts)(
-      `${name}, 5 ms, behind ours, 1 MB whose end comes when it has gone on, %i of ours`,
-      async (times) => {
-        logsOnFailure(at);
-        judge(await uploads(`${name}, behind ${times}`, large(), times));
-      },
-    );
-
-    it.each(counts)(`${name}, 5 ms, in front of ours: exact in any case, %i of ours`, async (times) => {
-      logsOnFailure(at);
-      expectExact(await uploads(`${name}, before ${times}`, [...soon(SMALL), ...large().slice(0, 2)], times));
-    });
   }
+
+  /** The same with each of them, at the same time: most of it is waiting. */
+  const withEach = (chain: (name: string) => string, all: readonly Upload[], times: number) =>
+    Promise.all(Object.keys(PAUSERS).map(async (name) => ({ name, fates: await uploads(chain(name), all, times) })));
+
+  it.each(counts)('each, 5 ms, behind ours, 1 MB whose end comes when it has gone on, %i of ours', async (times) => {
+    logsOnFailure(at);
+    for (const { name, fates } of await withEach((one) => `${one}, behind ${times}`, large(), times))
+      judge(fates, name);
+  });
+
+  it.each(counts)('each, 5 ms, in front of ours: exact in any case, %i of ours', async (times) => {
+    logsOnFailure(at);
+    const all = [...soon(SMALL), ...large().slice(0, 1)];
+    for (const { name, fates } of await withEach((one) => `${one}, before ${times}`, all, times))
+      expectExact(fates, name);
+  });
+
+  it.each(Object.keys(PAUSERS).flatMap((name) => [`${name}, behind 1`, `${name}, before 1`]))(
+    'an upstream that speaks first is heard before the client says anything: %s',
+    async (chain) => {
+      logsOnFailure(at);
+      for (const size of [1, 27_000]) {
+        const id = nextId();
+        const path = `/talk?${through(chain)}&id=${id}`;
+        const client = new ClientEnd(protocol, at.port, { path, headers: [['x-id', id]], timeoutMs: 10_000 });
+        const upstream = await at.ends.of(id);
+        const began = performance.now();
+        upstream.say(patternBytes(size));
+        expect((await client.response.reached(size, LIMIT_MS)) - began).toBeLessThan(SOON_MS);
+        client.say('end');
+        client.finish();
+        expect(await upstream.request.ended(LIMIT_MS)).toBe('clean');
+        upstream.finish();
+        const answer = await client.answer();
+        expect([answer.broken, answer.body.equals(shifted(patternBytes(size), 'response', 1))]).toEqual(['', true]);
+        expect(upstream.request.bytes).toEqual(shifted(Buffer.from('end'), 'request', 1));
+      }
+    },
+  );
 
   it.each(counts)('a call of Lua, 250 ms, on the response in front of ours, 600 KB, %i of ours', async (times) => {
     logsOnFailure(at);
@@ -289,7 +328,7 @@ describe.each(STAGES)('over $protocol, edges: $edges', ({ protocol, edges }) => 
     judge(
       await inParallel(
         RESPONSES.map((query) => () => download(chain, query, body, times)),
-        3,
+        6,
       ),
     );
   });
@@ -301,7 +340,7 @@ describe.each(STAGES)('over $protocol, edges: $edges', ({ protocol, edges }) => 
     judge(
       await inParallel(
         RESPONSES.map((query) => () => download(chain, `${query}&trailers`, body, times)),
-        3,
+        6,
       ),
     );
   });
@@ -328,7 +367,7 @@ describe.each(STAGES)('over $protocol, edges: $edges', ({ protocol, edges }) => 
       expectExact(
         await inParallel(
           queries.map((query) => () => download(chain, query, body, times)),
-          4,
+          6,
         ),
       );
     },
@@ -398,7 +437,7 @@ describe.each(STAGES)('over $protocol, edges: $edges', ({ protocol, edges }) => 
       const fates: Fate[] = [];
       for (const pieces of [
         [body],
-        [body.subarray(0, 1_000), 15, body.subarray(1_000, 2_000), 15, body.subarray(2_000)],
+        [body.subarray(0, 1_000), GAP_MS, body.subarray(1_000, 2_000), GAP_MS, body.subarray(2_000)],
       ]) {
         const one: Upload = { name: `${pieces.length} pieces`, body, pieces: () => pieces };
         const sized: Upload = { ...one, name: 'with its length', length: body.length };
@@ -421,9 +460,9 @@ describe.each(STAGES)('over $protocol, edges: $edges', ({ protocol, edges }) => 
       const fates: Fate[] = [];
       for (const query of [
         '',
-        '&piece=1000&pause=15',
-        '&piece=1000&pause=15&end=60',
-        '&piece=1000&pause=15&trailers',
+        `&piece=1000&pause=${GAP_MS}`,
+        `&piece=1000&pause=${GAP_MS}&end=60`,
+        `&piece=1000&pause=${GAP_MS}&trailers`,
       ]) {
         shown.clear();
         const fate = await download(chain, query, body, times);

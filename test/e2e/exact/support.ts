@@ -164,16 +164,17 @@ export function tally(fates: readonly Fate[]): Record<Fate, number> {
   return counts;
 }
 
-export function expectExact(fates: readonly Fate[]): void {
-  expect(tally(fates)).toEqual({ exact: fates.length });
+/** `of` names them when they are not. */
+export function expectExact(fates: readonly Fate[], of = 'all'): void {
+  expect({ of, ...tally(fates) }).toEqual({ of, exact: fates.length });
 }
 
 export const CUT = 'ts_filter_cut_by_chain';
 
 /** Each message is whole, or it ended with the code that the log has with its mend. */
-export function expectExactOrCoded(fates: readonly Fate[], fx: Fixture): void {
+export function expectExactOrCoded(fates: readonly Fate[], fx: Fixture, of = 'all'): void {
   const { exact = 0, ended = 0, ...wrong } = tally(fates);
-  expect(wrong).toEqual({});
+  expect({ of, ...wrong }).toEqual({ of });
   expect(exact + ended).toBe(fates.length);
   const coded = fx.envoy.output.includes(CUT) || fx.accessLog().some(({ details }) => details.includes(CUT));
   if (ended > 0) expect([`${ended} ended`, coded]).toEqual([`${ended} ended`, true]);

@@ -5,7 +5,8 @@ import { count } from './lib/counters.js';
 /**
  * Waits for ever in the place that the request header `x-park` names:
  * decodeHeaders, requestInput (waits for input that does not come), requestBody (a foreign await after the first
- * chunk), requestYield (output that nobody takes), decodeTrailers, encodeHeaders, responseBody, encodeTrailers, reply.
+ * chunk), requestYield (output that nobody takes), decodeTrailers, encodeHeaders, responseBody, encodeTrailers, reply. What the first
+ * piece became is through when the second is asked for: requestBodyLater and responseBodyLater wait behind that one.
  * With `x-park-once` a second attempt goes through.
  */
 export default defineFilter({
@@ -38,9 +39,10 @@ export default defineFilter({
       },
       async *transformRequest(body) {
         try {
+          let pieces = 0;
           for await (const chunk of body) {
             yield chunk;
-            await park(place(), 'requestBody');
+            await park(place(), ++pieces === 1 ? 'requestBody' : 'requestBodyLater');
             if (place() !== 'requestYield') continue;
             for (;;) yield new Uint8Array(65536);
           }
@@ -52,9 +54,10 @@ export default defineFilter({
       encodeHeaders: () => park(place(), 'encodeHeaders'),
       async *transformResponse(body) {
         try {
+          let pieces = 0;
           for await (const chunk of body) {
             yield chunk;
-            await park(place(), 'responseBody');
+            await park(place(), ++pieces === 1 ? 'responseBody' : 'responseBodyLater');
           }
         } finally {
           count('park.responseFinally');
