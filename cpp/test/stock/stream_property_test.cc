@@ -4,7 +4,7 @@
 //
 //   STREAM_SEED=n    that walk alone; with STREAM_TRACE=1 its steps are said
 //   STREAM_KNOWN=1   also chains in which bytes are known to be lost
-//   STREAM_EVENTS=n  at least so many events, instead of a few seconds
+//   STREAM_EVENTS=n  at least so many events, each time others
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -179,6 +179,9 @@ class Walk {
       if (keeps)
         for (Pauses* p : before) p->at_body = -1;
       if (!has_gate)
+        for (std::vector<Pauses*>* side : {&before, &behind})
+          for (Pauses* p : *side) p->at_body = -1;
+      if (stage_.envoy_options.shared_flag)
         for (Pauses* p : behind) p->at_body = -1;
       if (before.size() == 2) *before[pick(2)] = {};
       // On 1.38 the last edge stops an empty frame of its own, so that the next frame shows the buffer to all behind
@@ -198,11 +201,8 @@ class Walk {
   bool must_be_exact() const {
     if (mischief_ != Mischief::kNone) return false;
     if (!paused_) return true;
-    // Known: the router's end is held for bodies of ours only. One that goes by and whose trailers are the filter's may
-    // still meet somebody nearer to the client.
-    const Course& response = courses_[1];
-    const bool lets_by = response.plan.trailers && (response.plan.mode == wire::BodyMode_Pass || response.bypassed);
-    return last_ && (first_ || (stage_.envoy_options.upstream_edge && !lets_by));
+    // An entry at the router's end alone lets the end go once the client is slow, and holds it for bodies of ours only.
+    return last_ && first_;
   }
 
   // ---- what arrives ----
@@ -498,11 +498,12 @@ void walk_for(bool shared, bool writes_server = true) {
     return;
   }
   const uint64_t wanted = number_of("STREAM_EVENTS") / 4;
-  const auto until = FakeClock::real() + milliseconds(1500);
-  const uint64_t base = 1 + std::random_device()() % 1'000'000 * 1'000'000;
+  // Without a wish the same walks each time: what a longer run finds is for a person.
+  constexpr uint64_t kWalks = 2500;
+  const uint64_t base = wanted == 0 ? 1 : 1 + std::random_device()() % 1'000'000 * 1'000'000;
   uint64_t seed = base, events = 0, exact = 0;
   int failed = 0;
-  for (; (wanted > 0 ? events < wanted : FakeClock::real() < until) && failed < 10; ++seed) {
+  for (; (wanted > 0 ? events < wanted : seed < base + kWalks) && failed < 10; ++seed) {
     Walk walk(seed, shared, writes_server);
     const std::string wrong = walk.run();
     EXPECT_EQ(wrong, "") << "again with STREAM_SEED=" << seed;
