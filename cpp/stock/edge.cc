@@ -22,11 +22,12 @@ bool EdgeFlow::holds_far_end(core::InputEnd end) {
   Neighbour* response = edge_.chain().first_open_response(end);
   if (response == nullptr || !response->can_wait_for_end()) return false;
 
-  is_holding_ = true;
-  // The bytes that came with the end go on; only the end is held.
+  // The bytes that came with the end go on; only the end is held. They may show that the client is slow.
   const std::string bytes =
       end == core::InputEnd::kIn ? edge_.envoy().take_body(dir_, BodySource::kReceived) : std::string();
   if (!bytes.empty()) response->pass_on(bytes);
+  if (!response->can_wait_for_end()) return false;
+  is_holding_ = true;
   response->hold_far_end(bytes_, end);
   return true;
 }
@@ -46,7 +47,7 @@ bool EdgeFlow::on_body(bool end, uint64_t bytes) {
   bytes_ += bytes;
   if (end && (edge_.is_upstream() ? dir_ == Dir::kResponse && holds_far_end(core::InputEnd::kIn) : gates()))
     return true;
-  has_seen_end_ = end;
+  if (end) has_seen_end_ = true;
   passed_ += bytes;
   return false;
 }

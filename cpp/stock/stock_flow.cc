@@ -103,6 +103,7 @@ BodyStatus StockFlow::on_body(bool end) {
 BodyStatus StockFlow::on_pump_frame() {
   const bool is_for_us = stream_.pumped() == this;
   if (is_for_us && frame_ != nullptr) {
+    keep_added();
     frame_->each([&](std::string_view piece) { envoy_.append_body(dir_, BodySource::kReceived, piece); });
     frame_->clear();
     stream_.set_pumped(nullptr);  // for those behind us it is a frame as any other
@@ -113,10 +114,7 @@ BodyStatus StockFlow::on_pump_frame() {
   // added bytes to the frame.
   const bool stays = is_open() && (!watch_.are_gone() || (stream_.flag().is_stopped(dir_) && buffer_.size() > 0));
   if (is_for_us || stays) {
-    const size_t again = shown_again(buffer_.is_ours());
-    if (envoy_.received_is_buffered(dir_)) buffer_.give();
-    far_end_.saw(received() - again);
-    keep_behind(again);
+    keep_added();
     stream_.flag().on_hook(dir_, true);
     return BodyStatus::kStopIterationNoBuffer;
   }
@@ -270,6 +268,14 @@ void StockFlow::keep_received() {
 }
 
 void StockFlow::drain_received() { envoy_.drain_body(dir_, BodySource::kReceived, received()); }
+
+// What a filter before us has added to a frame of ours.
+void StockFlow::keep_added() {
+  const size_t again = shown_again(buffer_.is_ours());
+  if (envoy_.received_is_buffered(dir_)) buffer_.give();
+  far_end_.saw(received() - again);
+  keep_behind(again);
+}
 
 // The chunk, but for its first bytes, which stay where they are.
 void StockFlow::keep_behind(size_t first) {

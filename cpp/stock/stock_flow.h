@@ -116,6 +116,7 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   size_t received() const { return envoy_.body_size(dir_, BodySource::kReceived); }
   void keep_received();
   void keep_behind(size_t first);
+  void keep_added();
   void drain_received();
 
   // stock_push.cc: continues

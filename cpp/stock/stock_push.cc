@@ -173,6 +173,7 @@ void StockFlow::leave() {
     buffer_.give();
     do_continue();
   } else {
+    if (ended_) mark_.clear();
     push({&lead_, &kept_}, ended_);
   }
   if (!stream_.core().is_over()) release_far_end();
@@ -264,7 +265,8 @@ bool StockFlow::push_by_frame(core::ByteQueue& bytes) {
   (void)stream_.pump(*this);
   frame_ = nullptr;
   if (stream_.core().is_over()) return true;
-  buffer_.after_push();
+  // Else there may be bytes of one before us.
+  if (bytes.empty()) note_buffer();
   // A filter before us has stopped the frame. It comes when that one goes on, and perhaps only with the end.
   if (!bytes.empty()) release_far_end();
   return bytes.empty();
@@ -287,6 +289,7 @@ void StockFlow::push(std::initializer_list<core::ByteQueue*> queues, bool last) 
   const std::string aside = behind > 0 && !show_again ? envoy_.take_body(dir_, BodySource::kBuffered) : std::string();
   if (chain() != nullptr) chain()->set_pushed_over(dir_, show_again ? behind : 0);
   const uint64_t emitted_before = buffering_.emitted();
+  if (chain() != nullptr) chain()->set_pushing(true);
   for (core::ByteQueue* queue : queues) {
     while (!queue->empty() && !stream_.core().is_over()) {
       const auto piece = queue->front();
@@ -305,6 +308,7 @@ void StockFlow::push(std::initializer_list<core::ByteQueue*> queues, bool last) 
   if (!aside.empty()) put_aside_back(aside, is_routers, buffering_.emitted() > emitted_before);
   if (owner != nullptr) owner->unpark(owners);
   if (!ours.empty() && !stream_.core().is_over()) unpark(ours);
+  if (chain() != nullptr) chain()->set_pushing(false);
 }
 
 // Before what was kept of the push. `shown`: the filters behind were given bytes. When the router has kept none of

@@ -99,11 +99,20 @@ TEST_F(ChainTest, ForResponsesTheRoutersSideIsBefore) {
 }
 
 TEST_F(ChainTest, TheOpenResponseNearestToTheRouterIsTheFirst) {
-  EXPECT_EQ(chain_->first_open_response(), nullptr);
+  EXPECT_EQ(chain_->first_open_response(InputEnd::kIn), nullptr);
   client_[kRes].open = middle_[kRes].open = true;
-  EXPECT_EQ(chain_->first_open_response(), &middle_[kRes]);
+  EXPECT_EQ(chain_->first_open_response(InputEnd::kIn), &middle_[kRes]);
   router_[kReq].open = true;
-  EXPECT_EQ(chain_->first_open_response(), &middle_[kRes]) << "a request is none";
+  EXPECT_EQ(chain_->first_open_response(InputEnd::kIn), &middle_[kRes]) << "a request is none";
+}
+
+TEST_F(ChainTest, ATrailersHookNearerToTheRouterIsNotPassedOver) {
+  client_[kRes].open = true;
+  router_[kRes].trailers = true;
+  EXPECT_EQ(chain_->first_open_response(InputEnd::kIn), &client_[kRes]);
+  EXPECT_EQ(chain_->first_open_response(InputEnd::kInBeforeTrailers), nullptr);
+  router_[kRes].trailers = false;
+  EXPECT_EQ(chain_->first_open_response(InputEnd::kInBeforeTrailers), &client_[kRes]);
 }
 
 // ---- telling ----
@@ -126,7 +135,7 @@ TEST_F(ChainTest, WhatConcernsAllIsToldToAll) {
   for (FakeFilter* f : all()) {
     EXPECT_EQ((*f)[kRes].told, 1);
     EXPECT_EQ((*f)[kReq].told, 0);
-    EXPECT_EQ((*f)[kReq].moved, f == &middle_ ? 0 : 1) << "who moved it knows";
+    EXPECT_EQ((*f)[kReq].moved, f == &client_ ? 1 : 0) << "for those before it what lies there now is behind them";
   }
 }
 
@@ -189,7 +198,7 @@ TEST(EdgeRoles, ALaterTrysEntryTakesThePlaceOfTheOneBefore) {
   first_try.reset();
   EXPECT_EQ(chain.edge(Chain::Role::kUpstreamEdge), &second_try.filter) << "the old one's end does not take it away";
   ours[kRes].open = true;
-  EXPECT_EQ(chain.first_open_response(), &ours[kRes]);
+  EXPECT_EQ(chain.first_open_response(InputEnd::kIn), &ours[kRes]);
   chain.leave(ours.flows[0]);
 }
 

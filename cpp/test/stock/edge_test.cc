@@ -162,6 +162,7 @@ class UpstreamEdgeTest : public EdgeTest {
     EdgeTest::SetUp();
     reach_upstream();
     EXPECT_EQ(upstream_->on_headers(kReq, false), HeadersStatus::kContinue);
+    EXPECT_EQ(body(*upstream_, upstream_envoy_, kReq, "", true), BodyStatus::kContinue);
     EXPECT_EQ(upstream_->on_headers(kRes, false), HeadersStatus::kContinue);
     ours_[kRes].open = ours_[kRes].pumps = true;
   }
@@ -199,6 +200,15 @@ TEST_F(UpstreamEdgeTest, HoldsNothingForOneWhoCannotUseIt) {
   ours_[kRes].pumps = true;
   ours_[kRes].open = false;
   EXPECT_EQ(body(*upstream_, upstream_envoy_, kRes, "", true), BodyStatus::kContinue);
+  EXPECT_EQ(ours_[kRes].passed_on, "");
+}
+
+TEST_F(EdgeTest, HoldsNoEndBehindARequestThatIsNotComplete) {
+  reach_upstream();
+  upstream_->on_headers(kReq, false);
+  upstream_->on_headers(kRes, false);
+  ours_[kRes].open = ours_[kRes].pumps = true;
+  EXPECT_EQ(body(*upstream_, upstream_envoy_, kRes, "de", true), BodyStatus::kContinue);
   EXPECT_EQ(ours_[kRes].passed_on, "");
 }
 

@@ -117,7 +117,9 @@ class FakeEnvoy : public StreamFacts, private FilterManager::Owner {
     for (auto& flags : flags_) flags->of(Dir::kResponse, options_.shared_flag) = true;
   }
   void above_watermark() {
-    if (!gone_) core().on_above_watermark();
+    if (gone_) return;
+    stream().on_above_watermark();
+    for (size_t i = 0; i < edges_.size() && !gone_; ++i) edges_[i]->above_watermark();
   }
   void below_watermark() {
     if (!gone_) core().on_below_watermark();
@@ -292,7 +294,7 @@ class FakeEnvoy : public StreamFacts, private FilterManager::Owner {
     bool is_edge() const override { return false; }
     void on_watermark(bool over) override {
       if (!envoy_.options_.tells_watermarks || envoy_.gone_) return;
-      over ? stream.core().on_above_watermark() : stream.core().on_below_watermark();
+      over ? stream.on_above_watermark() : stream.core().on_below_watermark();
     }
 
     stock::StockStream stream;
@@ -311,6 +313,10 @@ class FakeEnvoy : public StreamFacts, private FilterManager::Owner {
     }
     bool is_edge() const override { return true; }
     void destroy() { edge_.on_destroy(); }
+    void above_watermark() { edge_.on_above_watermark(); }
+    void on_watermark(bool over) override {
+      if (over && envoy_.options_.tells_watermarks && !envoy_.gone_) above_watermark();
+    }
 
    private:
     HeadersStatus headers_hook(Dir dir, bool end) override { return edge_.on_headers(dir, end); }

@@ -24,6 +24,8 @@ class FakeNeighbour final : public stock::Neighbour {
   void on_far_end_reached() override { ++told; }
   void on_buffer_moved() override { ++moved; }
   bool can_pump() const override { return pumps; }
+  bool waits_for_trailers() const override { return trailers; }
+  bool can_wait_for_end() const override { return pumps; }
   void pass_on(std::string_view bytes) override { passed_on += bytes; }
   void hold_far_end(uint64_t passed, InputEnd end) override {
     held_after = passed;
@@ -34,7 +36,8 @@ class FakeNeighbour final : public stock::Neighbour {
   void accept(ByteQueue&, InputEnd) override {}
   void divert_to(stock::Neighbour& next) override { diverted = &next; }
 
-  bool open = false, headers_here = false, seen_end = false, full = false, leaves = false, pumps = false;
+  bool open = false, headers_here = false, seen_end = false, full = false, leaves = false, pumps = false,
+       trailers = false;
   int woken = 0, told = 0, moved = 0;
   std::string passed_on;
   uint64_t held_after = 0;
