@@ -137,6 +137,7 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   void look_at_far_end();
   bool tell_far_end();
   void release_far_end();
+  bool let_far_end_go();
 
   core::FlowEvents& events();
   Chain* chain() const;

@@ -118,9 +118,8 @@ core::Injected StockFlow::inject(core::ByteQueue& bytes) {
   // would be overwritten.
   const bool by_frame = far_end_.is_told() || keeps_behind();
   if (can_pump() && by_frame) return push_by_frame(bytes) ? Injected::kAccepted : Injected::kLater;
-  if (!may_push()) return Injected::kLater;
+  if (let_far_end_go() || !may_push()) return Injected::kLater;
   push({&bytes}, false);
-  if (far_end_.is_held()) wake();  // perhaps nothing is left to wait for
   return Injected::kAccepted;
 }
 
@@ -163,6 +162,8 @@ void StockFlow::leave() {
     return;
   }
   if (until_trailers_ && !ended_ && !moment_.is_over(kept_.size())) return;
+  (void)let_far_end_go();
+  if (stream_.core().is_over()) return;
   if (!may_push()) {
     if (chain() != nullptr) chain()->wake_before(*this, dir_);
     return;
@@ -244,6 +245,14 @@ core::Injected StockFlow::finish_before_far_end(core::ByteQueue& bytes) {
   return core::Injected::kAccepted;
 }
 
+// Before bytes go into the shared buffer: they may cross its limit, and Envoy's router then pauses an upstream stream
+// that is over for its codec and has been freed. True: the end was held back, and has come now.
+bool StockFlow::let_far_end_go() {
+  if (!far_end_.is_held() && !far_end_.is_told()) return false;
+  release_far_end();
+  return true;
+}
+
 void StockFlow::release_far_end() {
   if (!far_end_.is_held() && !far_end_.is_told()) return;
   far_end_.release();
@@ -289,7 +298,6 @@ void StockFlow::push(std::initializer_list<core::ByteQueue*> queues, bool last) 
   const std::string aside = behind > 0 && !show_again ? envoy_.take_body(dir_, BodySource::kBuffered) : std::string();
   if (chain() != nullptr) chain()->set_pushed_over(dir_, show_again ? behind : 0);
   const uint64_t emitted_before = buffering_.emitted();
-  if (chain() != nullptr) chain()->set_pushing(true);
   for (core::ByteQueue* queue : queues) {
     while (!queue->empty() && !stream_.core().is_over()) {
       const auto piece = queue->front();
@@ -308,7 +316,6 @@ void StockFlow::push(std::initializer_list<core::ByteQueue*> queues, bool last) 
   if (!aside.empty()) put_aside_back(aside, is_routers, buffering_.emitted() > emitted_before);
   if (owner != nullptr) owner->unpark(owners);
   if (!ours.empty() && !stream_.core().is_over()) unpark(ours);
-  if (chain() != nullptr) chain()->set_pushing(false);
 }
 
 // Before what was kept of the push. `shown`: the filters behind were given bytes. When the router has kept none of
