@@ -205,13 +205,14 @@ void Stream::fail(const Failure& failure) {
   reply_.taken();
   end_flows();
   if (!can_reply) return reset(failure.code);
+  if (failure.in_any_mode) log_failure("answered", failure.code);
   const std::string status = std::to_string(failure.grpc);
   const HeaderLine line = HeaderLine::of("grpc-status", status);
   reply_.whole(failure.http, {&line, grpc ? 1u : 0u}, failure.body != nullptr ? failure.body : failure.code,
                failure.code);
 }
 
-void Stream::log_reset(const char* code) {
+void Stream::log_failure(const char* what, const char* code) {
   thread_local Nanos second = 0;
   thread_local int said = 0;
   const Nanos now = now_ns() / 1'000'000'000;
@@ -219,11 +220,11 @@ void Stream::log_reset(const char* code) {
   second = now;
   constexpr int kLinesASecond = 10;
   if (++said <= kLinesASecond)
-    worker_.process().log(LogLevel::kWarn, "ts_filter: filter " + config_->name + ": stream reset: " + code);
+    worker_.process().log(LogLevel::kWarn, "ts_filter: filter " + config_->name + ": stream " + what + ": " + code);
 }
 
 void Stream::reset(const char* code) {
-  log_reset(code);
+  log_failure("reset", code);
   mount_.reset(code);
 }
 

@@ -95,8 +95,8 @@ class Stream final : public FlowOwner {
   void defer() override { worker_.defer(host_.id()); }
   void arm(Nanos deadline) override { worker_.arm(deadline); }
   void fail(const Failure& failure) override;
-  // Envoy shows a reset's details nowhere, so the log has them.
-  void log_reset(const char* code);
+  // Envoy shows a reset's details nowhere, so the log has them; and whatever took bytes away.
+  void log_failure(const char* what, const char* code);
   void fail_later(const Failure& failure) override;
 
  private:

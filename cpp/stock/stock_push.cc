@@ -72,6 +72,7 @@ void StockFlow::time_moment() {
 void StockFlow::let_headers_go() {
   headers_may_go_ = true;
   if (watch_.are_gone()) return;
+  if (moment_.is_running() && !ended_) stream_.say_what_edges_bring();
   time_moment();
   stream_.core().defer();
 }

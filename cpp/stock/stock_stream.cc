@@ -53,7 +53,7 @@ void StockStream::on_above_watermark() {
 
 void StockStream::on_complete() {
   const core::Worker::Scope scope(core_.worker());
-  if (response_.was_cut()) core_.log_reset(core::kCutByChain.code);
+  if (response_.was_cut()) core_.log_failure("cut", core::kCutByChain.code);
   core_.on_complete();
 }
 
@@ -67,6 +67,18 @@ void StockStream::on_destroy() {
 
 void StockStream::on_recreate() {
   if (chain_ != nullptr) chain_->give_up_key();
+}
+
+void StockStream::say_what_edges_bring() {
+  static std::atomic<bool> said{false};
+  if (said.exchange(true, std::memory_order_relaxed)) return;  // relaxed: only who says it first
+  core_.worker().process().log(
+      core::LogLevel::kInfo,
+      "ts_filter: filter " + core_.config().name +
+          " streams bodies without ts_filter_edge beside it: its headers wait a moment for the end of a small message, "
+          "late output of a response waits for its next frame, and a filter that pauses beside it can make a message "
+          "end "
+          "with ts_filter_cut_by_chain; `ts-filter-host print-config` prints the entries that mend this (said once)");
 }
 
 // ---- the flag ----

@@ -32,6 +32,8 @@ class StockStream {
   BodyStatus on_body(Dir dir, bool end);
   TrailersStatus on_trailers(Dir dir);
   void on_above_watermark();
+  // Once in a process: a body is streamed without the companion entries.
+  void say_what_edges_bring();
   void on_complete();
   void on_destroy();
   // Its header map goes to a new stream.

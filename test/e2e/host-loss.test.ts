@@ -174,7 +174,8 @@ describe('the host is killed with many streams in every position', () => {
   it('each ends once and Envoy serves on', () =>
     scene([{ name: 'park', options: { host_wait: '0s' } }], async (fx) => {
       const places = ['decodeHeaders', 'encodeHeaders', 'responseBodyLater', 'reply'];
-      const pathOf = (i: number) => (i % places.length === 2 ? `/sse?n=2&ms=60&hold=20000&i=${i}` : `/bytes?n=100000&i=${i}`);
+      const pathOf = (i: number) =>
+        i % places.length === 2 ? `/sse?n=2&ms=60&hold=20000&i=${i}` : `/bytes?n=100000&i=${i}`;
       let begun = 0;
       const answers = Array.from({ length: 200 }, (_, i) =>
         http1(fx.port, {
