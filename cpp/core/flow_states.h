@@ -52,7 +52,6 @@ inline constexpr std::array kFlowTransitions = {
     FlowTransition{FlowState::kStreaming, FlowEvent::kLast, FlowState::kEnding},
     FlowTransition{FlowState::kStreaming, FlowEvent::kLetGo, FlowState::kLettingGo},
     FlowTransition{FlowState::kStreaming, FlowEvent::kPass, FlowState::kPassing},
-    FlowTransition{FlowState::kStreaming, FlowEvent::kPass, FlowState::kPassing},
     FlowTransition{FlowState::kGathering, FlowEvent::kOutput, FlowState::kStreaming},
     FlowTransition{FlowState::kGathering, FlowEvent::kLast, FlowState::kEnding},
     FlowTransition{FlowState::kGathering, FlowEvent::kLetGo, FlowState::kLettingGo},
