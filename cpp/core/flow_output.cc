@@ -109,6 +109,7 @@ void Flow::advance() {
   give_credit();
   // What the mount took may have opened the window.
   if (!send()) owner_.host().wait_for_room();
+  mount_.on_settled();
 }
 
 void Flow::give() {
@@ -125,7 +126,7 @@ void Flow::give() {
   if (state_ != FlowState::kStreaming && state_ != FlowState::kEnding && state_ != FlowState::kLettingGo) return;
   if (output_.waiting.empty() && hold_) return;
   let_headers_go();
-  mount_.inject(output_.waiting);
+  if (!output_.waiting.empty()) mount_.inject(output_.waiting);
 }
 
 // Everything that the host had is back. What it never saw goes by, or belongs to the output where it still has to

@@ -124,7 +124,7 @@ class FlowMount {
   // They are no longer here.
   virtual bool headers_gone() const = 0;
 
-  // Bytes behind those that were injected before; none = there are none for now. With kLater the caller keeps them.
+  // Bytes behind those that were injected before. With kLater the caller keeps them.
   virtual Injected inject(ByteQueue& bytes) = 0;
   // The last bytes, then the end, and trailers where there are. The input has ended.
   virtual Injected finish(ByteQueue& bytes) = 0;
@@ -136,6 +136,8 @@ class FlowMount {
   // Input that was not taken is Envoy's again, which begins the stream anew with it.
   virtual void give_back() = 0;
 
+  // The flow has done what it can for now.
+  virtual void on_settled() = 0;
   // In a turn, before the flow's: carries out what was remembered. And when it wants a turn, 0 = no time in particular.
   virtual void on_turn() = 0;
   virtual int64_t deadline() const = 0;

@@ -155,16 +155,7 @@ Neighbour* Chain::owner_behind(const Neighbour& flow, Dir dir) const {
   return owner;
 }
 
-void Chain::set_pushing(bool on) {
-  is_pushing_ = on;
-  if (!on && std::exchange(is_release_due_, false)) let_far_end_go();
-}
-
-void Chain::let_far_end_go() {
-  if (is_pushing_) {
-    is_release_due_ = true;
-    return;
-  }
+void Chain::let_far_end_go() const {
   if (EdgeFilter* edge = this->edge(Role::kUpstreamEdge)) edge->release_end();
 }
 

@@ -114,10 +114,7 @@ class Chain {
   Neighbour* owner_before(const Neighbour& flow, Dir dir) const;
   Neighbour* owner_behind(const Neighbour& flow, Dir dir) const;
   // A response's end that is held back at the router goes on.
-  void let_far_end_go();
-  // Not while a push is being put together: what it appends may cross Envoy's limit, and the end would overtake the
-  // rest.
-  void set_pushing(bool on);
+  void let_far_end_go() const;
   bool has_filter_before(const Neighbour& flow, Dir dir) const;
   // Raw input of one of ours lies in the shared buffer.
   bool has_owner(Dir dir) const;
@@ -159,8 +156,6 @@ class Chain {
   size_t filters_ = 0;
   std::array<size_t, 2> pushed_over_{};
   const Neighbour* pumped_ = nullptr;
-  bool is_pushing_ = false;
-  bool is_release_due_ = false;  // of the far end, behind the push
 };
 
 }  // namespace tsf::stock

@@ -110,8 +110,10 @@ BodyStatus StockFlow::on_pump_frame() {
     stream_.flag().on_hook(dir_, false);
     return BodyStatus::kContinue;
   }
-  // A filter before us may have added bytes to it.
-  if (is_for_us || (is_open() && (!watch_.are_gone() || buffer_.is_ours()))) {
+  // A Continue of one that is stopped would take along what lies in the shared buffer. A filter before us may have
+  // added bytes to the frame.
+  const bool stays = is_open() && (!watch_.are_gone() || (stream_.flag().is_stopped(dir_) && buffer_.size() > 0));
+  if (is_for_us || stays) {
     keep_added();
     stream_.flag().on_hook(dir_, true);
     return BodyStatus::kStopIterationNoBuffer;

@@ -52,6 +52,7 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   void pass(core::ByteQueue& bytes, bool until_trailers) override;
   void drop() override;
   void give_back() override;
+  void on_settled() override { look_at_far_end(); }
   void on_turn() override;
   int64_t deadline() const override;
   core::OutputRoom room() const override;
@@ -126,6 +127,7 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   void time_moment();
   void release_headers();
   void push(std::initializer_list<core::ByteQueue*> queues, bool last);
+  bool keeps_behind() const;
   bool push_by_frame(core::ByteQueue& bytes);
   void put_aside_back(const std::string& aside, bool is_routers, bool shown);
   void do_continue();
@@ -135,6 +137,7 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   void look_at_far_end();
   bool tell_far_end();
   void release_far_end();
+  bool let_far_end_go();
 
   core::FlowEvents& events();
   Chain* chain() const;

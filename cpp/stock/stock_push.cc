@@ -37,7 +37,7 @@ bool StockFlow::may_push() {
   if (chain() != nullptr && chain()->end_is_held_before(*this, dir_)) return false;
   const bool others_before = chain() != nullptr && chain()->owner_before(*this, dir_) != nullptr;
   // Somebody before us holds bytes, and perhaps the end with them: it comes to us when it goes on.
-  if (!others_before && buffer_.is_held_before()) return false;
+  if (!ended_ && !others_before && buffer_.is_held_before()) return false;
   if (stream_.arm(*this)) return true;
   // What the host cannot take yet must not keep the peer from bringing the hook that grants one.
   const bool waits = events().owes_output() || phase_ == Phase::kLeaving;
@@ -107,10 +107,6 @@ void StockFlow::release_headers() {
 core::Injected StockFlow::inject(core::ByteQueue& bytes) {
   using core::Injected;
   if (phase_ != Phase::kHeld) return Injected::kLater;
-  if (bytes.empty()) {
-    look_at_far_end();
-    return Injected::kAccepted;
-  }
   if (diverted_ != nullptr) return hand_over(bytes, false) ? Injected::kAccepted : Injected::kLater;
   if (ended_) return Injected::kLater;  // one continue is left, it is for the end
   if (!watch_.are_gone() && !moment_.is_over(kept_.size())) return Injected::kLater;
@@ -120,12 +116,16 @@ core::Injected StockFlow::inject(core::ByteQueue& bytes) {
     return Injected::kLater;
   // While the end is held back no continue of ours may be on the stack when Envoy brings it after all: a Stop of ours
   // would be overwritten.
-  const bool by_frame = far_end_.is_told() || (watch_.are_gone() && !buffer_.is_ours() && buffer_.foreign() > 0);
+  const bool by_frame = far_end_.is_told() || keeps_behind();
   if (can_pump() && by_frame) return push_by_frame(bytes) ? Injected::kAccepted : Injected::kLater;
-  if (!may_push()) return Injected::kLater;
+  if (let_far_end_go() || !may_push()) return Injected::kLater;
   push({&bytes}, false);
-  if (far_end_.is_held()) wake();  // perhaps nothing is left to wait for
   return Injected::kAccepted;
+}
+
+// A filter of Envoy's behind us keeps bytes in the shared buffer.
+bool StockFlow::keeps_behind() const {
+  return watch_.are_gone() && !(chain() != nullptr && chain()->has_owner(dir_)) && buffer_.foreign() > 0;
 }
 
 core::Injected StockFlow::finish(core::ByteQueue& bytes) {
@@ -162,6 +162,8 @@ void StockFlow::leave() {
     return;
   }
   if (until_trailers_ && !ended_ && !moment_.is_over(kept_.size())) return;
+  (void)let_far_end_go();
+  if (stream_.core().is_over()) return;
   if (!may_push()) {
     if (chain() != nullptr) chain()->wake_before(*this, dir_);
     return;
@@ -231,8 +233,8 @@ bool StockFlow::tell_far_end() {
 void StockFlow::look_at_far_end() {
   if (!far_end_.is_held() || tell_far_end()) return;
   // A filter in between keeps bytes until it sees the end, or makes others of them.
-  const bool idle = !events().owes_output() && events().waiting_output() == 0 && kept_.empty();
-  if (idle && !stream_.is_in_hook()) release_far_end();
+  if (stream_.is_in_hook() || events().owes_output() || !kept_.empty()) return;
+  if (events().waiting_output() == 0 || buffer_.is_held_before()) release_far_end();
 }
 
 core::Injected StockFlow::finish_before_far_end(core::ByteQueue& bytes) {
@@ -241,6 +243,14 @@ core::Injected StockFlow::finish_before_far_end(core::ByteQueue& bytes) {
   phase_ = Phase::kFinished;
   release_far_end();
   return core::Injected::kAccepted;
+}
+
+// Before bytes go into the shared buffer: they may cross its limit, and Envoy's router then pauses an upstream stream
+// that is over for its codec and has been freed. True: the end was held back, and has come now.
+bool StockFlow::let_far_end_go() {
+  if (!far_end_.is_held() && !far_end_.is_told()) return false;
+  release_far_end();
+  return true;
 }
 
 void StockFlow::release_far_end() {
@@ -277,7 +287,6 @@ bool StockFlow::push_by_frame(core::ByteQueue& bytes) {
 void StockFlow::push(std::initializer_list<core::ByteQueue*> queues, bool last) {
   Neighbour* const owner = chain() != nullptr ? chain()->owner_before(*this, dir_) : nullptr;
   const std::string owners = owner != nullptr ? owner->park() : std::string();
-  // Of one behind us: it is to come behind this push.
   if (Neighbour* behind = chain() != nullptr ? chain()->owner_behind(*this, dir_) : nullptr) behind->keep_input();
   if (buffer_.ours() <= stream_.core().settings().stream_window && buffer_.is_ours()) keep_input();
   const std::string ours = buffer_.is_ours() ? buffer_.take_ours() : std::string();
@@ -291,7 +300,6 @@ void StockFlow::push(std::initializer_list<core::ByteQueue*> queues, bool last) 
   const std::string aside = behind > 0 && !show_again ? envoy_.take_body(dir_, BodySource::kBuffered) : std::string();
   if (chain() != nullptr) chain()->set_pushed_over(dir_, show_again ? behind : 0);
   const uint64_t emitted_before = buffering_.emitted();
-  if (chain() != nullptr) chain()->set_pushing(true);
   for (core::ByteQueue* queue : queues) {
     while (!queue->empty() && !stream_.core().is_over()) {
       const auto piece = queue->front();
@@ -310,7 +318,6 @@ void StockFlow::push(std::initializer_list<core::ByteQueue*> queues, bool last) 
   if (!aside.empty()) put_aside_back(aside, is_routers, buffering_.emitted() > emitted_before);
   if (owner != nullptr) owner->unpark(owners);
   if (!ours.empty() && !stream_.core().is_over()) unpark(ours);
-  if (chain() != nullptr) chain()->set_pushing(false);
 }
 
 // Before what was kept of the push. `shown`: the filters behind were given bytes. When the router has kept none of

@@ -92,6 +92,7 @@ struct StreamFacts {
   int route_refreshes = 0;
   // The router has chosen an upstream host.
   bool has_upstream = false;
+  bool connection_ends = false;  // with this stream, over HTTP/1
   uint64_t chain_id = 0;
   std::vector<std::string> violations;
 

@@ -170,8 +170,6 @@ class FakeEnvoy : public StreamFacts, private FilterManager::Owner {
 
   // The filter behind us answers by itself: called when the request's headers reach it.
   std::function<void()> on_upstream_headers;
-  // HTTP/1: the connection ends with this stream.
-  bool connection_ends = false;
   // Called for every use of ours that moves the stream, before it takes effect.
   std::function<void(std::string_view what)> on_move;
   // An access logger of ours, which hears of the end.
@@ -240,7 +238,6 @@ class FakeEnvoy : public StreamFacts, private FilterManager::Owner {
     void continue_flow(Dir dir) override { envoy_.continue_flow(*this, dir); }
     // An empty frame, which comes to our hooks again.
     void inject_response(std::string_view bytes) override { envoy_.inject_response(*this, bytes); }
-    void end_connection_with_stream() override { envoy_.connection_ends = true; }
     const void* stream_key() const override { return &envoy_; }
     void read_response_trailers_from(stock::Envoy* other) override { foreign_trailers_ = other != nullptr; }
     void send_local_reply(uint32_t status, std::span<const HeaderLine> headers, std::string_view body,
