@@ -59,6 +59,7 @@ inline constexpr std::array kFlowTransitions = {
     FlowTransition{FlowState::kLettingGo, FlowEvent::kConsumed, FlowState::kPassing},
     FlowTransition{FlowState::kLettingGo, FlowEvent::kLast, FlowState::kEnding},
     FlowTransition{FlowState::kLettingGo, FlowEvent::kTrailers, FlowState::kEnding},
+    FlowTransition{FlowState::kLettingGo, FlowEvent::kPass, FlowState::kPassing},
     FlowTransition{FlowState::kPassing, FlowEvent::kTrailers, FlowState::kEnding},
     FlowTransition{FlowState::kEnding, FlowEvent::kPass, FlowState::kPassing},
     FlowTransition{FlowState::kEnding, FlowEvent::kEnd, FlowState::kDone},

@@ -131,7 +131,7 @@ Nanos Stream::deadline() const {
 }
 
 void Stream::on_deadline(Nanos now) {
-  if (dead_) return;
+  if (dead_ || is_failing()) return;
   if (!host_.begun() && wait_.until != 0 && now >= wait_.until) return take_turn();
   for (Flow* f : {&request_, &response_}) {
     const Nanos due = f->mount().deadline();

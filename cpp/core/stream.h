@@ -89,8 +89,7 @@ class Stream final : public FlowOwner {
   // ---- for the flows ----
   HostSide& host() override { return host_; }
   const Settings& settings() const override { return config_->settings; }
-  // A failure that waits for its turn counts already: what comes before must not complete the stream meanwhile.
-  bool is_live() const override { return !dead_ && !reply_.exists() && failure_.code == nullptr; }
+  bool is_live() const override { return !dead_ && !reply_.exists(); }
   MemoryCount& memory() override { return worker_.memory(); }
   void defer() override { worker_.defer(host_.id()); }
   void arm(Nanos deadline) override { worker_.arm(deadline); }
@@ -116,6 +115,8 @@ class Stream final : public FlowOwner {
   // The flow whose headers wait for their answer, the response's first.
   Flow& asked_flow() { return response_.state() == FlowState::kAsked ? response_ : request_; }
 
+  // A failure waits for its turn: what the host says meanwhile must not make a success of it.
+  bool is_failing() const { return failure_.code != nullptr; }
   void fail_by_mode(Flow& f, const Failure& failure);
   void leave_host();
   void reset(const char* code);

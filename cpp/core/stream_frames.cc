@@ -18,7 +18,7 @@ Dir direction_of(uint8_t type) { return type < 2 ? Dir::kRequest : Dir::kRespons
 
 bool Stream::on_answer(const wire::Answer& frame) {
   if (!is_header_type(frame.type()) || frame.mode() > wire::BodyMode_Whole) return false;
-  if (!is_live()) return true;
+  if (!is_live() || is_failing()) return true;
   Flow& f = flow(direction_of(frame.type()));
   host_.set_phases(frame.phases());
   const bool trailers = is_trailers(frame.type());
@@ -38,7 +38,8 @@ bool Stream::on_ops(const wire::Ops& frame) {
 }
 
 bool Stream::on_output(const wire::Output& frame) {
-  return frame.direction() <= wire::Direction_Response && flow(static_cast<Dir>(frame.direction())).on_output(frame);
+  if (frame.direction() > wire::Direction_Response) return false;
+  return is_failing() || flow(static_cast<Dir>(frame.direction())).on_output(frame);
 }
 
 // ---- replies ----

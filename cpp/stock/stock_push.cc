@@ -265,6 +265,8 @@ void StockFlow::release_far_end() {
 
 // With a frame of its own, so that a filter behind us which keeps bytes in the shared buffer is shown new ones only.
 bool StockFlow::push_by_frame(core::ByteQueue& bytes) {
+  // All of it is here, so nobody is to be paused; and who is behind us may stop the headers, or what comes with them.
+  if (buffer_.is_ours()) keep_input();
   if (stream_.flag().is_stopped(dir_)) {
     const std::string aside = envoy_.take_body(dir_, BodySource::kBuffered);
     do_continue();

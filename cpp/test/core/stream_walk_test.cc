@@ -3,7 +3,7 @@
 // replies, destruction at any point. Nothing is used after its end, nothing is asked of a mount that it may not be
 // asked, nothing is left behind, and a message of which all was well comes out byte for byte.
 //
-//   STREAM_SEED=n    that walk alone
+//   STREAM_SEED=n    that walk alone; with STREAM_TRACE=1 its states are said
 //   STREAM_EVENTS=n  at least so many events, each time others
 #include <gtest/gtest.h>
 
@@ -51,6 +51,7 @@ class Walk {
       ++events_;
       one_event();
       check();
+      if (number_of("STREAM_TRACE") != 0) say_states();
       if (stream_->is_ended() && pick(4) == 0) stream_->destroy();
     }
     return end();
@@ -212,6 +213,18 @@ class Walk {
       stage_.link.condemned = 0;
       stage_.lose();
     }
+  }
+
+  // For a person who looks for a fault.
+  void say_states() {
+    for (const Dir dir : {Dir::kRequest, Dir::kResponse}) {
+      const FakeFlowMount& mount = stream_->mount(dir);
+      const std::string_view state = name_of(stream_->core().flow(dir).state());
+      std::printf("%s: %.*s%s%s%s%s; ", dir == Dir::kRequest ? "request" : "response", static_cast<int>(state.size()),
+                  state.data(), mount.gone ? ", gone" : "", mount.is_passing ? ", passing" : "",
+                  mount.is_finished ? ", finished" : "", mount.is_dropped ? ", dropped" : "");
+    }
+    std::printf("%zu violations\n", stream_->violations.size());
   }
 
   // ---- what always holds ----
