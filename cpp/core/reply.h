@@ -42,8 +42,9 @@ class Reply {
   uint64_t flush();
 
   void above_watermark() { ++above_; }
-  // True when the client takes bytes again.
-  bool below_watermark() { return above_ > 0 && --above_ == 0; }
+  void below_watermark() {
+    if (above_ > 0) --above_;
+  }
   int watermarks() const { return above_; }
 
  private:

@@ -47,8 +47,10 @@ class Stream final : public FlowOwner {
   // Buffers of the response that are over their limit now.
   int response_watermarks() const { return reply_.watermarks(); }
   void on_above_watermark() { reply_.above_watermark(); }
+  // Looked at again at every one: what we left unread in Envoy's buffer may itself be one of those that stay above.
   void on_below_watermark() {
-    if (reply_.below_watermark()) defer();
+    reply_.below_watermark();
+    defer();
   }
   // An access log event. The start's may come before the first of the other hooks, the end's between on_complete and
   // on_destroy.
