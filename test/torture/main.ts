@@ -4,7 +4,7 @@
  */
 import { envoyBinary, type EnvoyVersion } from '../fixture/paths.js';
 import type { Verdict } from './judge.js';
-import { chainOf, ROUND } from './plan.js';
+import { ROUND } from './plan.js';
 import { startPeers } from './peers.js';
 import { Board, startReceivers } from './receiver.js';
 import { countsText, failureText, Failures, halfName, writeReport } from './report.js';
@@ -18,10 +18,13 @@ interface Run {
   readonly world: World;
   readonly failures: Failures;
   readonly tallies: Map<string, { readonly half: Half; readonly tally: Tally }>;
-  /** Chains that ran, and those with a failure. */
-  readonly chains: Set<string>;
-  readonly failed: Set<string>;
 }
+
+/**
+ * The share of messages that the short run lets fail on each half. It is above what the chains of docs/chains.md that
+ * are not always exact bring (up to 2 %), and below what a fault in our own input, output or end brings.
+ */
+const LET_FAIL = 0.05;
 
 /** With edges nothing may end with a code. */
 const isFailure = (half: Half, { whole }: Verdict): boolean =>
@@ -33,31 +36,34 @@ function rounds({ only, repeat, perHalf }: Settings): Job[][] {
   return all.map((round) => jobsOf(round, 0, Math.min(ROUND, perHalf - round * ROUND)));
 }
 
-async function runHalf(run: Run, half: Half): Promise<void> {
+/** True when no more messages failed than the short run lets fail. */
+async function runHalf(run: Run, half: Half): Promise<boolean> {
   const tally = new Tally();
   run.tallies.set(halfName(half), { half, tally });
   const began = performance.now();
+  let failed = 0;
+  let healthy = true;
   for (const jobs of rounds(run.settings)) {
     if (performance.now() > run.settings.mostMs) {
       run.failures.tell(`${halfName(half)}: out of time, see TORTURE_MINUTES`);
       break;
     }
     const { verdicts, problem } = await runRound(run.world, half, jobs);
-    if (problem !== undefined) run.failures.tell(`${halfName(half)}, seed ${half.seed}: ${problem}`);
+    if (problem !== undefined) {
+      healthy = false;
+      run.failures.tell(`${halfName(half)}, seed ${half.seed}: ${problem}`);
+    }
     for (const verdict of verdicts) {
       tally.add(verdict);
-      const { round, number } = chainOf(verdict.sight.plan.index);
-      const chain = `${halfName(half)} ${round} ${number}`;
-      run.chains.add(chain);
       if (!isFailure(half, verdict)) continue;
-      run.failed.add(chain);
+      failed++;
       run.failures.tell(failureText(half, verdict));
     }
-    if (problem !== undefined) run.failed.add(`${halfName(half)} ${jobs[0]!.index}`);
   }
   const seconds = (performance.now() - began) / 1000;
   const speed = total(tally.messages) / seconds;
   console.log(`${halfName(half)}: ${countsText(tally.messages)}; ${speed.toFixed(0)} messages/s`);
+  return healthy && failed <= LET_FAIL * total(tally.messages);
 }
 
 async function torture(settings: Settings): Promise<number> {
@@ -71,12 +77,11 @@ async function torture(settings: Settings): Promise<number> {
     world,
     failures: new Failures(),
     tallies: new Map(),
-    chains: new Set(),
-    failed: new Set(),
   };
+  let failedHalves = 0;
   console.log(`torture: seed ${seed}, ${settings.perHalf * halves.length} messages in all`);
   try {
-    for (const half of halves) await runHalf(run, half);
+    for (const half of halves) if (!(await runHalf(run, half))) failedHalves++;
   } finally {
     await world.receivers.close();
     await world.peers.close();
@@ -85,9 +90,10 @@ async function torture(settings: Settings): Promise<number> {
   for (const { tally } of run.tallies.values())
     for (const outcome of Object.keys(all) as (keyof typeof all)[]) all[outcome] += tally.messages[outcome];
   console.log(`torture: ${countsText(all)}; seed ${seed}`);
-  if (settings.report) writeReport(run.chains.size, run.failed.size);
   if (settings.writeDocs) writeDocs(settings, [...run.tallies.values()]);
-  return run.failures.count > 0 ? 1 : 0;
+  if (!settings.report) return run.failures.count > 0 ? 1 : 0;
+  writeReport(halves.length, failedHalves);
+  return failedHalves > 0 ? 1 : 0;
 }
 
 process.exitCode = await torture(readSettings(process.env, process.argv.slice(2))).catch((error: Error) => {

@@ -58,7 +58,7 @@ export class Failures {
   }
 }
 
-/** A chain is a test: it fails when one of its messages does. */
+/** Each half on each Envoy is a test. */
 export function writeReport(tests: number, failures: number): void {
   mkdirSync(join(root, 'build', 'reports'), { recursive: true });
   writeFileSync(REPORT, JSON.stringify({ tests, failures }));

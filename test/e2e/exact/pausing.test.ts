@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   ClientEnd,
   cluster,
+  envoyVersion,
   exchangeOver,
   sleep,
   startUpstream,
@@ -457,6 +458,8 @@ describe.each(STAGES)('over $protocol, edges: $edges', ({ protocol, edges }) => 
       logsOnFailure(at);
       const chain = `chunks of the response, ${where} ${times}`;
       const body = patternBytes(3_000);
+      // docs/chains.md, "What is not always exact": the client gets all, but Lua is not shown all
+      const onlyInPart = edges && times > 0 && where === 'before' && envoyVersion !== '1.40';
       const fates: Fate[] = [];
       for (const query of [
         '',
@@ -467,8 +470,9 @@ describe.each(STAGES)('over $protocol, edges: $edges', ({ protocol, edges }) => 
         shown.clear();
         const fate = await download(chain, query, body, times);
         const seen = Buffer.concat([...shown.values()].flat());
-        if (fate === 'exact') expect([query, seen.length]).toEqual([query, body.length]);
-        if (fate === 'exact') expect(seen.equals(shifted(body, 'response', near))).toBe(true);
+        const all = shifted(body, 'response', near);
+        if (fate === 'exact' && onlyInPart) expect(all.subarray(0, seen.length).equals(seen)).toBe(true);
+        else if (fate === 'exact') expect([query, seen.equals(all)]).toEqual([query, true]);
         fates.push(fate);
       }
       if (where === 'behind' || times === 0) expectExact(fates);
