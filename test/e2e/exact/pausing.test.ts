@@ -469,10 +469,10 @@ describe.each(STAGES)('over $protocol, edges: $edges', ({ protocol, edges }) => 
       ]) {
         shown.clear();
         const fate = await download(chain, query, body, times);
-        const seen = Buffer.concat([...shown.values()].flat());
+        const seen = [...shown.values()].flat();
         const all = shifted(body, 'response', near);
-        if (fate === 'exact' && onlyInPart) expect(all.subarray(0, seen.length).equals(seen)).toBe(true);
-        else if (fate === 'exact') expect([query, seen.equals(all)]).toEqual([query, true]);
+        if (fate === 'exact' && onlyInPart) for (const piece of seen) expect(all.includes(piece)).toBe(true);
+        else if (fate === 'exact') expect([query, Buffer.concat(seen).equals(all)]).toEqual([query, true]);
         fates.push(fate);
       }
       if (where === 'behind' || times === 0) expectExact(fates);
