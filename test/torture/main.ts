@@ -22,9 +22,9 @@ interface Run {
 
 /**
  * The share of messages that the short run lets fail on each half. It is above what the chains of docs/chains.md that
- * are not always exact bring (up to 2 %), and below what a fault in our own input, output or end brings.
+ * are not always exact bring (5 % without edges on 1.38), and below what a fault in our own input, output or end brings.
  */
-const LET_FAIL = 0.05;
+const LET_FAIL = 0.1;
 
 /** With edges nothing may end with a code. */
 const isFailure = (half: Half, { whole }: Verdict): boolean =>
