@@ -35,11 +35,11 @@ bool Channel::pay_all() {
   if (!owed_.empty()) return false;
   written = 0;
   for (; written < ends_.size(); ++written) {
-    const auto& [stream, reason] = ends_[written];
-    const auto fill = [reason](wire::End& end, FrameBytes&) {
-      end.mutate_reason(static_cast<wire::EndReason>(reason));
+    const Ended& ended = ends_[written];
+    const auto fill = [&ended](wire::End& end, FrameBytes&) {
+      end.mutate_reason(static_cast<wire::EndReason>(ended.reason));
     };
-    if (!FrameWriter(*this, stream).write(wire::FrameKind_End, frame_templates().end, 0, fill)) break;
+    if (!FrameWriter(*this, ended.stream).write(wire::FrameKind_End, frame_templates().end, 0, fill)) break;
   }
   ends_.erase(ends_.begin(), ends_.begin() + static_cast<std::ptrdiff_t>(written));
   return ends_.empty();
