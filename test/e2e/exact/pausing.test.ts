@@ -409,6 +409,8 @@ describe.each(STAGES)('over $protocol, edges: $edges', ({ protocol, edges }) => 
         }).catch((error: Error) => error);
         if (answer instanceof Error) return `hung: ${answer.message}`;
         const heard = at.ends.seen(id)?.request;
+        // the client may hear of the end before the upstream does
+        await heard?.ended(500);
         const fate = fateOfRequest(heard, Buffer.concat([body, Buffer.from(added)]));
         if (fate !== 'exact') return fate;
         const trailers = heard?.trailers ?? [];
