@@ -5,11 +5,12 @@ import { OutputWindow, type SendOutput } from './output-window.js';
 import {
   CallEventPart,
   CreditOf,
-  Direction,
-  HeaderType,
+  directionOf,
   OutputFlag,
   type ActKind,
   type BodyMode,
+  type Direction,
+  type HeaderType,
   type OpList,
   type QueryKind,
   type StreamSink,
@@ -250,7 +251,3 @@ export class ChannelStream implements StreamSink {
 }
 
 const NOTHING = new Uint8Array(0);
-
-function directionOf(type: HeaderType): Direction {
-  return type === HeaderType.Request || type === HeaderType.RequestTrailers ? Direction.Request : Direction.Response;
-}

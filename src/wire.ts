@@ -99,6 +99,22 @@ export type HeaderOp = (typeof HeaderOp)[keyof typeof HeaderOp];
 /** A flat list of operations: op, name, value, op, name, value … (no object per header). Strings are latin1. */
 export type OpList = (HeaderOp | string)[];
 
+export function directionOf(type: HeaderType): Direction {
+  return type === HeaderType.Request || type === HeaderType.RequestTrailers ? Direction.Request : Direction.Response;
+}
+
+export function isTrailers(type: HeaderType): boolean {
+  return type === HeaderType.RequestTrailers || type === HeaderType.ResponseTrailers;
+}
+
+export function headersOf(direction: Direction): HeaderType {
+  return direction === Direction.Request ? HeaderType.Request : HeaderType.Response;
+}
+
+export function trailersOf(direction: Direction): HeaderType {
+  return direction === Direction.Request ? HeaderType.RequestTrailers : HeaderType.ResponseTrailers;
+}
+
 /** What a stream says to the module. Every call is queued in order; nothing throws when the stream is gone. */
 export interface StreamSink {
   /** Answers a Headers frame: operations first, then what happens to the body. */

@@ -98,61 +98,52 @@ void Chain::log(wire::LogKind kind, const core::LogSource& source) {
 }
 
 // From the nearest to the farthest; a request comes from the front of the list, a response from its back.
-template <class Use>
-void Chain::each(const Neighbour& flow, Dir dir, bool to_front, Use use) const {
+template <class Is>
+Neighbour* Chain::nearest(const Neighbour& flow, Dir dir, bool to_front, Is is) const {
   const size_t d = static_cast<size_t>(dir);
   const auto at = std::find_if(entries_.begin(), entries_.end(), [&](const Entry& e) { return e.flows[d] == &flow; });
-  if (at == entries_.end()) return;
+  if (at == entries_.end()) return nullptr;
   if (to_front) {
     for (auto e = at; e != entries_.begin();)
-      if (use(*(--e)->flows[d])) return;
+      if (Neighbour* const other = (--e)->flows[d]; is(*other)) return other;
   } else {
     for (auto e = at + 1; e != entries_.end(); ++e)
-      if (use(*e->flows[d])) return;
+      if (Neighbour* const other = e->flows[d]; is(*other)) return other;
   }
+  return nullptr;
+}
+template <class Is>
+Neighbour* Chain::nearest_before(const Neighbour& flow, Dir dir, Is is) const {
+  return nearest(flow, dir, dir == Dir::kRequest, is);
+}
+template <class Is>
+Neighbour* Chain::nearest_behind(const Neighbour& flow, Dir dir, Is is) const {
+  return nearest(flow, dir, dir == Dir::kResponse, is);
 }
 template <class Use>
 void Chain::each_before(const Neighbour& flow, Dir dir, Use use) const {
-  each(flow, dir, dir == Dir::kRequest, use);
-}
-template <class Use>
-void Chain::each_behind(const Neighbour& flow, Dir dir, Use use) const {
-  each(flow, dir, dir == Dir::kResponse, use);
+  (void)nearest_before(flow, dir, [&](Neighbour& before) {
+    use(before);
+    return false;
+  });
 }
 
 bool Chain::end_is_held_before(const Neighbour& flow, Dir dir) const {
-  bool held = false;
-  each_before(flow, dir, [&](Neighbour& before) {
-    return held = before.has_seen_end() && (before.is_open() || !flow.has_seen_end());
-  });
-  return held;
+  return nearest_before(flow, dir, [&](const Neighbour& before) {
+           return before.has_seen_end() && (before.is_open() || !flow.has_seen_end());
+         }) != nullptr;
 }
 
 Neighbour* Chain::open_before(const Neighbour& flow, Dir dir) const {
-  Neighbour* open = nullptr;
-  each_before(flow, dir, [&](Neighbour& before) {
-    if (before.is_open()) open = &before;
-    return open != nullptr;
-  });
-  return open;
+  return nearest_before(flow, dir, [](const Neighbour& before) { return before.is_open(); });
 }
 
 Neighbour* Chain::owner_before(const Neighbour& flow, Dir dir) const {
-  Neighbour* owner = nullptr;
-  each_before(flow, dir, [&](Neighbour& before) {
-    if (before.leaves_input()) owner = &before;
-    return owner != nullptr;
-  });
-  return owner;
+  return nearest_before(flow, dir, [](const Neighbour& before) { return before.leaves_input(); });
 }
 
 Neighbour* Chain::owner_behind(const Neighbour& flow, Dir dir) const {
-  Neighbour* owner = nullptr;
-  each_behind(flow, dir, [&](Neighbour& behind) {
-    if (behind.leaves_input()) owner = &behind;
-    return owner != nullptr;
-  });
-  return owner;
+  return nearest_behind(flow, dir, [](const Neighbour& behind) { return behind.leaves_input(); });
 }
 
 void Chain::let_far_end_go() const {
@@ -160,9 +151,8 @@ void Chain::let_far_end_go() const {
 }
 
 bool Chain::has_filter_before(const Neighbour& flow, Dir dir) const {
-  bool found = false;
-  each_before(flow, dir, [&](Neighbour& before) { return found = !before.is_edge() && before.is_open(); });
-  return found;
+  const auto is_filter = [](const Neighbour& before) { return !before.is_edge() && before.is_open(); };
+  return nearest_before(flow, dir, is_filter) != nullptr;
 }
 
 bool Chain::has_owner(Dir dir) const {
@@ -171,22 +161,15 @@ bool Chain::has_owner(Dir dir) const {
 }
 
 bool Chain::is_full_behind(const Neighbour& flow, Dir dir) const {
-  bool full = false;
-  each_behind(flow, dir, [&](Neighbour& behind) { return full = behind.is_full(); });
-  return full;
+  return nearest_behind(flow, dir, [](const Neighbour& behind) { return behind.is_full(); }) != nullptr;
 }
 
 bool Chain::are_headers_held_behind(const Neighbour& flow, Dir dir) const {
-  bool held = false;
-  each_behind(flow, dir, [&](Neighbour& behind) { return held = behind.has_headers_here(); });
-  return held;
+  return nearest_behind(flow, dir, [](const Neighbour& behind) { return behind.has_headers_here(); }) != nullptr;
 }
 
 void Chain::wake_before(const Neighbour& flow, Dir dir) const {
-  each_before(flow, dir, [](Neighbour& before) {
-    before.wake();
-    return false;
-  });
+  each_before(flow, dir, [](Neighbour& before) { before.wake(); });
 }
 
 void Chain::tell_far_end_reached(Dir dir) const {
@@ -194,10 +177,7 @@ void Chain::tell_far_end_reached(Dir dir) const {
 }
 
 void Chain::tell_buffer_moved(const Neighbour& by, Dir dir) const {
-  each_before(by, dir, [](Neighbour& before) {
-    before.on_buffer_moved();
-    return false;
-  });
+  each_before(by, dir, [](Neighbour& before) { before.on_buffer_moved(); });
 }
 
 Neighbour* Chain::first_open_response(core::InputEnd end) const {

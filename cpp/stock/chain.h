@@ -137,14 +137,16 @@ class Chain {
   void set_pumped(const Neighbour* flow) { pumped_ = flow; }
 
  private:
-  template <class Use>
-  void each(const Neighbour& flow, Dir dir, bool to_front, Use use) const;
+  // The nearest for which `is` is true; null = none.
+  template <class Is>
+  Neighbour* nearest(const Neighbour& flow, Dir dir, bool to_front, Is is) const;
+  template <class Is>
+  Neighbour* nearest_before(const Neighbour& flow, Dir dir, Is is) const;
+  template <class Is>
+  Neighbour* nearest_behind(const Neighbour& flow, Dir dir, Is is) const;
   template <class Use>
   void each_before(const Neighbour& flow, Dir dir, Use use) const;
-  template <class Use>
-  void each_behind(const Neighbour& flow, Dir dir, Use use) const;
   bool has(const void* config) const;
-  Role role_of(Envoy& envoy, const Entry& entry) const;
 
   inline static std::atomic<int> live_loggers_{0};
   inline static std::atomic<int> live_entries_{0};

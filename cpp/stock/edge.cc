@@ -52,9 +52,8 @@ bool EdgeFlow::on_body(bool end, uint64_t bytes) {
   return false;
 }
 
-bool EdgeFlow::on_trailers(uint64_t bytes) {
+bool EdgeFlow::on_trailers() {
   ++frames_;
-  bytes_ += bytes;
   if (edge_.is_upstream() ? dir_ == Dir::kResponse && holds_far_end(core::InputEnd::kInBeforeTrailers) : gates())
     return true;
   has_seen_end_ = true;
@@ -111,8 +110,9 @@ BodyStatus EdgeFilter::on_body(Dir dir, bool end) {
 }
 
 TrailersStatus EdgeFilter::on_trailers(Dir dir) {
-  const bool stop = is_void(dir) || flow(dir).on_trailers(0);
-  if (!is_void(dir)) flag_.on_hook(dir, stop);
+  if (is_void(dir)) return TrailersStatus::kStopIteration;
+  const bool stop = flow(dir).on_trailers();
+  flag_.on_hook(dir, stop);
   return stop ? TrailersStatus::kStopIteration : TrailersStatus::kContinue;
 }
 

@@ -1,9 +1,8 @@
 // `ts_filter_edge`: a companion entry of our filters at an end of Envoy's chain. It has no host and no config, and
 // stands by until one of our filters needs it (docs/chains.md):
 //
-//  * the last entry before the router tells that request headers have passed all filters, is the gate of requests, and
-//  is
-//    the entry through which empty frames go into a response
+//  * the last entry before the router tells that request headers have passed all filters. It is the gate of requests,
+//    and the entry through which empty frames go into a response
 //  * an entry in the router's own chain holds a response's end back until our filter is through with it, or the client
 //    becomes slow: Envoy's router would then pause an upstream stream that is over for its codec and has been freed
 //  * the first entry is the gate of responses
@@ -50,7 +49,7 @@ class EdgeFlow final : public Neighbour {
   // The hooks; true: stop.
   bool on_headers(bool end);
   bool on_body(bool end, uint64_t bytes);
-  bool on_trailers(uint64_t bytes);
+  bool on_trailers();
 
   bool is_holding() const { return is_holding_; }
   uint64_t frames() const { return frames_; }

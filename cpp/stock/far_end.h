@@ -26,6 +26,8 @@ class FarEnd {
   void release() { state_ = State::kOpen; }
 
   bool is_held() const { return state_ == State::kHeld; }
+  // Held or told: Envoy has not brought it.
+  bool is_back() const { return state_ != State::kOpen; }
   bool is_told() const { return state_ == State::kTold; }
   bool all_has_come() const { return seen_ == passed_; }
   core::InputEnd end() const { return end_; }

@@ -171,9 +171,7 @@ BodyStatus StockFlow::hold_body(bool end) {
 // Envoy shows us the end: it is held back no longer.
 void StockFlow::see_end() {
   ended_ = true;
-  if (!far_end_.is_held() && !far_end_.is_told()) return;
-  far_end_.release();
-  envoy_.read_response_trailers_from(nullptr);
+  (void)forget_far_end();
 }
 
 TrailersStatus StockFlow::on_trailers() {

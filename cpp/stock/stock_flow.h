@@ -80,7 +80,6 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   // ---- for the stream and its edges ----
   Dir dir() const { return dir_; }
   bool in_hook() const { return in_hook_; }
-  bool is_leaving() const { return phase_ == Phase::kLeaving; }
   // Envoy's end is in, and it has not been given on.
   bool owes_end() const { return ended_ && is_open(); }
   bool headers_came() const { return phase_ != Phase::kWithUs; }
@@ -108,7 +107,6 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   bool take_pushed_over(size_t again);
   void note_buffer();
   bool gates(bool end);
-  void tell_input(core::InputEnd end);
   void note_behind();
   void check_cut();
   void see_end();
@@ -136,8 +134,8 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   core::Injected finish_before_far_end(core::ByteQueue& bytes);
   void look_at_far_end();
   bool tell_far_end();
-  void release_far_end();
-  bool let_far_end_go();
+  bool forget_far_end();
+  bool release_far_end();
 
   core::FlowEvents& events();
   Chain* chain() const;

@@ -27,7 +27,7 @@ core::OutputRoom StockFlow::room() const {
   return can_pump() || is_client_slow() ? OutputRoom::kPaced : OutputRoom::kBatched;
 }
 
-// A continue takes effect and harms nobody. Last: it may send an empty frame to get one.
+// A continue takes effect and harms nobody. May send an empty frame to get one.
 bool StockFlow::may_push() {
   if (stream_.core().is_over() || stream_.is_in_hook()) {
     stream_.core().defer();
@@ -119,7 +119,9 @@ core::Injected StockFlow::inject(core::ByteQueue& bytes) {
   // would be overwritten.
   const bool by_frame = far_end_.is_told() || keeps_behind();
   if (can_pump() && by_frame) return push_by_frame(bytes) ? Injected::kAccepted : Injected::kLater;
-  if (let_far_end_go() || !may_push()) return Injected::kLater;
+  // Before bytes go into the shared buffer: they may cross its limit, and Envoy's router then pauses an upstream stream
+  // that is over for its codec and has been freed.
+  if (release_far_end() || !may_push()) return Injected::kLater;
   push({&bytes}, false);
   return Injected::kAccepted;
 }
@@ -159,11 +161,11 @@ void StockFlow::leave() {
   if (by_hand_) return;  // the rest of the message is still to come
   if (diverted_ != nullptr) {
     if (!ended_) return;
-    if (hand_over(kept_, true)) release_far_end();
+    if (hand_over(kept_, true)) (void)release_far_end();
     return;
   }
   if (until_trailers_ && !ended_ && !moment_.is_over(kept_.size())) return;
-  (void)let_far_end_go();
+  (void)release_far_end();  // before bytes go into the shared buffer, as in inject()
   if (stream_.core().is_over()) return;
   if (!may_push()) {
     if (chain() != nullptr) chain()->wake_before(*this, dir_);
@@ -178,7 +180,7 @@ void StockFlow::leave() {
     if (ended_) mark_.clear();
     push({&lead_, &kept_}, ended_);
   }
-  if (!stream_.core().is_over()) release_far_end();
+  if (!stream_.core().is_over()) (void)release_far_end();
 }
 
 void StockFlow::drop() {
@@ -235,30 +237,30 @@ void StockFlow::look_at_far_end() {
   if (!far_end_.is_held() || tell_far_end()) return;
   // A filter in between keeps bytes until it sees the end, or makes others of them.
   if (stream_.is_in_hook() || events().owes_output() || !kept_.empty()) return;
-  if (events().waiting_output() == 0 || buffer_.is_held_before()) release_far_end();
+  if (events().waiting_output() == 0 || buffer_.is_held_before()) (void)release_far_end();
 }
 
 core::Injected StockFlow::finish_before_far_end(core::ByteQueue& bytes) {
   if (!bytes.empty() && inject(bytes) == core::Injected::kLater) return core::Injected::kLater;
   if (stream_.core().is_over()) return core::Injected::kAccepted;
   phase_ = Phase::kFinished;
-  release_far_end();
+  (void)release_far_end();
   return core::Injected::kAccepted;
 }
 
-// Before bytes go into the shared buffer: they may cross its limit, and Envoy's router then pauses an upstream stream
-// that is over for its codec and has been freed. True: the end was held back, and has come now.
-bool StockFlow::let_far_end_go() {
-  if (!far_end_.is_held() && !far_end_.is_told()) return false;
-  release_far_end();
+// True: the end was held back.
+bool StockFlow::forget_far_end() {
+  if (!far_end_.is_back()) return false;
+  far_end_.release();
+  envoy_.read_response_trailers_from(nullptr);
   return true;
 }
 
-void StockFlow::release_far_end() {
-  if (!far_end_.is_held() && !far_end_.is_told()) return;
-  far_end_.release();
-  envoy_.read_response_trailers_from(nullptr);
-  if (EdgeFilter* edge = chain()->edge(Chain::Role::kUpstreamEdge)) edge->release_end();
+// True: the end was held back, and has come now.
+bool StockFlow::release_far_end() {
+  if (!forget_far_end()) return false;
+  chain()->let_far_end_go();
+  return true;
 }
 
 // ---- one push ----
@@ -280,7 +282,7 @@ bool StockFlow::push_by_frame(core::ByteQueue& bytes) {
   // Else there may be bytes of one before us.
   if (bytes.empty()) note_buffer();
   // A filter before us has stopped the frame. It comes when that one goes on, and perhaps only with the end.
-  if (!bytes.empty()) release_far_end();
+  if (!bytes.empty()) (void)release_far_end();
   return bytes.empty();
 }
 

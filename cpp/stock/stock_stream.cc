@@ -77,8 +77,8 @@ void StockStream::say_what_edges_bring() {
       "ts_filter: filter " + core_.config().name +
           " streams bodies without ts_filter_edge beside it: its headers wait a moment for the end of a small message, "
           "late output of a response waits for its next frame, and a filter that pauses beside it can make a message "
-          "end "
-          "with ts_filter_cut_by_chain; `ts-filter-host print-config` prints the entries that mend this (said once)");
+          "end with ts_filter_cut_by_chain; `ts-filter-host print-config` prints the entries that mend this (said "
+          "once)");
 }
 
 // ---- the flag ----

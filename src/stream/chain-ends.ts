@@ -1,7 +1,17 @@
 /** Where a message goes behind the last filter of a chain: on to Envoy, or out as a reply. */
 import { joinBytes } from '../buffer.js';
 import { HeaderLines } from '../header-block.js';
-import { BodyMode, CreditOf, type Direction, type HeaderBlock, HeaderType, type OpList, OutputFlag } from '../wire.js';
+import {
+  BodyMode,
+  CreditOf,
+  type Direction,
+  type HeaderBlock,
+  headersOf,
+  type HeaderType,
+  type OpList,
+  OutputFlag,
+  trailersOf,
+} from '../wire.js';
 import type { ChainStream } from './chain.js';
 import type { Pass, PassEnd } from './chain-pass.js';
 import type { FilledDeps } from './deps.js';
@@ -35,7 +45,7 @@ export class EnvoyEnd implements PassEnd, OutputPort, OutputOwner {
   constructor(chain: ChainStream, pass: Pass, headersOnly: boolean, answered = false) {
     this.chain = chain;
     this.pass = pass;
-    this.type = pass.direction === 0 ? HeaderType.Request : HeaderType.Response;
+    this.type = headersOf(pass.direction);
     this.headersOnly = headersOnly;
     this.answered = answered;
   }
@@ -122,8 +132,7 @@ export class EnvoyEnd implements PassEnd, OutputPort, OutputOwner {
     } else if (!this.finished) this.body?.finish(undefined);
     if (trailers === undefined) return;
     if (this.timingTold) this.say(0, 0, undefined);
-    const type = this.type === HeaderType.Request ? HeaderType.RequestTrailers : HeaderType.ResponseTrailers;
-    this.chain.sink.answer(type, BodyMode.Pass, this.chain.phasesToTell(), ops);
+    this.chain.sink.answer(trailersOf(this.pass.direction), BodyMode.Pass, this.chain.phasesToTell(), ops);
   }
 
   acknowledge(bytes: number): void {

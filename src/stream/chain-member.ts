@@ -4,14 +4,17 @@ import {
   type BodyMode,
   CreditOf,
   Direction,
+  directionOf,
   type HeaderBlock,
-  HeaderType,
+  headersOf,
+  type HeaderType,
   type OpList,
   PhaseBit,
   PHASES_UNCHANGED,
   type QueryKind,
   type StreamSink,
   type StreamSource,
+  trailersOf,
 } from '../wire.js';
 import type { ChainStream } from './chain.js';
 import type { Stage } from './chain-pass.js';
@@ -65,8 +68,7 @@ export class ChainMember implements StreamSink {
     this.place(stage);
     if (request) this.knowsRequest = true;
     else this.chain.giveContext(this);
-    const type = request ? HeaderType.Request : HeaderType.Response;
-    this.chain.sourceOf(this).onHeaders(type, stage.block, stage.headersOnly, false);
+    this.chain.sourceOf(this).onHeaders(headersOf(stage.pass.direction), stage.block, stage.headersOnly, false);
   }
 
   data(direction: Direction, bytes: Uint8Array, last: boolean, trailers: boolean): void {
@@ -74,8 +76,7 @@ export class ChainMember implements StreamSink {
   }
 
   trailers(direction: Direction, block: HeaderBlock): void {
-    const type = direction === Direction.Request ? HeaderType.RequestTrailers : HeaderType.ResponseTrailers;
-    this.chain.sourceOf(this).onHeaders(type, block, true, false);
+    this.chain.sourceOf(this).onHeaders(trailersOf(direction), block, true, false);
   }
 
   // ---- StreamSink ----
@@ -162,7 +163,7 @@ export class ChainMember implements StreamSink {
   // ---- inside ----
 
   private stageOf(type: HeaderType): Stage | undefined {
-    return type === HeaderType.Request || type === HeaderType.RequestTrailers ? this.request : this.response;
+    return directionOf(type) === Direction.Request ? this.request : this.response;
   }
 
   /** Each member counts for itself; on the wire its ids are its own. */

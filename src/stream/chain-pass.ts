@@ -9,7 +9,8 @@ import {
   BodyMode,
   type Direction,
   type HeaderBlock,
-  HeaderType,
+  type HeaderType,
+  isTrailers,
   type OpList,
   OutputFlag,
   PhaseBit,
@@ -275,7 +276,7 @@ export class Pass {
     if (this.dead) return;
     this.depth++;
     this.answered(stage);
-    if (type === HeaderType.RequestTrailers || type === HeaderType.ResponseTrailers) {
+    if (isTrailers(type)) {
       stage.trailersAnswered = true;
       stage.trailerOps = ops;
     } else if (stage.headers === ASKED) {
@@ -290,7 +291,7 @@ export class Pass {
 
   opsOf(stage: Stage, type: HeaderType, ops: OpList): void {
     if (this.dead) return;
-    if (type === HeaderType.RequestTrailers || type === HeaderType.ResponseTrailers) {
+    if (isTrailers(type)) {
       stage.trailerOps = stage.trailerOps === NO_OPS ? ops : [...stage.trailerOps, ...ops];
       return;
     }

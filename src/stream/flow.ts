@@ -7,7 +7,7 @@ import type { StreamAbortedError } from '../errors.js';
 import { HeaderMapImpl, RequestHeadersImpl, ResponseHeadersImpl } from '../headers.js';
 import { type Phase, StatusType } from '../types.js';
 import type { Chunk, HeaderMap } from '../types-data.js';
-import { BodyMode, Direction, type HeaderBlock, HeaderType, OutputFlag } from '../wire.js';
+import { BodyMode, Direction, type HeaderBlock, HeaderType, OutputFlag, trailersOf } from '../wire.js';
 import type { DataDriver } from './data-driver.js';
 import type { FilledDeps } from './deps.js';
 import { type BodyDriver, makeDriver } from './drivers.js';
@@ -96,7 +96,7 @@ export class Flow extends Hooks {
     // The end of the body first: it may be news.
     if (this.driver !== undefined && !this.inputEnded) this.data(new Uint8Array(0), true, true);
     if (this.hasDied()) return;
-    const type = this.direction === Direction.Request ? HeaderType.RequestTrailers : HeaderType.ResponseTrailers;
+    const type = trailersOf(this.direction);
     this.trailers = new HeaderMapImpl(this.stream, type, block, true);
     this.settleTrailers?.resolve(this.trailers);
     if (this.driver === undefined || this.bodyDone) this.runTrailers();

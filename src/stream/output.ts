@@ -4,26 +4,16 @@
  * two awaits does not wait for the second. When bytes go to the peer is for the module to decide.
  */
 import { joinBytes } from '../buffer.js';
-import { type Direction, type HeaderType, OutputFlag, type BodyMode, type OpList } from '../wire.js';
+import { type BodyMode, type Direction, type HeaderType, type OpList, OutputFlag, type StreamSink } from '../wire.js';
 import type { FilledDeps } from './deps.js';
 import type { Turning } from './turns.js';
 
 /** Where output goes. */
-export interface OutputPort {
-  /** As StreamSink has it. */
-  output(
-    direction: Direction,
-    flags: number,
-    acknowledged: number,
-    bytes: Uint8Array | undefined,
-    owned: boolean,
-  ): void;
-}
+export type OutputPort = Pick<StreamSink, 'output'>;
 
 /** Where a flow speaks to: Envoy, or the local reply that is being made of this flow. */
-export interface FlowPort extends OutputPort {
+export interface FlowPort extends Pick<StreamSink, 'output' | 'ops'> {
   answer(type: HeaderType, mode: BodyMode, ops: OpList): void;
-  ops(type: HeaderType, ops: OpList): void;
   backpressure(direction: Direction): Promise<void> | undefined;
 }
 

@@ -19,6 +19,7 @@ import {
   Direction,
   EndReason,
   type HeaderBlock,
+  headersOf,
   HeaderType,
   LogKind,
   type OpList,
@@ -115,7 +116,7 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
       const flow = direction === Direction.Request ? this.request : this.response;
       flow?.data(bytes, last, trailers);
     } catch (e) {
-      this.fail(direction === Direction.Request ? HeaderType.Request : HeaderType.Response, undefined, e);
+      this.fail(headersOf(direction), undefined, e);
     }
   }
 
@@ -269,7 +270,7 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
       this.replies.tooLarge(direction);
     } catch (e) {
       // The response has gone to the client: no reply is possible.
-      this.fail(direction === Direction.Request ? HeaderType.Request : HeaderType.Response, undefined, e);
+      this.fail(headersOf(direction), undefined, e);
     }
   }
 
@@ -405,7 +406,7 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
     if (flow === undefined) {
       // The trailers hook is all that the filter has in this direction: headers and body were never sent.
       if (direction === Direction.Response && this.maybeReplies?.replied === true) return;
-      const type = direction === Direction.Request ? HeaderType.Request : HeaderType.Response;
+      const type = headersOf(direction);
       flow = this.newFlow(direction, type);
       if (this.made === undefined && !this.make(type)) return;
     }
