@@ -34,6 +34,10 @@ class Buffering {
     if (!gathered_behind_) envoy_.set_buffer_limit(limit_);
   }
 
+  // The router keeps all that it is sent from the first byte on, or nothing.
+  bool router_may_keep() const { return router_may_keep_; }
+  void nothing_was_kept() { router_may_keep_ = false; }
+
   // Output that a push puts into the buffer.
   void on_output(size_t bytes) { emitted_ += bytes; }
   uint64_t emitted() const { return emitted_; }
@@ -72,6 +76,7 @@ class Buffering {
   uint64_t limit_ = 0;
   uint64_t floor_ = 0;  // least output for a push past the router's copy
   bool gathered_behind_ = false;
+  bool router_may_keep_ = true;
 };
 
 }  // namespace tsf::stock

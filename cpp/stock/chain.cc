@@ -24,6 +24,8 @@ WorkerChains& chains() {
   return all;
 }
 
+bool is_open_filter(const Neighbour& one) { return !one.is_edge() && one.is_open(); }
+
 }  // namespace
 
 Chain& Chain::join(Envoy& envoy, Entry entry) {
@@ -129,9 +131,9 @@ void Chain::each_before(const Neighbour& flow, Dir dir, Use use) const {
 }
 
 bool Chain::end_is_held_before(const Neighbour& flow, Dir dir) const {
-  return nearest_before(flow, dir, [&](const Neighbour& before) {
-           return before.has_seen_end() && (before.is_open() || !flow.has_seen_end());
-         }) != nullptr;
+  if (ends_[static_cast<size_t>(dir)] && !flow.has_seen_end()) return true;
+  return nearest_before(flow, dir, [](const Neighbour& before) { return before.has_seen_end() && before.is_open(); }) !=
+         nullptr;
 }
 
 Neighbour* Chain::open_before(const Neighbour& flow, Dir dir) const {
@@ -146,13 +148,21 @@ Neighbour* Chain::owner_behind(const Neighbour& flow, Dir dir) const {
   return nearest_behind(flow, dir, [](const Neighbour& behind) { return behind.leaves_input(); });
 }
 
+bool Chain::holds_far_end(Dir dir) const {
+  const EdgeFilter* const edge = this->edge(Role::kUpstreamEdge);
+  return dir == Dir::kResponse && edge != nullptr && edge->holds_end();
+}
+
 void Chain::let_far_end_go() const {
   if (EdgeFilter* edge = this->edge(Role::kUpstreamEdge)) edge->release_end();
 }
 
 bool Chain::has_filter_before(const Neighbour& flow, Dir dir) const {
-  const auto is_filter = [](const Neighbour& before) { return !before.is_edge() && before.is_open(); };
-  return nearest_before(flow, dir, is_filter) != nullptr;
+  return nearest_before(flow, dir, is_open_filter) != nullptr;
+}
+
+bool Chain::has_filter_behind(const Neighbour& flow, Dir dir) const {
+  return nearest_behind(flow, dir, is_open_filter) != nullptr;
 }
 
 bool Chain::has_owner(Dir dir) const {
@@ -176,8 +186,42 @@ void Chain::tell_far_end_reached(Dir dir) const {
   for (const Entry& entry : entries_) entry.flows[static_cast<size_t>(dir)]->on_far_end_reached();
 }
 
+// All that comes from an open one of ours comes by its push, or lay in the shared buffer, where somebody kept it.
+// Behind its end nothing comes but the end.
+void Chain::note_body(const Neighbour& flow, Dir dir, Envoy& envoy) {
+  if (envoy.body_size(dir, BodySource::kReceived) == 0) return;
+  Push& push = pushes_[static_cast<size_t>(dir)];
+  if (push != Push::kNone) {
+    push = Push::kHasCome;
+    return;
+  }
+  Neighbour* const before = nearest_before(flow, dir, [](const Neighbour& one) { return !one.is_edge(); });
+  if (before == nullptr) return;
+  const bool was_kept = envoy.received_is_buffered(dir);
+  if (before->is_open() && (!was_kept || before->has_seen_end())) {
+    before->on_injected_behind();
+  } else if (was_kept) {
+    before->on_let_go_behind();
+  }
+}
+
+uint64_t Chain::growth_before(const Neighbour& flow, Dir dir) const {
+  uint64_t growth = 0;
+  each_before(flow, dir, [&](const Neighbour& before) { growth += before.growth(); });
+  return growth;
+}
+
 void Chain::tell_buffer_moved(const Neighbour& by, Dir dir) const {
   each_before(by, dir, [](Neighbour& before) { before.on_buffer_moved(); });
+}
+
+void Chain::put_aside_before(Dir dir, Envoy& envoy) {
+  Aside* const aside = aside_[static_cast<size_t>(dir)];
+  if (aside == nullptr || !envoy.received_is_buffered(dir)) return;
+  if (envoy.body_size(dir, BodySource::kReceived) != aside->pushed.size()) return;
+  const std::string bytes = envoy.take_body(dir, BodySource::kReceived);
+  if (bytes == aside->pushed) envoy.append_body(dir, BodySource::kReceived, std::exchange(aside->kept, {}));
+  envoy.append_body(dir, BodySource::kReceived, bytes);
 }
 
 Neighbour* Chain::first_open_response(core::InputEnd end) const {

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/byte_queue.h"
@@ -47,6 +48,12 @@ class Neighbour {
   virtual void wake() = 0;
   // An edge behind all filters of this direction has seen its headers.
   virtual void on_far_end_reached() {}
+  // Somebody behind it has put bytes into the chain of its own accord.
+  virtual void on_injected_behind() {}
+  // Somebody behind it has let go what it kept, and that has come to the next of ours.
+  virtual void on_let_go_behind() {}
+  // By so many bytes it has made the message longer before it let the rest by.
+  virtual uint64_t growth() const { return 0; }
   // Somebody else's push has moved what lies in the shared buffer.
   virtual void on_buffer_moved() {}
 
@@ -66,6 +73,13 @@ class Neighbour {
   virtual void accept(core::ByteQueue& bytes, core::InputEnd end) = 0;
   // From here on that one gives its output by hand.
   virtual void divert_to(Neighbour& next) = 0;
+};
+
+// Bytes that somebody behind a push keeps in the shared buffer, taken out meanwhile, so that they are not shown again;
+// and what lies there instead.
+struct Aside {
+  std::string kept;
+  std::string pushed;
 };
 
 class Chain {
@@ -105,17 +119,20 @@ class Chain {
   bool has_siblings() const { return filters_ > 1; }
 
   // ---- about `flow`, one of ours in that direction ----
-  // One before it has been shown the end and is not through, or it has not come here: for Envoy the message has ended,
-  // and any continue here would end it for all that follow.
+  // Envoy has brought the end into the stream: from then on any continue ends the message for all that follow.
+  void note_end(Dir dir) { ends_[static_cast<size_t>(dir)] = true; }
+  // That has not come here, or one before it is not through.
   bool end_is_held_before(const Neighbour& flow, Dir dir) const;
   // The nearest before it whose message is not complete; null = none.
   Neighbour* open_before(const Neighbour& flow, Dir dir) const;
   // Whose raw input lies in the shared buffer: before it, behind it.
   Neighbour* owner_before(const Neighbour& flow, Dir dir) const;
   Neighbour* owner_behind(const Neighbour& flow, Dir dir) const;
-  // A response's end that is held back at the router goes on.
+  // A response's end that is held back at the router, for whomever; it goes on.
+  bool holds_far_end(Dir dir) const;
   void let_far_end_go() const;
   bool has_filter_before(const Neighbour& flow, Dir dir) const;
+  bool has_filter_behind(const Neighbour& flow, Dir dir) const;
   // Raw input of one of ours lies in the shared buffer.
   bool has_owner(Dir dir) const;
   // One behind it has more input than it can use.
@@ -124,6 +141,12 @@ class Chain {
   bool are_headers_held_behind(const Neighbour& flow, Dir dir) const;
   void wake_before(const Neighbour& flow, Dir dir) const;
   void tell_far_end_reached(Dir dir) const;
+  // In a body hook, not of the end.
+  void note_body(const Neighbour& flow, Dir dir, Envoy& envoy);
+  // Around a push; true: it has come to one of ours.
+  void begin_push(Dir dir) { pushes_[static_cast<size_t>(dir)] = Push::kOnItsWay; }
+  bool end_push(Dir dir) { return std::exchange(pushes_[static_cast<size_t>(dir)], Push::kNone) == Push::kHasCome; }
+  uint64_t growth_before(const Neighbour& flow, Dir dir) const;
   // Those before it: what lies in the buffer now is behind them.
   void tell_buffer_moved(const Neighbour& by, Dir dir) const;
   // The open response nearest to the router; none while one nearer still has to add to the trailers.
@@ -132,11 +155,18 @@ class Chain {
   // Bytes that lay in the shared buffer before the push that is now on the stack.
   size_t pushed_over(Dir dir) const { return pushed_over_[static_cast<size_t>(dir)]; }
   void set_pushed_over(Dir dir, size_t bytes) { pushed_over_[static_cast<size_t>(dir)] = bytes; }
+  // Of the push that is now on the stack; null = nothing is aside.
+  void set_aside(Dir dir, Aside* aside) { aside_[static_cast<size_t>(dir)] = aside; }
+  // In a body hook behind that push: whoever kept bytes has let go of them. They go before it, if nobody has made other
+  // bytes of it.
+  void put_aside_before(Dir dir, Envoy& envoy);
   // The empty frame on the stack is for this one; null = none is.
   const Neighbour* pumped() const { return pumped_; }
   void set_pumped(const Neighbour* flow) { pumped_ = flow; }
 
  private:
+  enum class Push : uint8_t { kNone, kOnItsWay, kHasCome };
+
   // The nearest for which `is` is true; null = none.
   template <class Is>
   Neighbour* nearest(const Neighbour& flow, Dir dir, bool to_front, Is is) const;
@@ -157,6 +187,9 @@ class Chain {
   std::array<EdgeFilter*, 4> edges_{};
   size_t filters_ = 0;
   std::array<size_t, 2> pushed_over_{};
+  std::array<Aside*, 2> aside_{};
+  std::array<bool, 2> ends_{};
+  std::array<Push, 2> pushes_{};
   const Neighbour* pumped_ = nullptr;
 };
 

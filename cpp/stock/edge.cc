@@ -28,8 +28,13 @@ bool EdgeFlow::holds_far_end(core::InputEnd end) {
   if (!bytes.empty()) response->pass_on(bytes);
   if (!response->can_wait_for_end()) return false;
   is_holding_ = true;
-  response->hold_far_end(bytes_, end);
+  response->hold_far_end(bytes_ + edge_.chain().growth_before(*response, dir_), end);
   return true;
+}
+
+void EdgeFlow::see_end() {
+  has_seen_end_ = true;
+  edge_.chain().note_end(dir_);
 }
 
 bool EdgeFlow::on_headers(bool end) {
@@ -38,16 +43,17 @@ bool EdgeFlow::on_headers(bool end) {
     if (edge_.chain().gate(dir_) == &edge_) edge_.chain().tell_far_end_reached(dir_);
     if (end && gates()) return true;
   }
-  has_seen_end_ = end;
+  if (end) see_end();
   return false;
 }
 
 bool EdgeFlow::on_body(bool end, uint64_t bytes) {
   ++frames_;
   bytes_ += bytes;
+  if (!end && !edge_.is_upstream()) edge_.chain().note_body(*this, dir_, edge_.envoy());
   if (end && (edge_.is_upstream() ? dir_ == Dir::kResponse && holds_far_end(core::InputEnd::kIn) : gates()))
     return true;
-  if (end) has_seen_end_ = true;
+  if (end) see_end();
   passed_ += bytes;
   return false;
 }
@@ -56,7 +62,7 @@ bool EdgeFlow::on_trailers() {
   ++frames_;
   if (edge_.is_upstream() ? dir_ == Dir::kResponse && holds_far_end(core::InputEnd::kInBeforeTrailers) : gates())
     return true;
-  has_seen_end_ = true;
+  see_end();
   return false;
 }
 
@@ -65,13 +71,13 @@ void EdgeFlow::accept(core::ByteQueue& bytes, core::InputEnd) {
   bytes.each([&](std::string_view piece) { edge_.envoy().append_body(dir_, BodySource::kBuffered, piece); });
   bytes.clear();
   is_holding_ = false;
-  has_seen_end_ = true;
+  see_end();
   edge_.do_continue(dir_);
 }
 
 void EdgeFlow::release() {
   if (!std::exchange(is_holding_, false)) return;
-  has_seen_end_ = true;
+  see_end();
   edge_.do_continue(dir_);
 }
 
@@ -96,12 +102,12 @@ BodyStatus EdgeFilter::on_body(Dir dir, bool end) {
     flag_.on_hook(dir, true);
     return BodyStatus::kStopIterationNoBuffer;
   }
-  const size_t length = envoy_.body_size(dir, BodySource::kReceived);
   if (is_void(dir)) {
-    envoy_.drain_body(dir, BodySource::kReceived, length);
+    envoy_.drain_body(dir, BodySource::kReceived, envoy_.body_size(dir, BodySource::kReceived));
     return BodyStatus::kStopIterationNoBuffer;
   }
-  const bool stop = flow(dir).on_body(end, length);
+  if (!is_upstream()) chain_->put_aside_before(dir, envoy_);
+  const bool stop = flow(dir).on_body(end, envoy_.body_size(dir, BodySource::kReceived));
   flag_.on_hook(dir, stop);
   if (!stop) return BodyStatus::kContinue;
   // What came with the end stays before the rest.

@@ -59,6 +59,7 @@ class EdgeFlow final : public Neighbour {
 
  private:
   bool gates();
+  void see_end();
   bool holds_far_end(core::InputEnd end);
 
   EdgeFilter& edge_;
@@ -89,7 +90,8 @@ class EdgeFilter {
   // Counts what has come here in that direction.
   uint64_t frames(Dir dir) const { return flow(dir).frames(); }
   uint64_t passed(Dir dir) const { return flow(dir).passed(); }
-  // The response's end, which was held back at the router, goes on.
+  // The response's end, which is held back at the router, goes on.
+  bool holds_end() const { return response_.is_holding(); }
   void release_end() { response_.release(); }
 
   // ---- for its flows ----

@@ -41,6 +41,8 @@ class Envoy : public core::StreamMount {
   virtual void end_connection_with_stream() = 0;
   // Bytes into the response from the router's end.
   virtual void inject_response(std::string_view bytes) = 0;
+  // The response's end, which is in, once more: it reaches nobody.
+  virtual void repeat_response_end() = 0;
 
   // Names the HTTP stream: the same for all entries in it, also for those in the router's own filter chain.
   virtual const void* stream_key() const = 0;

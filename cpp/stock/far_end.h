@@ -30,6 +30,9 @@ class FarEnd {
   bool is_back() const { return state_ != State::kOpen; }
   bool is_told() const { return state_ == State::kTold; }
   bool all_has_come() const { return seen_ == passed_; }
+  // This flow lets the rest by: so many bytes have gone or will go for what it has seen.
+  void lets_by(uint64_t gone) { growth_ = gone - seen_; }
+  uint64_t growth() const { return growth_; }  // wraps around where it is less
   core::InputEnd end() const { return end_; }
 
  private:
@@ -38,7 +41,8 @@ class FarEnd {
   State state_ = State::kOpen;
   core::InputEnd end_ = core::InputEnd::kOpen;
   uint64_t seen_ = 0;    // body bytes that Envoy's hooks have brought us
-  uint64_t passed_ = 0;  // and those that went by the router's end
+  uint64_t passed_ = 0;  // and those that went by the router's end, as ours in between have made them
+  uint64_t growth_ = 0;
 };
 
 }  // namespace tsf::stock

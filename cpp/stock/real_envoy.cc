@@ -114,6 +114,10 @@ void RealEnvoy::inject_response(std::string_view bytes) {
   envoy_dynamic_module_callback_http_send_response_data(envoy_, buffer_of(bytes), false);
 }
 
+void RealEnvoy::repeat_response_end() {
+  envoy_dynamic_module_callback_http_send_response_data(envoy_, buffer_of({}), true);
+}
+
 // A header's text stays where it is as long as the map lives, and the map is the same for all filters of a stream.
 const void* RealEnvoy::stream_key() const {
   Buffer value{nullptr, 0};

@@ -37,6 +37,7 @@ class RealEnvoy : public Envoy {
   void continue_flow(core::Dir dir) override;
   void end_connection_with_stream() override;
   void inject_response(std::string_view bytes) override;
+  void repeat_response_end() override;
   const void* stream_key() const override;
   bool has_upstream() const override;
   void read_response_trailers_from(Envoy* other) override { trailers_ = other; }

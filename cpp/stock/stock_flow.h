@@ -26,6 +26,7 @@
 #include "stock/far_end.h"
 #include "stock/headers_watch.h"
 #include "stock/incomplete_mark.h"
+#include "stock/injector.h"
 #include "stock/moment.h"
 #include "stock/shared_buffer.h"
 
@@ -71,7 +72,10 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   void wake() override;
   bool waits_for_trailers() const override;
   void on_far_end_reached() override { watch_.told(); }
+  uint64_t growth() const override { return far_end_.growth(); }
   void on_buffer_moved() override { note_buffer(); }
+  void on_injected_behind() override;
+  void on_let_go_behind() override { injector_.found_none(); }
   bool takes_more() const override { return !is_full(); }
   bool collects() const override { return false; }
   void accept(core::ByteQueue& bytes, core::InputEnd end) override;
@@ -95,21 +99,24 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   enum class Phase : uint8_t { kWithUs, kHeld, kLeaving, kPassing, kEnding, kFinished, kDropped };
   enum class Source : uint8_t { kKept, kShared, kReceived };
 
-  // stock_flow.cc: hooks and input
+  // stock_flow.cc: hooks
+  bool gates(bool end);
   bool hold_headers(bool end);
   BodyStatus on_pump_frame();
   BodyStatus body_status(bool end);
   BodyStatus hold_body(bool end);
+  void see_end();
+
+  // stock_input.cc: input
   BodyStatus store();
   bool may_leave();
+  bool keeps_for_headers() const;
   bool is_safe_behind();
   size_t shown_again(bool was_ours);
   bool take_pushed_over(size_t again);
   void note_buffer();
-  bool gates(bool end);
   void note_behind();
   void check_cut();
-  void see_end();
   void check_theft();
   size_t received() const { return envoy_.body_size(dir_, BodySource::kReceived); }
   void keep_received();
@@ -117,18 +124,17 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   void keep_added();
   void drain_received();
 
-  // stock_push.cc: continues
+  // stock_push.cc: when, and what core wishes
   bool is_client_slow() const;
   bool is_free();
+  bool is_dear();
+  bool waits_for_quiet();
   bool may_push();
   void start_moment();
   void time_moment();
   void release_headers();
-  void push(std::initializer_list<core::ByteQueue*> queues, bool last);
+  bool is_end_held_for_good() const;
   bool keeps_behind() const;
-  bool push_by_frame(core::ByteQueue& bytes);
-  void put_aside_back(const std::string& aside, bool is_routers, bool shown);
-  void do_continue();
   void leave();
   bool hand_over(core::ByteQueue& bytes, bool last);
   core::Injected finish_before_far_end(core::ByteQueue& bytes);
@@ -136,6 +142,19 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   bool tell_far_end();
   bool forget_far_end();
   bool release_far_end();
+
+  // stock_continue.cc: one push
+  bool push_by_frame(core::ByteQueue& bytes);
+  bool continue_before_frame();
+  bool fits_while_end_is_held(size_t bytes) const;
+  void push(std::initializer_list<core::ByteQueue*> queues, bool last);
+  bool looks_at_pieces();
+  void put_aside(Aside& aside, std::initializer_list<core::ByteQueue*> pushed, bool at_once);
+  bool is_routers_copy(size_t behind) const;
+  void put_aside_back(Aside& aside, bool is_routers, size_t shown);
+  void repeat_end();
+  void note_push(size_t behind, size_t length, bool at_once);
+  void do_continue();
 
   core::FlowEvents& events();
   Chain* chain() const;
@@ -150,6 +169,7 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   Buffering buffering_;
   IncompleteMark mark_;
   Moment moment_;
+  Injector injector_;
   FarEnd far_end_;
   core::ByteQueue kept_;              // input in module memory, older than what lies in Envoy's buffer
   core::ByteQueue lead_;              // output that goes before everything that is let by
@@ -162,8 +182,9 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   bool by_hand_ = false;   // the rest of the message comes by accept()
   bool headers_may_go_ = false;
   bool until_trailers_ = false;
-  uint64_t passed_gate_ = 0;  // when the buffer was looked at last
-  bool path_clear_ = false;   // the last push reached the edge behind all filters
+  uint64_t passed_gate_ = 0;   // when the buffer was looked at last
+  bool path_clear_ = false;    // the last push reached the edge behind all filters
+  bool kept_at_once_ = false;  // what somebody behind us keeps are pushes of ours, each as it was made
 };
 
 }  // namespace tsf::stock

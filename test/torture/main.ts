@@ -22,9 +22,10 @@ interface Run {
 
 /**
  * The share of messages that the short run lets fail on each half. It is above what the chains of docs/chains.md that
- * are not always exact bring (5 % without edges on 1.38), and below what a fault in our own input, output or end brings.
+ * are not always exact bring (on 1.38: 0.5 % with edges, 5 % without), and below what a fault in our own input, output
+ * or end brings.
  */
-const LET_FAIL = 0.1;
+const letFail = ({ edges }: Half): number => (edges ? 0.04 : 0.15);
 
 /** With edges nothing may end with a code. */
 const isFailure = (half: Half, { whole }: Verdict): boolean =>
@@ -63,7 +64,7 @@ async function runHalf(run: Run, half: Half): Promise<boolean> {
   const seconds = (performance.now() - began) / 1000;
   const speed = total(tally.messages) / seconds;
   console.log(`${halfName(half)}: ${countsText(tally.messages)}; ${speed.toFixed(0)} messages/s`);
-  return healthy && failed <= LET_FAIL * total(tally.messages);
+  return healthy && failed <= letFail(half) * total(tally.messages);
 }
 
 async function torture(settings: Settings): Promise<number> {

@@ -21,6 +21,11 @@ ChainEntry gathers(Dir dir) {
   entry.pauses[static_cast<size_t>(dir)].gathers = true;
   return entry;
 }
+ChainEntry injects(Dir dir) {
+  ChainEntry entry{ChainEntry::Kind::kOther};
+  entry.pauses[static_cast<size_t>(dir)].injects = true;
+  return entry;
+}
 
 class BesideOthers : public StreamTest {
  protected:
@@ -40,6 +45,7 @@ TEST_F(BesideOthers, WhatAGateKeepsIsNotInputWhenOneBeforeUsGoesOn) {
   EXPECT_EQ(join(hear(), kReq), "body");
   envoy().data(kReq, "", true);
   EXPECT_TRUE(envoy().is_paused(0, kReq));
+  pass_time(26);  // nothing is known yet of who is behind us
   output(kReq, 4, "BODY", OutputFlag_Digested);
   EXPECT_EQ(envoy().upstream().ends, 0) << "the gate holds the end that is not ours";
   EXPECT_EQ(envoy().buffered(kReq), 4u);
@@ -53,18 +59,20 @@ TEST_F(BesideOthers, WhatAGateKeepsIsNotInputWhenOneBeforeUsGoesOn) {
 TEST_F(BesideOthers, WhatOneBeforeUsPutsBehindOurInputIsNotOursYet) {
   begin({stops_at_body(kReq, 1), kOurs, kEdge});
   pass_moment();
+  const std::string in_memory(32 << 10, 'x');
+  envoy().data(kReq, in_memory, false);
   envoy().data(kReq, "ours ", false);
   EXPECT_EQ(envoy().buffered(kReq), 5u) << "not answered: it pauses the peer";
   envoy().data(kReq, "not yet", false);
   EXPECT_EQ(envoy().buffered(kReq), 12u);
   answer(kReq, BodyMode_Whole);
-  EXPECT_EQ(stage_->worker.pending(), 5) << "the one before has not let the rest go";
+  EXPECT_EQ(stage_->worker.pending(), in_memory.size()) << "the one before has not let the rest go";
   envoy().go_on(0, kReq);
   turn();
-  EXPECT_EQ(stage_->worker.pending(), 12);
+  EXPECT_EQ(stage_->worker.pending(), in_memory.size() + 12);
   envoy().data(kReq, "", true);
-  EXPECT_EQ(join(hear(), kReq), "ours not yet") << "each byte once";
-  output(kReq, 12, "OURS", OutputFlag_Last);
+  EXPECT_TRUE(join(hear(), kReq) == in_memory + "ours not yet") << "each byte once";
+  output(kReq, in_memory.size() + 12, "OURS", OutputFlag_Last);
   EXPECT_EQ(envoy().upstream().body, "OURS");
   EXPECT_EQ(envoy().upstream().ends, 1);
 }
@@ -138,6 +146,53 @@ TEST_F(BesideOthers, LettingGoWithInputInThePausedBufferGoesOn) {
   turn();
   EXPECT_EQ(envoy().upstream().body, std::string(4096, 'X') + std::string(35904, 'x') + "end");
   EXPECT_EQ(envoy().upstream().ends, 1);
+}
+
+// ext_proc takes what it is given and puts it into the chain later; Envoy forgets that the end is in when it does.
+TEST_F(BesideOthers, AResponsesEndIsGivenOnThoughAnInjectorHasUndoneIt) {
+  begin({kEdge, injects(kRes), kOurs, kEdge});
+  answer(kReq, BodyMode_Pass);
+  envoy().data(kReq, "", true);
+  envoy().headers(kRes, kOk, false);
+  (void)hear();
+  answer(kRes, BodyMode_Stream);
+  envoy().data(kRes, "a", false);
+  output(kRes, 1, "A", OutputFlag_Digested);
+  envoy().data(kRes, "b", true);
+  envoy().inject(0, kRes);
+  EXPECT_EQ(envoy().downstream().body, "A");
+  EXPECT_EQ(envoy().downstream().ends, 0);
+  output(kRes, 1, "B", OutputFlag_Last);
+  envoy().inject(0, kRes);
+  EXPECT_EQ(envoy().downstream().body, "AB");
+  EXPECT_EQ(envoy().downstream().ends, 1);
+}
+
+TEST_F(BesideOthers, ARequestsOutputWaitsForItsEndWhereAnInjectorMayBeBehind) {
+  begin({kEdge, kOurs, injects(kReq), kEdge});
+  answer_now(HeaderType::kRequest, BodyMode_Stream);
+  envoy().data(kReq, "a", false);
+  output(kReq, 1, "A", OutputFlag_Digested);
+  envoy().inject(0, kReq);
+  EXPECT_EQ(envoy().upstream().body, "");
+  envoy().data(kReq, "b", true);
+  output(kReq, 1, "B", OutputFlag_Last);
+  envoy().inject(0, kReq);
+  EXPECT_EQ(envoy().upstream().body, "AB");
+  EXPECT_EQ(envoy().upstream().ends, 1);
+}
+
+TEST_F(BesideOthers, ARequestWhoseEndAnInjectorHasUndoneIsCutWithACode) {
+  begin({kEdge, kOurs, injects(kReq), kEdge});
+  answer_now(HeaderType::kRequest, BodyMode_Stream);
+  envoy().data(kReq, "a", false);
+  pass_time(26);
+  output(kReq, 1, "A", OutputFlag_Digested);
+  envoy().data(kReq, "b", true);
+  envoy().inject(0, kReq);
+  turn();
+  EXPECT_TRUE(stage_->process.logged("ts_filter_cut_by_chain"));
+  EXPECT_EQ(envoy().upstream().ends, 0);
 }
 
 }  // namespace

@@ -81,6 +81,8 @@ TEST_F(ChainTest, AnEndIsHeldByOneWhoHasSeenItAndIsNotThrough) {
 
 TEST_F(ChainTest, AnEndThatHasLeftOneAndNotComeToTheNextIsHeldByAFilterInBetween) {
   client_[kReq].seen_end = true;
+  EXPECT_FALSE(chain_->end_is_held_before(middle_[kReq], kReq));
+  chain_->note_end(kReq);  // it stays in the stream when whoever has seen it is gone
   EXPECT_TRUE(chain_->end_is_held_before(middle_[kReq], kReq));
   middle_[kReq].seen_end = true;
   EXPECT_FALSE(chain_->end_is_held_before(middle_[kReq], kReq));
@@ -147,6 +149,63 @@ TEST_F(ChainTest, RemembersThePushAndThePumpOnTheStack) {
   chain_->set_pumped(&middle_[kRes]);
   EXPECT_EQ(chain_->pumped(), &middle_[kRes]);
   chain_->set_pumped(nullptr);
+}
+
+TEST_F(ChainTest, ABodyThatComesByAPushTellsThePushOnly) {
+  client_[kReq].open = true;
+  envoy_.received(kReq) = "bytes";
+  chain_->begin_push(kReq);
+  chain_->note_body(middle_[kReq], kReq, envoy_);
+  EXPECT_TRUE(chain_->end_push(kReq));
+  EXPECT_EQ(client_[kReq].injected + client_[kReq].let_go, 0);
+  chain_->begin_push(kReq);
+  EXPECT_FALSE(chain_->end_push(kReq)) << "it has come to nobody";
+}
+
+TEST_F(ChainTest, ABodyThatComesByNoPushWasKeptOrInjected) {
+  client_[kReq].open = true;
+  chain_->note_body(middle_[kReq], kReq, envoy_);
+  EXPECT_EQ(client_[kReq].injected + client_[kReq].let_go, 0) << "an empty piece tells nothing";
+  envoy_.received(kReq) = "bytes";
+  chain_->note_body(middle_[kReq], kReq, envoy_);
+  EXPECT_EQ(client_[kReq].injected, 1);
+  envoy_.is_buffered = true;
+  chain_->note_body(middle_[kReq], kReq, envoy_);
+  EXPECT_EQ(client_[kReq].let_go, 1);
+  client_[kReq].seen_end = true;
+  chain_->note_body(middle_[kReq], kReq, envoy_);
+  EXPECT_EQ(client_[kReq].injected, 2) << "behind the end of an open one nothing but the end comes";
+  envoy_.is_buffered = client_[kReq].open = false;
+  chain_->note_body(middle_[kReq], kReq, envoy_);
+  EXPECT_EQ(client_[kReq].injected, 2) << "one that is through lets everything by";
+}
+
+TEST_F(ChainTest, WhatIsAsideGoesBeforeThePushWhereThatComesAsItWas) {
+  stock::Aside aside{"kept ", "pushed"};
+  chain_->set_aside(kReq, &aside);
+  envoy_.received(kReq) = "PUSHED";
+  envoy_.is_buffered = true;
+  chain_->put_aside_before(kReq, envoy_);
+  EXPECT_EQ(envoy_.received(kReq), "PUSHED") << "somebody has made other bytes of it";
+  envoy_.received(kReq) = "pushed";
+  envoy_.is_buffered = false;
+  chain_->put_aside_before(kReq, envoy_);
+  EXPECT_EQ(envoy_.received(kReq), "pushed") << "a frame of its own, past what is kept";
+  envoy_.is_buffered = true;
+  chain_->put_aside_before(kReq, envoy_);
+  EXPECT_EQ(envoy_.received(kReq), "kept pushed");
+  EXPECT_EQ(aside.kept, "");
+  chain_->set_aside(kReq, nullptr);
+  chain_->put_aside_before(kReq, envoy_);
+  EXPECT_EQ(envoy_.received(kReq), "kept pushed");
+}
+
+TEST_F(ChainTest, AddsUpWhatThoseBeforeHaveAdded) {
+  router_[kRes].grown = 5;
+  middle_[kRes].grown = static_cast<uint64_t>(-2);
+  client_[kRes].grown = 100;
+  EXPECT_EQ(chain_->growth_before(client_[kRes], kRes), 3u);
+  EXPECT_EQ(chain_->growth_before(router_[kRes], kRes), 0u);
 }
 
 TEST_F(ChainTest, CountsSiblings) {

@@ -48,6 +48,7 @@ struct Pauses {
   int at_body = -1;          // at that body hook, as Lua's bodyChunks
   bool gathers = false;      // the whole body, as the buffer filter: it needs nobody to let it go on
   uint64_t limit = 8 << 20;  // that it sets then
+  bool injects = false;      // as ext_proc: takes each piece, and puts it into the chain when it is let go on
   bool operator==(const Pauses&) const = default;
 };
 
@@ -145,6 +146,11 @@ class FakeEnvoy : public StreamFacts, private FilterManager::Owner {
     others_[other]->go_on(dir);
     main_.resume(*others_[other], dir);
   }
+  // What it has taken comes back.
+  void inject(size_t other, Dir dir) {
+    if (gone_) return;
+    main_.inject_behind(*others_[other], dir, others_[other]->take(dir), others_[other]->has_end(dir));
+  }
 
   // ---- what can be seen ----
 
@@ -238,6 +244,7 @@ class FakeEnvoy : public StreamFacts, private FilterManager::Owner {
     void continue_flow(Dir dir) override { envoy_.continue_flow(*this, dir); }
     // An empty frame, which comes to our hooks again.
     void inject_response(std::string_view bytes) override { envoy_.inject_response(*this, bytes); }
+    void repeat_response_end() override { envoy_.repeat_response_end(*this); }
     const void* stream_key() const override { return &envoy_; }
     void read_response_trailers_from(stock::Envoy* other) override { foreign_trailers_ = other != nullptr; }
     void send_local_reply(uint32_t status, std::span<const HeaderLine> headers, std::string_view body,
@@ -332,6 +339,8 @@ class FakeEnvoy : public StreamFacts, private FilterManager::Owner {
 
     bool is_paused(Dir dir) const { return paused_[index(dir)]; }
     void go_on(Dir dir) { paused_[index(dir)] = false; }
+    std::string take(Dir dir) { return std::exchange(taken_[index(dir)], {}); }
+    bool has_end(Dir dir) const { return has_end_[index(dir)]; }
 
     HeadersStatus on_headers(Dir dir, bool end) override {
       const Pauses& p = pauses_[index(dir)];
@@ -343,6 +352,12 @@ class FakeEnvoy : public StreamFacts, private FilterManager::Owner {
     BodyStatus on_body(Dir dir, bool end) override {
       const size_t d = index(dir);
       if (hooks_[d]++ == pauses_[d].at_body) paused_[d] = true;
+      if (pauses_[d].injects) {
+        taken_[d] += sides[d].received->text();
+        sides[d].received->drain(sides[d].received->size());
+        has_end_[d] |= end;
+        return BodyStatus::kStopIterationNoBuffer;
+      }
       if (gathering_[d]) {
         gathering_[d] = !end;
         if (!end) return kStopIterationAndBuffer;
@@ -360,6 +375,8 @@ class FakeEnvoy : public StreamFacts, private FilterManager::Owner {
     std::array<bool, 2> paused_{};
     std::array<bool, 2> gathering_{};
     std::array<int, 2> hooks_{};
+    std::array<std::string, 2> taken_;
+    std::array<bool, 2> has_end_{};
   };
 
   static size_t index(Dir dir) { return static_cast<size_t>(dir); }
@@ -556,6 +573,11 @@ class FakeEnvoy : public StreamFacts, private FilterManager::Owner {
     if (!moves("send_response_data", main_)) return;
     hop.pass_over();
     main_.inject(Dir::kResponse, std::string(bytes));
+  }
+  void repeat_response_end(ModuleHop& hop) {
+    if (!moves("send_response_data", main_)) return;
+    hop.pass_over();
+    main_.repeat_end(Dir::kResponse);
   }
   void send_reply_trailers(std::span<const HeaderLine> headers) {
     if (!moves("send_response_trailers", main_)) return;

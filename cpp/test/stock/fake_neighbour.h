@@ -23,6 +23,9 @@ class FakeNeighbour final : public stock::Neighbour {
   void wake() override { ++woken; }
   void on_far_end_reached() override { ++told; }
   void on_buffer_moved() override { ++moved; }
+  void on_injected_behind() override { ++injected; }
+  void on_let_go_behind() override { ++let_go; }
+  uint64_t growth() const override { return grown; }
   bool can_pump() const override { return pumps; }
   bool waits_for_trailers() const override { return trailers; }
   bool can_wait_for_end() const override { return pumps; }
@@ -38,7 +41,8 @@ class FakeNeighbour final : public stock::Neighbour {
 
   bool open = false, headers_here = false, seen_end = false, full = false, leaves = false, pumps = false,
        trailers = false;
-  int woken = 0, told = 0, moved = 0;
+  int woken = 0, told = 0, moved = 0, injected = 0, let_go = 0;
+  uint64_t grown = 0;
   std::string passed_on;
   uint64_t held_after = 0;
   InputEnd held_end = InputEnd::kOpen;

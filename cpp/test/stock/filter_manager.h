@@ -105,19 +105,19 @@ class FilterManager {
     Line& l = line(dir);
     require(!l.arrived, "headers twice");
     l.arrived = true;
-    l.ended = end;
+    l.ended = l.end_is_known = end;
     iterate_headers(dir, 0, end);
   }
   void data(Dir dir, BodyBuffer bytes, bool end) {
     Line& l = line(dir);
     require(l.arrived && !l.ended, "data out of turn");
-    l.ended = end;
+    l.ended = l.end_is_known = end;
     iterate_data(dir, 0, bytes, end);
   }
   void trailers(Dir dir) {
     Line& l = line(dir);
     require(l.arrived && !l.ended, "trailers out of turn");
-    l.ended = l.trailers = true;
+    l.ended = l.end_is_known = l.trailers = true;
     iterate_trailers(dir, 0);
   }
   // A frame of a filter of ours, from the router's end.
@@ -129,6 +129,20 @@ class FilterManager {
     iterate_data(dir, 0, data, false);
   }
 
+  // What another filter puts into the chain: Envoy believes what it says about the end.
+  void inject_behind(Hop& hop, Dir dir, const std::string& bytes, bool end) {
+    line(dir).end_is_known = end;
+    BodyBuffer data;
+    if (!bytes.empty()) data.segments.push_back({bytes, 0});
+    iterate_data(dir, place(hop, dir) + 1, data, end);
+  }
+  void repeat_end(Dir dir) {
+    require(line(dir).ended, "an end that is not in was repeated");
+    line(dir).end_is_known = true;
+    BodyBuffer nothing;
+    iterate_data(dir, 0, nothing, true);
+  }
+
   // ---- from the filters ----
   void resume(Hop& hop, Dir dir) {
     Line& l = line(dir);
@@ -137,12 +151,12 @@ class FilterManager {
     trace("continue", dir, next - 1, 0, l.ended, 0);
     s.stopped = false;
     if (!std::exchange(s.headers_continued, true)) {
-      iterate_headers(dir, next, l.ended && !l.buffered && !l.trailers);
+      iterate_headers(dir, next, l.end_is_known && !l.buffered && !l.trailers);
       if (owner_.is_gone()) return;
     }
     const bool had_trailers = l.trailers;
     if (l.buffered) {
-      iterate_data(dir, next, *l.buffered, l.ended && !had_trailers);
+      iterate_data(dir, next, *l.buffered, l.end_is_known && !had_trailers);
       if (owner_.is_gone()) return;
     }
     if (had_trailers) iterate_trailers(dir, next);
@@ -207,6 +221,7 @@ class FilterManager {
   struct Line {
     bool arrived = false;
     bool ended = false;
+    bool end_is_known = false;  // until a filter that injects says otherwise
     bool trailers = false;
     bool over = false;
     bool trailers_out = false;
@@ -301,7 +316,7 @@ class FilterManager {
     if (status == BodyStatus::kStopIterationNoBuffer) {
       const bool is_buffered = l.buffered && &data == &*l.buffered;
       require(is_buffered || data.size() == 0, "bytes were left to NoBuffer, which loses them");
-      if (l.ended && !l.trailers && !l.buffered) l.buffered.emplace();
+      if (l.end_is_known && !l.trailers && !l.buffered) l.buffered.emplace();
     } else {
       keep(dir, at, data, status == kStopIterationAndBuffer);
     }

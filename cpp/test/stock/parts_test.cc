@@ -6,6 +6,7 @@
 #include "stock/continue_flag.h"
 #include "stock/far_end.h"
 #include "stock/headers_watch.h"
+#include "stock/injector.h"
 #include "stock/moment.h"
 #include "stock/shared_buffer.h"
 #include "test/core/fake_clock.h"
@@ -18,6 +19,7 @@ using stock::Buffering;
 using stock::ContinueFlag;
 using stock::FarEnd;
 using stock::HeadersWatch;
+using stock::Injector;
 using stock::Moment;
 using stock::SharedBuffer;
 constexpr Dir kReq = Dir::kRequest;
@@ -385,6 +387,50 @@ TEST(Moment, IsOverWhenMuchWasKept) {
   EXPECT_TRUE(moment.is_over(2 << 20));
   EXPECT_FALSE(moment.is_running());
   EXPECT_TRUE(moment.is_over(0));
+}
+
+// ---- Injector ----
+
+TEST(Injector, WaitsForQuietUntilItKnowsThatNobodyInjects) {
+  FakeClock clock;
+  static const int config = 0;
+  Injector first;
+  EXPECT_FALSE(first.is_waited_for()) << "without an edge behind it nothing is known";
+  first.start(&config, false);
+  EXPECT_TRUE(first.is_waited_for());
+  clock.pass(milliseconds(19));
+  first.on_input();
+  clock.pass(milliseconds(19));
+  EXPECT_TRUE(first.is_waited_for());
+  clock.pass(milliseconds(1));
+  EXPECT_FALSE(first.is_waited_for());
+  first.look_at_time();
+  EXPECT_EQ(first.quiet_at(), 0) << "no deadline is left behind";
+  first.on_input();
+  first.found_none();
+  EXPECT_FALSE(first.is_waited_for());
+  Injector second;
+  second.start(&config, false);
+  EXPECT_FALSE(second.is_waited_for()) << "what one stream has found out holds for the next";
+}
+
+TEST(Injector, OnceFoundItStaysAndARequestWithALengthWaitsForItsEnd) {
+  FakeClock clock;
+  static const int config = 0;
+  Injector first;
+  first.start(&config, false);
+  first.found();
+  first.found_none();
+  Injector second;
+  second.start(&config, true);
+  clock.pass(std::chrono::seconds(5));
+  EXPECT_TRUE(second.is_waited_for());
+  EXPECT_EQ(second.quiet_at(), 0) << "no time ends that";
+  Injector other;
+  static const int another = 0;
+  other.start(&another, false);
+  other.found_none();
+  EXPECT_FALSE(other.is_waited_for());
 }
 
 }  // namespace

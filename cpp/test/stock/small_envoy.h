@@ -43,6 +43,7 @@ class SmallEnvoy final : private StreamFacts, public EnvoyStub {
     moves.push_back("inject " + std::string(bytes));
     if (on_inject) on_inject();
   }
+  void repeat_response_end() override { moves.push_back("end again"); }
   void end_connection_with_stream() override { moves.push_back("end connection"); }
   const void* stream_key() const override { return key; }
   void read_response_trailers_from(stock::Envoy* other) override { trailers_from = other; }

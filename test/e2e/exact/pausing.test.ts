@@ -55,14 +55,25 @@ const luaCall = (hook: 'request' | 'response', ms: number): EnvoyFilter =>
   lua(`function envoy_on_${hook}(handle) ${call(ms)} end`);
 
 /** Posts each chunk that it sees, and waits for the answer before it asks for the next one. */
-const luaChunks = (hook: 'request' | 'response'): EnvoyFilter =>
+/** Which chunks it makes a call for, in Lua. The others go on, with what Envoy has kept for a call. */
+const CALLS = { each: 'true', 'every second': 'count % 2 == 0', 'the first': 'count == 1' } as const;
+type Called = keyof typeof CALLS;
+const CALLED = Object.keys(CALLS) as Called[];
+const luaChunks = (hook: 'request' | 'response', called: Called): EnvoyFilter =>
   lua(`
   function envoy_on_${hook}(handle)
     local id = handle:headers():get("x-id")
-    for chunk in handle:bodyChunks() do
-      local bytes = chunk:getBytes(0, chunk:length())
+    local count, bytes = 0, ""
+    local function post()
       handle:httpCall("authz", {[":method"]="POST", [":path"]="/chunk?id=" .. id, [":authority"]="authz"}, bytes, 5000)
+      bytes = ""
     end
+    for chunk in handle:bodyChunks() do
+      count = count + 1
+      bytes = bytes .. chunk:getBytes(0, chunk:length())
+      if ${CALLS[called]} then post() end
+    end
+    if bytes ~= "" then post() end
   end`);
 
 const PAUSE_MS = 5;
@@ -100,14 +111,25 @@ const authzPaths: Record<string, Handler> = {
 
 const SLOW = { style: 'generator', pause: 10 } as const;
 const SLOWER = { style: 'generator', pause: 20 } as const;
+const CHUNKS = { style: 'perChunk' } as const;
 const TIMES: readonly Times[] = [1, 2];
 /** Shorter and longer than what Lua waits. */
 const HOOK_MS = [0, 20, 400];
 
 const chains: Chains = {
   nothing: [],
-  'chunks of the request, before 0': [luaChunks('request')],
-  'chunks of the response, before 0': [luaChunks('response')],
+  ...Object.fromEntries(
+    CALLED.flatMap((called): [string, AnyFilter[]][] => [
+      [`${called} of the request, before 0`, [luaChunks('request', called)]],
+      [`${called} of the response, before 0`, [luaChunks('response', called)]],
+      ...TIMES.flatMap((times): [string, AnyFilter[]][] => [
+        [`${called} of the request, before ${times}`, [luaChunks('request', called), ours(times, CHUNKS)]],
+        [`${called} of the request, behind ${times}`, [ours(times, SLOW), luaChunks('request', called)]],
+        [`${called} of the response, before ${times}`, [luaChunks('response', called), ours(times, SLOW)]],
+        [`${called} of the response, behind ${times}`, [ours(times, CHUNKS), luaChunks('response', called)]],
+      ]),
+    ]),
+  ),
   ...Object.fromEntries(
     TIMES.flatMap((times) => [
       ...Object.entries(PAUSERS).flatMap(([name, pauser]) => [
@@ -116,10 +138,6 @@ const chains: Chains = {
       ]),
       [`lua on the response, before ${times}`, [luaCall('response', 250), ours(times, SLOWER)]],
       [`lua on the response, behind ${times}`, [ours(times, SLOWER), luaCall('response', 250)]],
-      [`chunks of the request, before ${times}`, [luaChunks('request'), ours(times, { style: 'perChunk' })]],
-      [`chunks of the request, behind ${times}`, [ours(times, SLOW), luaChunks('request')]],
-      [`chunks of the response, before ${times}`, [luaChunks('response'), ours(times, SLOW)]],
-      [`chunks of the response, behind ${times}`, [ours(times, { style: 'perChunk' }), luaChunks('response')]],
     ]),
   ),
   ...Object.fromEntries(
@@ -429,18 +447,21 @@ describe.each(STAGES)('over $protocol, edges: $edges', ({ protocol, edges }) => 
     { where: 'before', times: 2 },
     { where: 'behind', times: 1 },
     { where: 'behind', times: 2 },
-  ] as const)('Lua with bodyChunks and a call for each, $where $times of ours', ({ where, times }) => {
+  ] as const)('Lua with bodyChunks and calls for them, $where $times of ours', ({ where, times }) => {
     // in front of ours it sees what the client sent, behind ours what ours made; for responses the other way
     const [far, near] = where === 'behind' ? [times, 0] : [0, times];
 
-    it('a request in one write, and in pieces: transformed, and each byte is shown once', async () => {
+    // the others over HTTP/1.1 only, for the time that they take
+    const called = protocol === 'http1' ? CALLED : (['each'] as const);
+    it.each(called)('a request, a call for %s: transformed, and each byte is shown once', async (called) => {
       logsOnFailure(at);
-      const chain = `chunks of the request, ${where} ${times}`;
+      const chain = `${called} of the request, ${where} ${times}`;
       const body = patternBytes(3_000);
       const fates: Fate[] = [];
       for (const pieces of [
         [body],
         [body.subarray(0, 1_000), GAP_MS, body.subarray(1_000, 2_000), GAP_MS, body.subarray(2_000)],
+        [...timed(body, 0, GAP_MS, 600)].flatMap((piece) => (typeof piece === 'number' ? piece : [piece, GAP_MS])),
       ]) {
         const one: Upload = { name: `${pieces.length} pieces`, body, pieces: () => pieces };
         const sized: Upload = { ...one, name: 'with its length', length: body.length };
@@ -456,25 +477,26 @@ describe.each(STAGES)('over $protocol, edges: $edges', ({ protocol, edges }) => 
       else judge(fates);
     });
 
-    it('a response in one write, and in pieces: transformed, and each byte is shown once', async () => {
+    // Lua in front of ours may hold an empty end, of which nothing is seen without an edge there (docs/chains.md)
+    const unseen = envoyVersion === '1.38' && !edges && where === 'behind';
+    const responses = called.filter((one) => !unseen || one !== 'every second');
+    it.each(responses)('a response, a call for %s: transformed, and each byte is shown once', async (called) => {
       logsOnFailure(at);
-      const chain = `chunks of the response, ${where} ${times}`;
+      const chain = `${called} of the response, ${where} ${times}`;
       const body = patternBytes(3_000);
-      // docs/chains.md, "What is not always exact": the client gets all, but Lua is not shown all
-      const onlyInPart = edges && times > 0 && where === 'before' && envoyVersion !== '1.40';
       const fates: Fate[] = [];
       for (const query of [
         '',
         `&piece=1000&pause=${GAP_MS}`,
+        `&piece=500&pause=${GAP_MS}`,
         `&piece=1000&pause=${GAP_MS}&end=60`,
         `&piece=1000&pause=${GAP_MS}&trailers`,
       ]) {
         shown.clear();
         const fate = await download(chain, query, body, times);
-        const seen = [...shown.values()].flat();
-        const all = shifted(body, 'response', near);
-        if (fate === 'exact' && onlyInPart) for (const piece of seen) expect(all.includes(piece)).toBe(true);
-        else if (fate === 'exact') expect([query, Buffer.concat(seen).equals(all)]).toEqual([query, true]);
+        const seen = Buffer.concat([...shown.values()].flat());
+        if (fate === 'exact') expect([query, seen.length]).toEqual([query, body.length]);
+        if (fate === 'exact') expect(seen.equals(shifted(body, 'response', near))).toBe(true);
         fates.push(fate);
       }
       if (where === 'behind' || times === 0) expectExact(fates);

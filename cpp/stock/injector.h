@@ -1,0 +1,69 @@
+// A filter behind us that takes what it is given and puts it into the chain later, of its own accord (ext_proc in its
+// streamed modes). When it does so after a request's end has come in, Envoy takes the request for an open one again,
+// and no filter can give its end on any more. So where such a one may be behind us, output of a request waits until its
+// end is in: then there is nothing of ours that it could put back. A request that does not tell its length may be one
+// of an exchange: its output goes on when nothing more has come for a while.
+//
+//   unknown ──a push has come to the next of ours at once───────────────────► none
+//   unknown, none ──a push has gone and come nowhere, or bytes came by no push──► behind
+//
+// An edge behind us sees it; without one nothing is known, and nothing waits.
+#pragma once
+
+#include <unordered_map>
+
+#include "core/worker.h"
+
+namespace tsf::stock {
+
+class Injector {
+ public:
+  enum class State : uint8_t { kUnknown, kNone, kBehind };
+
+  // What earlier streams of this configuration have found out on this worker holds for this one.
+  void start(const void* config, bool has_length) {
+    config_ = config;
+    has_length_ = has_length;
+    state_ = known()[config];
+    on_input();
+  }
+  void found() { learn(State::kBehind); }
+  void found_none() {
+    if (state_ == State::kUnknown) learn(State::kNone);
+  }
+
+  void on_input() {
+    if (config_ != nullptr && state_ != State::kNone && !has_length_) quiet_at_ = core::now_ns() + core::nanos(kQuiet);
+  }
+  // Null: no time is waited for.
+  core::Nanos quiet_at() const { return quiet_at_; }
+  // Output is to wait.
+  bool is_waited_for() const {
+    if (config_ == nullptr || state_ == State::kNone) return false;
+    return has_length_ || (quiet_at_ != 0 && core::now_ns() < quiet_at_);
+  }
+  // A time that has passed and stays would wake the worker again and again.
+  void look_at_time() {
+    if (!is_waited_for()) quiet_at_ = 0;
+  }
+
+ private:
+  static constexpr std::chrono::milliseconds kQuiet{20};
+
+  // By configuration; a stream lives on one worker.
+  static std::unordered_map<const void*, State>& known() {
+    thread_local std::unordered_map<const void*, State> all;
+    return all;
+  }
+  void learn(State state) {
+    state_ = state;
+    if (config_ != nullptr) known()[config_] = state;
+  }
+
+  const void* config_ = nullptr;
+  State state_ = State::kUnknown;
+  bool has_length_ = false;
+  core::Nanos quiet_at_ = 0;
+};
+
+}  // namespace tsf::stock
