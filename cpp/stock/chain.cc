@@ -188,8 +188,8 @@ void Chain::tell_far_end_reached(Dir dir) const {
 
 // All that comes from an open one of ours comes by its push, or lay in the shared buffer, where somebody kept it.
 // Behind its end nothing comes but the end.
-void Chain::note_body(const Neighbour& flow, Dir dir, Envoy& envoy) {
-  if (envoy.body_size(dir, BodySource::kReceived) == 0) return;
+void Chain::note_body(const Neighbour& flow, Dir dir, const Envoy& envoy, size_t length) {
+  if (length == 0) return;
   Push& push = pushes_[static_cast<size_t>(dir)];
   if (push != Push::kNone) {
     push = Push::kHasCome;

@@ -141,8 +141,8 @@ class Chain {
   bool are_headers_held_behind(const Neighbour& flow, Dir dir) const;
   void wake_before(const Neighbour& flow, Dir dir) const;
   void tell_far_end_reached(Dir dir) const;
-  // In a body hook, not of the end.
-  void note_body(const Neighbour& flow, Dir dir, Envoy& envoy);
+  // In a body hook of so many bytes, not of the end.
+  void note_body(const Neighbour& flow, Dir dir, const Envoy& envoy, size_t length);
   // Around a push; true: it has come to one of ours.
   void begin_push(Dir dir) { pushes_[static_cast<size_t>(dir)] = Push::kOnItsWay; }
   bool end_push(Dir dir) { return std::exchange(pushes_[static_cast<size_t>(dir)], Push::kNone) == Push::kHasCome; }

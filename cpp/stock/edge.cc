@@ -50,7 +50,7 @@ bool EdgeFlow::on_headers(bool end) {
 bool EdgeFlow::on_body(bool end, uint64_t bytes) {
   ++frames_;
   bytes_ += bytes;
-  if (!end && !edge_.is_upstream()) edge_.chain().note_body(*this, dir_, edge_.envoy());
+  if (!end && !edge_.is_upstream()) edge_.chain().note_body(*this, dir_, edge_.envoy(), bytes);
   if (end && (edge_.is_upstream() ? dir_ == Dir::kResponse && holds_far_end(core::InputEnd::kIn) : gates()))
     return true;
   if (end) see_end();

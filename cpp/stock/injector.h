@@ -21,11 +21,16 @@ class Injector {
   enum class State : uint8_t { kUnknown, kNone, kBehind };
 
   // What earlier streams of this configuration have found out on this worker holds for this one.
-  void start(const void* config, bool has_length) {
+  void start(const void* config) {
     config_ = config;
-    has_length_ = has_length;
     state_ = known()[config];
     on_input();
+  }
+  bool may_be_behind() const { return config_ != nullptr && state_ != State::kNone; }
+  // The request tells its length.
+  void wait_for_end() {
+    has_length_ = true;
+    quiet_at_ = 0;
   }
   void found() { learn(State::kBehind); }
   void found_none() {
@@ -33,14 +38,13 @@ class Injector {
   }
 
   void on_input() {
-    if (config_ != nullptr && state_ != State::kNone && !has_length_) quiet_at_ = core::now_ns() + core::nanos(kQuiet);
+    if (may_be_behind() && !has_length_) quiet_at_ = core::now_ns() + core::nanos(kQuiet);
   }
   // Null: no time is waited for.
   core::Nanos quiet_at() const { return quiet_at_; }
   // Output is to wait.
   bool is_waited_for() const {
-    if (config_ == nullptr || state_ == State::kNone) return false;
-    return has_length_ || (quiet_at_ != 0 && core::now_ns() < quiet_at_);
+    return may_be_behind() && (has_length_ || (quiet_at_ != 0 && core::now_ns() < quiet_at_));
   }
   // A time that has passed and stays would wake the worker again and again.
   void look_at_time() {

@@ -9,8 +9,10 @@
 namespace tsf::stock {
 
 // Somebody behind us keeps what we pushed and has let the headers go: it looks at each piece as it comes, and is not to
-// be shown one again.
-bool StockFlow::looks_at_pieces() { return kept_at_once_ && watch_.are_through(); }
+// be shown one again. True also where nobody keeps any of the `behind` bytes in the buffer.
+bool StockFlow::is_kept_at_once(size_t behind) {
+  return behind == 0 || (kept_at_once_ && watch_.are_through() && behind == buffer_.behind());
+}
 
 // With a frame of its own, so that a filter behind us which keeps bytes in the shared buffer is shown new ones only.
 bool StockFlow::push_by_frame(core::ByteQueue& bytes) {
@@ -18,7 +20,7 @@ bool StockFlow::push_by_frame(core::ByteQueue& bytes) {
   if (buffer_.is_ours()) keep_input();
   const size_t behind = buffer_.size();
   const size_t length = bytes.size();
-  const bool at_once = behind == 0 || (looks_at_pieces() && behind == buffer_.behind());
+  const bool at_once = is_kept_at_once(behind);
   Aside aside;
   if (stream_.flag().is_stopped(dir_)) {
     // The frame goes by way of the shared buffer and takes along what lies there. A continue before it would not, but
@@ -67,7 +69,7 @@ void StockFlow::push(std::initializer_list<core::ByteQueue*> queues, bool last) 
   if (buffer_.ours() <= stream_.core().settings().stream_window && buffer_.is_ours()) keep_input();
   const std::string ours = buffer_.is_ours() ? buffer_.take_ours() : std::string();
   const size_t behind = buffer_.size();
-  const bool at_once = behind == 0 || (looks_at_pieces() && behind == buffer_.behind());
+  const bool at_once = is_kept_at_once(behind);
   const bool is_routers = is_routers_copy(behind);
   // A filter that holds the headers gathers the body, or lets all of it go at once: it may look at all of it. One that
   // has let them go has seen what it keeps.

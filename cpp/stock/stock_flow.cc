@@ -69,8 +69,11 @@ HeadersStatus StockFlow::on_headers(bool end) {
 }
 
 bool StockFlow::hold_headers(bool end) {
-  if (dir_ == Dir::kRequest && gate_ahead())
-    injector_.start(&stream_.core().config(), envoy_.header(core::HeaderType::kRequest, "content-length").has_value());
+  if (dir_ == Dir::kRequest && gate_ahead()) {
+    injector_.start(&stream_.core().config());
+    if (injector_.may_be_behind() && envoy_.header(core::HeaderType::kRequest, "content-length"))
+      injector_.wait_for_end();
+  }
   const bool gate = gates(end);
   if (stream_.core().on_headers(dir_, end && !gate) == core::Stream::OnHeaders::kHold) {
     phase_ = Phase::kHeld;
@@ -91,12 +94,11 @@ bool StockFlow::hold_headers(bool end) {
 BodyStatus StockFlow::on_body(bool end) {
   if (stream_.pumped() != nullptr && dir_ == Dir::kResponse) return on_pump_frame();
   if (end) see_end();
-  if (chain() != nullptr) {
-    chain()->put_aside_before(dir_, envoy_);
-    if (!end) chain()->note_body(*this, dir_, envoy_);
-  }
+  if (chain() != nullptr) chain()->put_aside_before(dir_, envoy_);
+  const size_t length = received();
+  if (!end && chain() != nullptr) chain()->note_body(*this, dir_, envoy_, length);
   in_hook_ = received_ = true;
-  far_end_.saw(received());
+  far_end_.saw(length);
   const BodyStatus status = body_status(end);
   in_hook_ = received_ = false;
   stream_.after_hook(dir_, status != BodyStatus::kContinue);

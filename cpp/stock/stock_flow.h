@@ -148,7 +148,7 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   bool continue_before_frame();
   bool fits_while_end_is_held(size_t bytes) const;
   void push(std::initializer_list<core::ByteQueue*> queues, bool last);
-  bool looks_at_pieces();
+  bool is_kept_at_once(size_t behind);
   void put_aside(Aside& aside, std::initializer_list<core::ByteQueue*> pushed, bool at_once);
   bool is_routers_copy(size_t behind) const;
   void put_aside_back(Aside& aside, bool is_routers, size_t shown);

@@ -34,6 +34,12 @@ class BesideOthers : public StreamTest {
     stage_->envoy_options.chain = std::move(chain);
     connect_and_open();
   }
+  // The first piece of a request is with the host.
+  void begin_before_an_injector() {
+    begin({kEdge, kOurs, injects(kReq), kEdge});
+    answer_now(HeaderType::kRequest, BodyMode_Stream);
+    envoy().data(kReq, "a", false);
+  }
 };
 
 // Envoy's end is in with the one before us, so that what we push meets the gate with an end; when that one goes on, it
@@ -169,9 +175,7 @@ TEST_F(BesideOthers, AResponsesEndIsGivenOnThoughAnInjectorHasUndoneIt) {
 }
 
 TEST_F(BesideOthers, ARequestsOutputWaitsForItsEndWhereAnInjectorMayBeBehind) {
-  begin({kEdge, kOurs, injects(kReq), kEdge});
-  answer_now(HeaderType::kRequest, BodyMode_Stream);
-  envoy().data(kReq, "a", false);
+  begin_before_an_injector();
   output(kReq, 1, "A", OutputFlag_Digested);
   envoy().inject(0, kReq);
   EXPECT_EQ(envoy().upstream().body, "");
@@ -183,9 +187,7 @@ TEST_F(BesideOthers, ARequestsOutputWaitsForItsEndWhereAnInjectorMayBeBehind) {
 }
 
 TEST_F(BesideOthers, ARequestWhoseEndAnInjectorHasUndoneIsCutWithACode) {
-  begin({kEdge, kOurs, injects(kReq), kEdge});
-  answer_now(HeaderType::kRequest, BodyMode_Stream);
-  envoy().data(kReq, "a", false);
+  begin_before_an_injector();
   pass_time(26);
   output(kReq, 1, "A", OutputFlag_Digested);
   envoy().data(kReq, "b", true);

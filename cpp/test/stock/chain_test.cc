@@ -155,7 +155,7 @@ TEST_F(ChainTest, ABodyThatComesByAPushTellsThePushOnly) {
   client_[kReq].open = true;
   envoy_.received(kReq) = "bytes";
   chain_->begin_push(kReq);
-  chain_->note_body(middle_[kReq], kReq, envoy_);
+  chain_->note_body(middle_[kReq], kReq, envoy_, envoy_.received(kReq).size());
   EXPECT_TRUE(chain_->end_push(kReq));
   EXPECT_EQ(client_[kReq].injected + client_[kReq].let_go, 0);
   chain_->begin_push(kReq);
@@ -164,19 +164,19 @@ TEST_F(ChainTest, ABodyThatComesByAPushTellsThePushOnly) {
 
 TEST_F(ChainTest, ABodyThatComesByNoPushWasKeptOrInjected) {
   client_[kReq].open = true;
-  chain_->note_body(middle_[kReq], kReq, envoy_);
+  chain_->note_body(middle_[kReq], kReq, envoy_, envoy_.received(kReq).size());
   EXPECT_EQ(client_[kReq].injected + client_[kReq].let_go, 0) << "an empty piece tells nothing";
   envoy_.received(kReq) = "bytes";
-  chain_->note_body(middle_[kReq], kReq, envoy_);
+  chain_->note_body(middle_[kReq], kReq, envoy_, envoy_.received(kReq).size());
   EXPECT_EQ(client_[kReq].injected, 1);
   envoy_.is_buffered = true;
-  chain_->note_body(middle_[kReq], kReq, envoy_);
+  chain_->note_body(middle_[kReq], kReq, envoy_, envoy_.received(kReq).size());
   EXPECT_EQ(client_[kReq].let_go, 1);
   client_[kReq].seen_end = true;
-  chain_->note_body(middle_[kReq], kReq, envoy_);
+  chain_->note_body(middle_[kReq], kReq, envoy_, envoy_.received(kReq).size());
   EXPECT_EQ(client_[kReq].injected, 2) << "behind the end of an open one nothing but the end comes";
   envoy_.is_buffered = client_[kReq].open = false;
-  chain_->note_body(middle_[kReq], kReq, envoy_);
+  chain_->note_body(middle_[kReq], kReq, envoy_, envoy_.received(kReq).size());
   EXPECT_EQ(client_[kReq].injected, 2) << "one that is through lets everything by";
 }
 

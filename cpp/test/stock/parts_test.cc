@@ -396,7 +396,7 @@ TEST(Injector, WaitsForQuietUntilItKnowsThatNobodyInjects) {
   static const int config = 0;
   Injector first;
   EXPECT_FALSE(first.is_waited_for()) << "without an edge behind it nothing is known";
-  first.start(&config, false);
+  first.start(&config);
   EXPECT_TRUE(first.is_waited_for());
   clock.pass(milliseconds(19));
   first.on_input();
@@ -410,7 +410,7 @@ TEST(Injector, WaitsForQuietUntilItKnowsThatNobodyInjects) {
   first.found_none();
   EXPECT_FALSE(first.is_waited_for());
   Injector second;
-  second.start(&config, false);
+  second.start(&config);
   EXPECT_FALSE(second.is_waited_for()) << "what one stream has found out holds for the next";
 }
 
@@ -418,17 +418,18 @@ TEST(Injector, OnceFoundItStaysAndARequestWithALengthWaitsForItsEnd) {
   FakeClock clock;
   static const int config = 0;
   Injector first;
-  first.start(&config, false);
+  first.start(&config);
   first.found();
   first.found_none();
   Injector second;
-  second.start(&config, true);
+  second.start(&config);
+  second.wait_for_end();
   clock.pass(std::chrono::seconds(5));
   EXPECT_TRUE(second.is_waited_for());
   EXPECT_EQ(second.quiet_at(), 0) << "no time ends that";
   Injector other;
   static const int another = 0;
-  other.start(&another, false);
+  other.start(&another);
   other.found_none();
   EXPECT_FALSE(other.is_waited_for());
 }

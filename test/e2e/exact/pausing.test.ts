@@ -54,11 +54,11 @@ const call = (ms: number) =>
 const luaCall = (hook: 'request' | 'response', ms: number): EnvoyFilter =>
   lua(`function envoy_on_${hook}(handle) ${call(ms)} end`);
 
-/** Posts each chunk that it sees, and waits for the answer before it asks for the next one. */
 /** Which chunks it makes a call for, in Lua. The others go on, with what Envoy has kept for a call. */
 const CALLS = { each: 'true', 'every second': 'count % 2 == 0', 'the first': 'count == 1' } as const;
 type Called = keyof typeof CALLS;
 const CALLED = Object.keys(CALLS) as Called[];
+/** Posts the chunks that it has seen, and waits for the answer before it asks for the next one. */
 const luaChunks = (hook: 'request' | 'response', called: Called): EnvoyFilter =>
   lua(`
   function envoy_on_${hook}(handle)
@@ -452,8 +452,8 @@ describe.each(STAGES)('over $protocol, edges: $edges', ({ protocol, edges }) => 
     const [far, near] = where === 'behind' ? [times, 0] : [0, times];
 
     // the others over HTTP/1.1 only, for the time that they take
-    const called = protocol === 'http1' ? CALLED : (['each'] as const);
-    it.each(called)('a request, a call for %s: transformed, and each byte is shown once', async (called) => {
+    const calls = protocol === 'http1' ? CALLED : (['each'] as const);
+    it.each(calls)('a request, a call for %s: transformed, and each byte is shown once', async (called) => {
       logsOnFailure(at);
       const chain = `${called} of the request, ${where} ${times}`;
       const body = patternBytes(3_000);
@@ -479,7 +479,7 @@ describe.each(STAGES)('over $protocol, edges: $edges', ({ protocol, edges }) => 
 
     // Lua in front of ours may hold an empty end, of which nothing is seen without an edge there (docs/chains.md)
     const unseen = envoyVersion === '1.38' && !edges && where === 'behind';
-    const responses = called.filter((one) => !unseen || one !== 'every second');
+    const responses = calls.filter((one) => !unseen || one !== 'every second');
     it.each(responses)('a response, a call for %s: transformed, and each byte is shown once', async (called) => {
       logsOnFailure(at);
       const chain = `${called} of the response, ${where} ${times}`;
