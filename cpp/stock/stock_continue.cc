@@ -8,24 +8,18 @@
 
 namespace tsf::stock {
 
-// Somebody behind us keeps what we pushed and has let the headers go: it looks at each piece as it comes, and is not to
-// be shown one again. True also where nobody keeps any of the `behind` bytes in the buffer.
-bool StockFlow::is_kept_at_once(size_t behind) {
-  return behind == 0 || (kept_at_once_ && watch_.are_through() && behind == buffer_.behind());
-}
-
 // With a frame of its own, so that a filter behind us which keeps bytes in the shared buffer is shown new ones only.
 bool StockFlow::push_by_frame(core::ByteQueue& bytes) {
   // All of it is here, so nobody is to be paused; and who is behind us may stop the headers, or what comes with them.
-  if (buffer_.is_ours()) keep_input();
-  const size_t behind = buffer_.size();
+  if (buffer().is_ours()) keep_input();
+  const size_t behind = buffer().size();
   const size_t length = bytes.size();
-  const bool at_once = is_kept_at_once(behind);
+  const bool at_once = behind_.keep_at_once(buffer(), behind);
   Aside aside;
   if (stream_.flag().is_stopped(dir_)) {
     // The frame goes by way of the shared buffer and takes along what lies there. A continue before it would not, but
     // shows an empty piece.
-    if (watch_.are_gone() && at_once && fits_while_end_is_held(behind + length)) {
+    if (behind_.watch().are_gone() && at_once && fits_while_end_is_held(behind + length)) {
       put_aside(aside, {&bytes}, true);
     } else if (!continue_before_frame()) {
       return true;
@@ -42,8 +36,8 @@ bool StockFlow::push_by_frame(core::ByteQueue& bytes) {
     (void)release_far_end();
     return false;
   }
-  buffering_.on_output(length);
-  note_push(behind, length, at_once);
+  behind_.buffering().on_output(length);
+  behind_.note_push(buffer(), passed_gate(), behind, length, at_once);
   return true;
 }
 
@@ -66,40 +60,41 @@ void StockFlow::push(std::initializer_list<core::ByteQueue*> queues, bool last) 
   Neighbour* const owner = chain() != nullptr ? chain()->owner_before(*this, dir_) : nullptr;
   const std::string owners = owner != nullptr ? owner->park() : std::string();
   if (Neighbour* behind = chain() != nullptr ? chain()->owner_behind(*this, dir_) : nullptr) behind->keep_input();
-  if (buffer_.ours() <= stream_.core().settings().stream_window && buffer_.is_ours()) keep_input();
-  const std::string ours = buffer_.is_ours() ? buffer_.take_ours() : std::string();
-  const size_t behind = buffer_.size();
-  const bool at_once = is_kept_at_once(behind);
-  const bool is_routers = is_routers_copy(behind);
+  if (buffer().ours() <= stream_.core().settings().stream_window && buffer().is_ours()) keep_input();
+  const std::string ours = buffer().is_ours() ? buffer().take_ours() : std::string();
+  const size_t behind = buffer().size();
+  const bool at_once = behind_.keep_at_once(buffer(), behind);
+  const bool is_routers = behind_.is_routers_copy(behind, passed_gate());
   // A filter that holds the headers gathers the body, or lets all of it go at once: it may look at all of it. One that
   // has let them go has seen what it keeps.
-  const bool is_seen = watch_.are_through() && !buffering_.is_gathered_behind() && (!last || (at_once && gate_ahead()));
+  const bool is_seen =
+      behind_.watch().are_through() && !behind_.buffering().is_gathered_behind() && (!last || (at_once && has_gate()));
   const bool show_again = behind > 0 && !is_routers && !is_seen;
   Aside aside;
   if (!show_again) put_aside(aside, queues, at_once);
   if (chain() != nullptr) chain()->set_pushed_over(dir_, show_again ? behind : 0);
-  const uint64_t emitted_before = buffering_.emitted();
+  const uint64_t emitted_before = behind_.buffering().emitted();
   for (core::ByteQueue* queue : queues) {
     while (!queue->empty() && !stream_.core().is_over()) {
       const auto piece = queue->front();
-      buffering_.on_output(piece.size());
-      buffer_.append(piece);
+      behind_.buffering().on_output(piece.size());
+      buffer().append(piece);
       queue->pop(piece.size());
     }
   }
   if (last) {
-    buffering_.before_end(emitted_before, behind);
+    behind_.buffering().before_end(emitted_before, behind);
     repeat_end();
   }
-  const bool meets_gatherers = dir_ == Dir::kRequest && !watch_.are_gone() && !last;
-  if (meets_gatherers) buffering_.before_headers();
+  const bool meets_gatherers = dir_ == Dir::kRequest && !behind_.watch().are_gone() && !last;
+  if (meets_gatherers) behind_.buffering().before_headers();
   do_continue();
-  const auto length = static_cast<size_t>(buffering_.emitted() - emitted_before);
+  const auto length = static_cast<size_t>(behind_.buffering().emitted() - emitted_before);
   put_aside_back(aside, is_routers, length);
   if (stream_.core().is_over()) return;
-  if (meets_gatherers) buffering_.after_headers();
+  if (meets_gatherers) behind_.buffering().after_headers();
   if (chain() != nullptr) chain()->set_pushed_over(dir_, 0);
-  note_push(behind, length, at_once);
+  behind_.note_push(buffer(), passed_gate(), behind, length, at_once);
   if (owner != nullptr) owner->unpark(owners);
   if (!ours.empty() && !stream_.core().is_over()) unpark(ours);
 }
@@ -110,13 +105,6 @@ void StockFlow::put_aside(Aside& aside, std::initializer_list<core::ByteQueue*> 
   if (aside.kept.empty() || !at_once || chain() == nullptr) return;
   for (const core::ByteQueue* queue : pushed) queue->each([&](std::string_view piece) { aside.pushed.append(piece); });
   chain()->set_aside(dir_, &aside);
-}
-
-// What lies in the shared buffer is what the router has been sent, and nothing else.
-bool StockFlow::is_routers_copy(size_t behind) const {
-  if (behind == 0 || dir_ != Dir::kRequest || !watch_.are_gone() || buffering_.is_gathered_behind()) return false;
-  if (!envoy_.has_upstream()) return false;
-  return gate_ahead() ? chain()->gate(dir_)->passed(dir_) == behind : buffering_.router_may_keep();
 }
 
 // Before what was kept of the push, of which the filters behind were shown so many bytes. Where nothing was kept, the
@@ -130,29 +118,23 @@ void StockFlow::put_aside_back(Aside& aside, bool is_routers, size_t shown) {
   const bool is_taken = aside.pushed.empty() && chain() != nullptr && chain()->has_filter_behind(*this, dir_);
   if (shown > 0 && kept.empty() && !is_taken) {
     const bool is_over_limit = envoy_.buffer_limit() > 0 && shown > envoy_.buffer_limit();
-    if (!is_routers || !(gate_ahead() || is_over_limit)) events().on_cut();
+    if (!is_routers || !(has_gate() || is_over_limit)) events().on_cut();
     return;
   }
   envoy_.append_body(dir_, BodySource::kBuffered, aside.kept);
   if (!kept.empty()) envoy_.append_body(dir_, BodySource::kBuffered, kept);
 }
 
-void StockFlow::note_push(size_t behind, size_t length, bool at_once) {
-  note_buffer();
-  if (length > 0 && buffer_.behind() == 0 && watch_.are_through()) buffering_.nothing_was_kept();
-  kept_at_once_ = at_once && buffer_.behind() == behind + length;
-}
-
 // A filter behind us that puts bytes into the chain of its own accord (ext_proc) makes Envoy forget that the end is in:
 // our continue would give none on.
 void StockFlow::repeat_end() {
-  if (dir_ != Dir::kResponse || !watch_.are_gone()) return;
+  if (dir_ != Dir::kResponse || !behind_.watch().are_gone()) return;
   if (Envoy* const entry = stream_.pump_entry()) entry->repeat_response_end();
 }
 
 void StockFlow::on_injected_behind() {
   if (dir_ == Dir::kResponse && stream_.pump_entry() != nullptr) return;
-  injector_.found();
+  behind_.injector().found();
   // With trailers the message ends by them; without, nobody can give its end on any more.
   if (ended_ && !stream_.core().flow(dir_).has_trailers()) events().on_cut();
 }
@@ -160,27 +142,26 @@ void StockFlow::on_injected_behind() {
 void StockFlow::do_continue() {
   // 1.38: Envoy has answered while our bytes were put into its buffer; a continue now would spend the response's flag.
   if (stream_.is_void(dir_)) return;
-  const EdgeFilter* const gate = chain() != nullptr ? chain()->gate(dir_) : nullptr;
-  const uint64_t frames = gate != nullptr ? gate->frames(dir_) : 0;
-  const uint64_t given = (watch_.are_gone() ? 0 : 1) + (buffer_.exists() ? 1 : 0);
-  watch_.let_go();
+  const uint64_t frames = has_gate() ? gate()->frames(dir_) : 0;
+  const uint64_t given = (behind_.watch().are_gone() ? 0 : 1) + (buffer().exists() ? 1 : 0);
+  behind_.watch().let_go();
   moment_ = {};
-  const size_t behind_before = buffer_.behind();
+  const size_t behind_before = buffer().behind();
   const bool was_ended = ended_;
-  const size_t length = buffer_.size();
+  const size_t length = buffer().size();
   if (chain() != nullptr) chain()->begin_push(dir_);
   stream_.do_continue(dir_);
   const bool has_come = chain() != nullptr && chain()->end_push(dir_);
   if (stream_.core().is_over() || phase_ == Phase::kDropped) return;
   if (ended_ && !was_ended) events().on_cut();  // the end came in meanwhile, and our Stop did not count
-  if (dir_ == Dir::kRequest && ended_ && behind_before == 0) stream_.expect_to_go_on(buffer_.size());
-  path_clear_ = gate != nullptr && given > 0 && gate->frames(dir_) >= frames + given;
-  note_buffer();
+  if (dir_ == Dir::kRequest && ended_ && behind_before == 0) stream_.expect_to_go_on(buffer().size());
+  behind_.note_frames(given, has_gate() ? gate()->frames(dir_) - frames : 0);
+  behind_.look(buffer(), passed_gate());
   if (chain() != nullptr) chain()->tell_buffer_moved(*this, dir_);
-  if (length > 0 && has_come) injector_.found_none();
-  if (length > 0 && !has_come && buffer_.size() == 0) injector_.found();
+  if (length > 0 && has_come) behind_.injector().found_none();
+  if (length > 0 && !has_come && buffer().size() == 0) behind_.injector().found();
   const bool is_routers = dir_ == Dir::kRequest && envoy_.has_upstream();
-  if (!ended_ && !is_routers) buffering_.cross_limit_again(buffer_.behind());
+  if (!ended_ && !is_routers) behind_.buffering().cross_limit_again(buffer().behind());
 }
 
 }  // namespace tsf::stock

@@ -1,6 +1,7 @@
 // What Envoy's hooks do.
 #include "stock/stock_flow.h"
 
+#include "stock/edge.h"
 #include "stock/stock_stream.h"
 
 namespace tsf::stock {
@@ -9,11 +10,9 @@ StockFlow::StockFlow(StockStream& stream, Envoy& envoy, core::MemoryCount& memor
     : stream_(stream),
       envoy_(envoy),
       dir_(dir),
-      buffer_(envoy, dir),
-      watch_(envoy, dir),
-      buffering_(envoy, dir),
+      input_(envoy, memory, dir),
+      behind_(envoy, dir),
       mark_(envoy, dir),
-      kept_(memory),
       lead_(memory) {}
 
 core::FlowEvents& StockFlow::events() { return stream_.core().flow(dir_); }
@@ -24,14 +23,17 @@ bool StockFlow::waits_for_trailers() const {
 void StockFlow::wake() { stream_.core().defer(); }
 
 bool StockFlow::is_full() const {
-  return phase_ == Phase::kHeld && kept_.size() >= stream_.core().settings().stream_window;
+  return phase_ == Phase::kHeld && input_.kept().size() >= stream_.core().settings().stream_window;
 }
 
 // An edge behind every filter of this direction keeps whoever ends the message early from cutting it.
-bool StockFlow::gate_ahead() const { return chain() != nullptr && chain()->gate(dir_) != nullptr; }
+const EdgeFilter* StockFlow::gate() const { return chain() != nullptr ? chain()->gate(dir_) : nullptr; }
+std::optional<uint64_t> StockFlow::passed_gate() const {
+  return has_gate() ? std::optional(gate()->passed(dir_)) : std::nullopt;
+}
 
 void StockFlow::forget() {
-  kept_.clear();
+  input_.kept().clear();
   lead_.clear();
 }
 
@@ -63,16 +65,16 @@ HeadersStatus StockFlow::on_headers(bool end) {
     stop = hold_headers(end);
     in_hook_ = false;
   }
-  if (!stop) watch_.let_go();
+  if (!stop) behind_.watch().let_go();
   stream_.after_hook(dir_, stop);
   return stop ? HeadersStatus::kStopIteration : HeadersStatus::kContinue;
 }
 
 bool StockFlow::hold_headers(bool end) {
-  if (dir_ == Dir::kRequest && gate_ahead()) {
-    injector_.start(&stream_.core().config());
-    if (injector_.may_be_behind() && envoy_.header(core::HeaderType::kRequest, "content-length"))
-      injector_.wait_for_end();
+  if (dir_ == Dir::kRequest && has_gate()) {
+    behind_.injector().start(&stream_.core().config());
+    if (behind_.injector().may_be_behind() && envoy_.header(core::HeaderType::kRequest, "content-length"))
+      behind_.injector().wait_for_end();
   }
   const bool gate = gates(end);
   if (stream_.core().on_headers(dir_, end && !gate) == core::Stream::OnHeaders::kHold) {
@@ -81,7 +83,7 @@ bool StockFlow::hold_headers(bool end) {
     return true;
   }
   // Trailers that the host is to see must not be cut off either.
-  until_trailers_ = !end && events().hears_trailers() && !gate_ahead();
+  until_trailers_ = !end && events().hears_trailers() && !has_gate();
   phase_ = gate || until_trailers_ || stream_.request_needs_flag(dir_) ? Phase::kLeaving : Phase::kPassing;
   if (until_trailers_) {
     start_moment();
@@ -95,12 +97,14 @@ BodyStatus StockFlow::on_body(bool end) {
   if (stream_.pumped() != nullptr && dir_ == Dir::kResponse) return on_pump_frame();
   if (end) see_end();
   if (chain() != nullptr) chain()->put_aside_before(dir_, envoy_);
-  const size_t length = received();
+  const size_t length = input_.received();
   if (!end && chain() != nullptr) chain()->note_body(*this, dir_, envoy_, length);
-  in_hook_ = received_ = true;
+  in_hook_ = true;
+  input_.open_chunk();
   far_end_.saw(length);
   const BodyStatus status = body_status(end);
-  in_hook_ = received_ = false;
+  input_.close_chunk();
+  in_hook_ = false;
   stream_.after_hook(dir_, status != BodyStatus::kContinue);
   return status;
 }
@@ -114,13 +118,14 @@ BodyStatus StockFlow::on_pump_frame() {
     frame_->clear();
     stream_.set_pumped(nullptr);  // for those behind us it is a frame as any other
     stream_.flag().on_hook(dir_, false);
-    watch_.let_go();
+    behind_.watch().let_go();
     moment_ = {};
     return BodyStatus::kContinue;
   }
   // A Continue of one that is stopped would take along what lies in the shared buffer. A filter before us may have
   // added bytes to the frame.
-  const bool stays = is_open() && (!watch_.are_gone() || (stream_.flag().is_stopped(dir_) && buffer_.size() > 0));
+  const bool stays =
+      is_open() && (!behind_.watch().are_gone() || (stream_.flag().is_stopped(dir_) && buffer().size() > 0));
   if (is_for_us || stays) {
     keep_added();
     stream_.flag().on_hook(dir_, true);
@@ -137,12 +142,12 @@ BodyStatus StockFlow::body_status(bool end) {
     case Phase::kEnding: return hold_body(end);
     case Phase::kDropped:
       if (stream_.core().is_own_reply(dir_)) return BodyStatus::kContinue;
-      drain_received();
+      input_.drain_received();
       return BodyStatus::kStopIterationNoBuffer;
     case Phase::kFinished:
       // A filter before us has added bytes to an end that we have given already; or it shows what others keep again.
-      if (received() == 0 || received() == shown_again(false)) return BodyStatus::kContinue;
-      drain_received();
+      if (input_.received() == 0 || input_.received() == shown_again(false)) return BodyStatus::kContinue;
+      input_.drain_received();
       phase_ = Phase::kDropped;
       events().on_cut();
       return BodyStatus::kStopIterationNoBuffer;
@@ -154,17 +159,17 @@ BodyStatus StockFlow::body_status(bool end) {
     return hold_body(end);
   }
   if (!stream_.is_void(dir_)) return BodyStatus::kContinue;
-  drain_received();
+  input_.drain_received();
   return BodyStatus::kStopIterationNoBuffer;
 }
 
 BodyStatus StockFlow::hold_body(bool end) {
   note_behind();
-  injector_.on_input();
+  behind_.injector().on_input();
   const bool gate = by_hand_ || gates(end);
   check_theft();
-  const size_t again = shown_again(buffer_.is_ours());
-  if (envoy_.received_is_buffered(dir_)) buffer_.give();  // all that lies there has come to us now
+  const size_t again = shown_again(buffer().is_ours());
+  if (input_.received_is_buffer()) buffer().give();  // all that lies there has come to us now
   if (!take_pushed_over(again)) {
     stream_.core().defer();
     return BodyStatus::kStopIterationNoBuffer;

@@ -14,21 +14,20 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "core/byte_queue.h"
 #include "core/mount.h"
 #include "core/worker.h"
-#include "stock/buffering.h"
 #include "stock/chain.h"
 #include "stock/envoy.h"
 #include "stock/far_end.h"
-#include "stock/headers_watch.h"
+#include "stock/filters_behind.h"
+#include "stock/held_input.h"
 #include "stock/incomplete_mark.h"
-#include "stock/injector.h"
 #include "stock/moment.h"
-#include "stock/shared_buffer.h"
 
 namespace tsf::stock {
 
@@ -47,7 +46,7 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   Input input(std::vector<core::Bytes>& pieces) override;
   void take(size_t length) override;
   void let_headers_go() override;
-  bool headers_gone() const override { return watch_.are_gone(); }
+  bool headers_gone() const override { return behind_.watch().are_gone(); }
   core::Injected inject(core::ByteQueue& bytes) override;
   core::Injected finish(core::ByteQueue& bytes) override;
   void pass(core::ByteQueue& bytes, bool until_trailers) override;
@@ -62,20 +61,20 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   bool is_open() const override {
     return phase_ == Phase::kHeld || phase_ == Phase::kLeaving || phase_ == Phase::kEnding;
   }
-  bool has_headers_here() const override { return !watch_.are_gone() && phase_ != Phase::kDropped; }
+  bool has_headers_here() const override { return !behind_.watch().are_gone() && phase_ != Phase::kDropped; }
   bool has_seen_end() const override { return ended_; }
   bool is_full() const override;
-  bool leaves_input() const override { return buffer_.is_ours(); }
-  std::string park() override { return buffer_.take_ours(); }
+  bool leaves_input() const override { return buffer().is_ours(); }
+  std::string park() override { return buffer().take_ours(); }
   void unpark(const std::string& bytes) override;
-  void keep_input() override;
+  void keep_input() override { input_.keep_shared(); }
   void wake() override;
   bool waits_for_trailers() const override;
-  void on_far_end_reached() override { watch_.told(); }
+  void on_far_end_reached() override { behind_.watch().told(); }
   uint64_t growth() const override { return far_end_.growth(); }
-  void on_buffer_moved() override { note_buffer(); }
+  void on_buffer_moved() override { behind_.look(buffer(), passed_gate()); }
   void on_injected_behind() override;
-  void on_let_go_behind() override { injector_.found_none(); }
+  void on_let_go_behind() override { behind_.injector().found_none(); }
   bool takes_more() const override { return !is_full(); }
   bool collects() const override { return false; }
   void accept(core::ByteQueue& bytes, core::InputEnd end) override;
@@ -97,7 +96,6 @@ class StockFlow final : public core::FlowMount, public Neighbour {
 
  private:
   enum class Phase : uint8_t { kWithUs, kHeld, kLeaving, kPassing, kEnding, kFinished, kDropped };
-  enum class Source : uint8_t { kKept, kShared, kReceived };
 
   // stock_flow.cc: hooks
   bool gates(bool end);
@@ -111,18 +109,12 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   BodyStatus store();
   bool may_leave();
   bool keeps_for_headers() const;
-  bool is_safe_behind();
   size_t shown_again(bool was_ours);
   bool take_pushed_over(size_t again);
-  void note_buffer();
   void note_behind();
   void check_cut();
   void check_theft();
-  size_t received() const { return envoy_.body_size(dir_, BodySource::kReceived); }
-  void keep_received();
-  void keep_behind(size_t first);
   void keep_added();
-  void drain_received();
 
   // stock_push.cc: when, and what core wishes
   bool is_client_slow() const;
@@ -148,43 +140,37 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   bool continue_before_frame();
   bool fits_while_end_is_held(size_t bytes) const;
   void push(std::initializer_list<core::ByteQueue*> queues, bool last);
-  bool is_kept_at_once(size_t behind);
   void put_aside(Aside& aside, std::initializer_list<core::ByteQueue*> pushed, bool at_once);
-  bool is_routers_copy(size_t behind) const;
   void put_aside_back(Aside& aside, bool is_routers, size_t shown);
   void repeat_end();
-  void note_push(size_t behind, size_t length, bool at_once);
   void do_continue();
 
   core::FlowEvents& events();
   Chain* chain() const;
-  bool gate_ahead() const;
+  const EdgeFilter* gate() const;
+  bool has_gate() const { return gate() != nullptr; }
+  // Body bytes that it has seen.
+  std::optional<uint64_t> passed_gate() const;
+  SharedBuffer& buffer() { return input_.buffer(); }
+  const SharedBuffer& buffer() const { return input_.buffer(); }
 
   StockStream& stream_;
   Envoy& envoy_;
   const Dir dir_;
   Phase phase_ = Phase::kWithUs;
-  SharedBuffer buffer_;
-  HeadersWatch watch_;
-  Buffering buffering_;
+  HeldInput input_;
+  FiltersBehind behind_;
   IncompleteMark mark_;
   Moment moment_;
-  Injector injector_;
   FarEnd far_end_;
-  core::ByteQueue kept_;              // input in module memory, older than what lies in Envoy's buffer
   core::ByteQueue lead_;              // output that goes before everything that is let by
   core::ByteQueue* frame_ = nullptr;  // output that goes with the empty frame on the stack
   Neighbour* diverted_ = nullptr;     // takes the rest of our message by hand
-  Source source_ = Source::kKept;     // of the last input()
   bool in_hook_ = false;
-  bool received_ = false;  // a chunk of the running hook can be read
-  bool ended_ = false;     // Envoy has shown us the end
-  bool by_hand_ = false;   // the rest of the message comes by accept()
+  bool ended_ = false;    // Envoy has shown us the end
+  bool by_hand_ = false;  // the rest of the message comes by accept()
   bool headers_may_go_ = false;
   bool until_trailers_ = false;
-  uint64_t passed_gate_ = 0;   // when the buffer was looked at last
-  bool path_clear_ = false;    // the last push reached the edge behind all filters
-  bool kept_at_once_ = false;  // what somebody behind us keeps are pushes of ours, each as it was made
 };
 
 }  // namespace tsf::stock

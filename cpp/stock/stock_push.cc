@@ -19,7 +19,7 @@ core::OutputRoom StockFlow::room() const {
   using core::OutputRoom;
   if (diverted_ != nullptr) return diverted_->collects() ? OutputRoom::kCollected : OutputRoom::kPaced;
   const bool is_granted = stream_.flag().is_granted(dir_);
-  if (ended_ || injector_.is_waited_for() || (!is_granted && !can_pump())) return OutputRoom::kCollected;
+  if (ended_ || behind_.injector().is_waited_for() || (!is_granted && !can_pump())) return OutputRoom::kCollected;
   return can_pump() || is_client_slow() ? OutputRoom::kPaced : OutputRoom::kBatched;
 }
 
@@ -33,17 +33,17 @@ bool StockFlow::may_push() {
   if (chain() != nullptr && chain()->end_is_held_before(*this, dir_)) return false;
   const bool others_before = chain() != nullptr && chain()->owner_before(*this, dir_) != nullptr;
   // Somebody before us holds bytes, and perhaps the end with them: it comes to us when it goes on.
-  if (!ended_ && !others_before && buffer_.is_held_before()) return false;
+  if (!ended_ && !others_before && buffer().is_held_before()) return false;
   if (stream_.arm(*this)) return true;
   // What the host cannot take yet must not keep the peer from bringing the hook that grants one.
   const bool waits = events().owes_output() || phase_ == Phase::kLeaving;
-  if (waits && buffer_.is_ours() && !ended_ && !stream_.core().is_over()) keep_input();
+  if (waits && buffer().is_ours() && !ended_ && !stream_.core().is_over()) keep_input();
   return false;
 }
 
 // Envoy also counts the shared buffer, where our own unread input may lie.
 bool StockFlow::is_client_slow() const {
-  return dir_ == Dir::kResponse && stream_.core().response_watermarks() > (buffer_.is_ours() ? 1 : 0);
+  return dir_ == Dir::kResponse && stream_.core().response_watermarks() > (buffer().is_ours() ? 1 : 0);
 }
 
 // Output may go on now as far as this direction's own rules say.
@@ -57,14 +57,14 @@ bool StockFlow::is_dear() { return events().waiting_output() >= stream_.core().s
 
 // Somebody behind us may put it into the chain when the end is in.
 bool StockFlow::waits_for_quiet() {
-  if (!injector_.is_waited_for() || is_dear()) return false;
-  if (injector_.quiet_at() != 0) stream_.core().arm(injector_.quiet_at());
+  if (!behind_.injector().is_waited_for() || is_dear()) return false;
+  if (behind_.injector().quiet_at() != 0) stream_.core().arm(behind_.injector().quiet_at());
   return true;
 }
 
 void StockFlow::start_moment() {
   const bool end_can_be_held = can_pump() && chain() != nullptr && chain()->edge(Chain::Role::kUpstreamEdge) != nullptr;
-  if (gate_ahead() || end_can_be_held) return;
+  if (has_gate() || end_can_be_held) return;
   // One of ours before us has had its moment: no small message is on its way.
   if (chain() == nullptr || !chain()->has_filter_before(*this, dir_)) moment_.start();
 }
@@ -76,7 +76,7 @@ void StockFlow::time_moment() {
 
 void StockFlow::let_headers_go() {
   headers_may_go_ = true;
-  if (watch_.are_gone()) return;
+  if (behind_.watch().are_gone()) return;
   if (moment_.is_running() && !ended_) stream_.say_what_edges_bring();
   time_moment();
   stream_.core().defer();
@@ -85,17 +85,17 @@ void StockFlow::let_headers_go() {
 int64_t StockFlow::deadline() const {
   const core::Nanos lost = dir_ == Dir::kRequest ? stream_.lost_continue_deadline() : 0;
   core::Nanos next = !ended_ && (headers_may_go_ || until_trailers_) ? moment_.until() : 0;
-  for (const core::Nanos other : {lost, injector_.quiet_at()})
+  for (const core::Nanos other : {lost, behind_.injector().quiet_at()})
     if (other != 0 && (next == 0 || other < next)) next = other;
   return next;
 }
 
 void StockFlow::on_turn() {
-  if (dir_ == Dir::kRequest) stream_.check_lost_continue(buffer_.size());
+  if (dir_ == Dir::kRequest) stream_.check_lost_continue(buffer().size());
   if (stream_.core().is_over()) return;
   // A deadline that has passed and stays would wake the worker again and again.
-  (void)moment_.is_over(kept_.size());
-  injector_.look_at_time();
+  (void)moment_.is_over(input_.kept().size());
+  behind_.injector().look_at_time();
   // A client on HTTP/2 refuses a body that is shorter than its length; one on HTTP/1 has to be told by a close.
   if (dir_ == Dir::kResponse && mark_.is_news()) envoy_.end_connection_with_stream();
   if (phase_ == Phase::kLeaving) return leave();
@@ -106,8 +106,8 @@ void StockFlow::on_turn() {
 
 // Bare headers: nothing is there to go with them.
 void StockFlow::release_headers() {
-  if (phase_ != Phase::kHeld || !headers_may_go_ || watch_.are_gone() || ended_) return;
-  if (events().waiting_output() > 0 || !moment_.is_over(kept_.size())) return;
+  if (phase_ != Phase::kHeld || !headers_may_go_ || behind_.watch().are_gone() || ended_) return;
+  if (events().waiting_output() > 0 || !moment_.is_over(input_.kept().size())) return;
   if (is_free() && may_push()) push({}, false);
 }
 
@@ -118,10 +118,10 @@ core::Injected StockFlow::inject(core::ByteQueue& bytes) {
   if (phase_ != Phase::kHeld) return Injected::kLater;
   if (diverted_ != nullptr) return hand_over(bytes, false) ? Injected::kAccepted : Injected::kLater;
   if (ended_) return Injected::kLater;  // one continue is left, it is for the end
-  if (!watch_.are_gone() && !moment_.is_over(kept_.size())) return Injected::kLater;
+  if (!behind_.watch().are_gone() && !moment_.is_over(input_.kept().size())) return Injected::kLater;
   if (!is_free() || waits_for_quiet()) return Injected::kLater;
-  if (dir_ == Dir::kRequest && watch_.are_gone() && envoy_.has_upstream() &&
-      !buffering_.is_worth(buffer_.foreign(), bytes.size()))
+  if (dir_ == Dir::kRequest && behind_.watch().are_gone() && envoy_.has_upstream() &&
+      !behind_.buffering().is_worth(buffer().foreign(), bytes.size()))
     return Injected::kLater;
   // While the end is held back no continue of ours may be on the stack when Envoy brings it after all: a Stop of ours
   // would be overwritten.
@@ -141,8 +141,8 @@ bool StockFlow::is_end_held_for_good() const {
 
 // A filter of Envoy's behind us keeps bytes in the shared buffer.
 bool StockFlow::keeps_behind() const {
-  return watch_.are_gone() && !(chain() != nullptr && chain()->has_owner(dir_)) && buffer_.foreign() > 0 &&
-         !buffer_.is_held_before();
+  return behind_.watch().are_gone() && !(chain() != nullptr && chain()->has_owner(dir_)) && buffer().foreign() > 0 &&
+         !buffer().is_held_before();
 }
 
 core::Injected StockFlow::finish(core::ByteQueue& bytes) {
@@ -151,21 +151,21 @@ core::Injected StockFlow::finish(core::ByteQueue& bytes) {
   if (diverted_ != nullptr) return hand_over(bytes, true) ? Injected::kAccepted : Injected::kLater;
   if (far_end_.is_told()) return finish_before_far_end(bytes);
   if (!ended_ || !may_push()) return Injected::kLater;
-  if (mark_.is_set() && watch_.are_through()) {
+  if (mark_.is_set() && behind_.watch().are_through()) {
     events().on_cut();
     return Injected::kLater;
   }
   mark_.clear();
-  if (buffer_.is_ours()) keep_input();
+  if (buffer().is_ours()) keep_input();
   phase_ = Phase::kFinished;
-  push({&lead_, &kept_, &bytes}, true);
+  push({&lead_, &input_.kept(), &bytes}, true);
   return Injected::kAccepted;
 }
 
 void StockFlow::pass(core::ByteQueue& bytes, bool until_trailers) {
   lead_.take(bytes);
   phase_ = Phase::kLeaving;
-  until_trailers_ = until_trailers && !ended_ && !gate_ahead();
+  until_trailers_ = until_trailers && !ended_ && !has_gate();
   if (until_trailers_) time_moment();
   leave();
 }
@@ -175,10 +175,10 @@ void StockFlow::leave() {
   if (by_hand_) return;  // the rest of the message is still to come
   if (diverted_ != nullptr) {
     if (!ended_) return;
-    if (hand_over(kept_, true)) (void)release_far_end();
+    if (hand_over(input_.kept(), true)) (void)release_far_end();
     return;
   }
-  if (until_trailers_ && !ended_ && !moment_.is_over(kept_.size())) return;
+  if (until_trailers_ && !ended_ && !moment_.is_over(input_.kept().size())) return;
   // Before bytes go into the shared buffer, as in inject(). Trailers that come with it may be for the host.
   (void)release_far_end();
   if (stream_.core().is_over() || phase_ != Phase::kLeaving) return;
@@ -186,15 +186,15 @@ void StockFlow::leave() {
     if (chain() != nullptr) chain()->wake_before(*this, dir_);
     return;
   }
-  if (buffer_.is_ours() && !(lead_.empty() && kept_.empty())) keep_input();
+  if (buffer().is_ours() && !(lead_.empty() && input_.kept().empty())) keep_input();
   phase_ = Phase::kPassing;
-  far_end_.lets_by(buffering_.emitted() + lead_.size() + kept_.size() + buffer_.ours());
-  if (buffer_.is_ours()) {
-    buffer_.give();
+  far_end_.lets_by(behind_.buffering().emitted() + lead_.size() + input_.kept().size() + buffer().ours());
+  if (buffer().is_ours()) {
+    buffer().give();
     do_continue();
   } else {
     if (ended_) mark_.clear();
-    push({&lead_, &kept_}, ended_);
+    push({&lead_, &input_.kept()}, ended_);
   }
   if (!stream_.core().is_over()) (void)release_far_end();
 }
@@ -203,14 +203,14 @@ void StockFlow::drop() {
   if (phase_ == Phase::kDropped) return;
   phase_ = Phase::kDropped;
   // What Envoy holds of a message that is replaced would go out before the reply.
-  if (buffer_.is_ours() && !stream_.is_in_hook()) (void)buffer_.take_ours();
+  if (buffer().is_ours() && !stream_.is_in_hook()) (void)buffer().take_ours();
   forget();
   moment_ = {};
 }
 
 void StockFlow::give_back() {
-  kept_.each([&](std::string_view piece) { envoy_.append_body(dir_, BodySource::kBuffered, piece); });
-  kept_.clear();
+  input_.kept().each([&](std::string_view piece) { envoy_.append_body(dir_, BodySource::kBuffered, piece); });
+  input_.kept().clear();
 }
 
 // ---- by hand ----
@@ -219,7 +219,8 @@ bool StockFlow::hand_over(core::ByteQueue& bytes, bool last) {
   if (stream_.is_in_hook() || (!last && !diverted_->takes_more())) return false;
   core::ByteQueue all(stream_.core().memory());
   all.take(lead_);
-  if (phase_ != Phase::kHeld && &bytes != &kept_) all.take(kept_);  // else it is input that the host has not read
+  if (phase_ != Phase::kHeld && &bytes != &input_.kept())
+    all.take(input_.kept());  // else it is input that the host has not read
   all.take(bytes);
   const bool trailers = last && stream_.core().flow(dir_).has_trailers();
   if (last) phase_ = Phase::kFinished;
@@ -239,7 +240,7 @@ void StockFlow::hold_far_end(uint64_t passed, core::InputEnd end) {
 }
 
 bool StockFlow::tell_far_end() {
-  if (phase_ != Phase::kHeld || !far_end_.all_has_come() || buffer_.is_held_before()) return false;
+  if (phase_ != Phase::kHeld || !far_end_.all_has_come() || buffer().is_held_before()) return false;
   far_end_.told();
   const bool trailers = far_end_.end() == core::InputEnd::kInBeforeTrailers;
   if (trailers) envoy_.read_response_trailers_from(&chain()->edge(Chain::Role::kUpstreamEdge)->envoy());
@@ -252,8 +253,8 @@ bool StockFlow::tell_far_end() {
 void StockFlow::look_at_far_end() {
   if (!far_end_.is_held() || tell_far_end()) return;
   // A filter in between keeps bytes until it sees the end, or makes others of them.
-  if (stream_.is_in_hook() || events().owes_output() || !kept_.empty()) return;
-  if (events().waiting_output() == 0 || buffer_.is_held_before()) (void)release_far_end();
+  if (stream_.is_in_hook() || events().owes_output() || !input_.kept().empty()) return;
+  if (events().waiting_output() == 0 || buffer().is_held_before()) (void)release_far_end();
 }
 
 core::Injected StockFlow::finish_before_far_end(core::ByteQueue& bytes) {

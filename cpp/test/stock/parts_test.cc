@@ -5,7 +5,9 @@
 #include "stock/buffering.h"
 #include "stock/continue_flag.h"
 #include "stock/far_end.h"
+#include "stock/filters_behind.h"
 #include "stock/headers_watch.h"
+#include "stock/held_input.h"
 #include "stock/injector.h"
 #include "stock/moment.h"
 #include "stock/shared_buffer.h"
@@ -18,7 +20,9 @@ using std::chrono::milliseconds;
 using stock::Buffering;
 using stock::ContinueFlag;
 using stock::FarEnd;
+using stock::FiltersBehind;
 using stock::HeadersWatch;
+using stock::HeldInput;
 using stock::Injector;
 using stock::Moment;
 using stock::SharedBuffer;
@@ -222,6 +226,142 @@ TEST(SharedBuffer, OneBeforeUsMayPutItsBytesBehindOurs) {
   EXPECT_EQ(pieces[1].length, 2u);
   EXPECT_EQ(buffer.take_ours(), "abc");
   EXPECT_EQ(envoy.buffered(kReq), "not yet ours");
+}
+
+// ---- HeldInput ----
+
+std::string text_of(const std::vector<Bytes>& pieces) {
+  std::string text;
+  for (const Bytes& piece : pieces) text.append(piece.ptr, piece.length);
+  return text;
+}
+
+TEST(HeldInput, IsReadFromTheOldestPlaceFirst) {
+  SmallEnvoy envoy;
+  MemoryCount memory;
+  HeldInput input(envoy, memory, kReq);
+  input.kept().append("old");
+  envoy.buffered(kReq) = "middle";
+  input.buffer().leave(6);
+  envoy.received(kReq) = "new";
+  input.open_chunk();
+  std::vector<Bytes> pieces;
+  std::string all;
+  for (const bool is_all : {false, false, true}) {
+    const auto read = input.read(pieces);
+    EXPECT_EQ(read.is_all, is_all);
+    EXPECT_EQ(read.length, text_of(pieces).size());
+    all += text_of(pieces) + ".";
+    input.take(read.length);
+  }
+  EXPECT_EQ(all, "old.middle.new.");
+  EXPECT_EQ(input.read(pieces).length, 0u);
+  EXPECT_FALSE(input.buffer().is_ours());
+}
+
+TEST(HeldInput, AChunkIsReadInItsOwnHookOnly) {
+  SmallEnvoy envoy;
+  MemoryCount memory;
+  HeldInput input(envoy, memory, kRes);
+  envoy.received(kRes) = "chunk";
+  std::vector<Bytes> pieces;
+  EXPECT_EQ(input.read(pieces).length, 0u);
+  input.open_chunk();
+  EXPECT_EQ(input.read(pieces).length, 5u);
+  input.take(2);
+  input.keep_received();
+  input.close_chunk();
+  EXPECT_EQ(envoy.received(kRes), "");
+  EXPECT_EQ(input.read(pieces).length, 3u);
+  EXPECT_EQ(text_of(pieces), "unk");
+}
+
+TEST(HeldInput, TheFirstBytesOfAChunkMayStay) {
+  SmallEnvoy envoy;
+  MemoryCount memory;
+  HeldInput input(envoy, memory, kReq);
+  envoy.received(kReq) = "theirs ours";
+  input.keep_received_behind(7);
+  EXPECT_EQ(envoy.received(kReq), "theirs ");
+  EXPECT_EQ(input.kept().front(), "ours");
+  input.keep_received_behind(7);
+  EXPECT_EQ(input.kept().size(), 4u) << "nothing lies behind them";
+}
+
+TEST(HeldInput, WhatLiesInTheSharedBufferGoesToMemory) {
+  SmallEnvoy envoy;
+  MemoryCount memory;
+  HeldInput input(envoy, memory, kReq);
+  envoy.buffered(kReq) = "ours";
+  input.buffer().leave(4);
+  input.keep_shared();
+  EXPECT_FALSE(input.buffer().is_ours());
+  EXPECT_EQ(envoy.buffered(kReq), "");
+  EXPECT_EQ(input.kept().front(), "ours");
+}
+
+// ---- FiltersBehind ----
+
+TEST(FiltersBehind, LetHeadersByAsFarAsAnEdgeOrASignTells) {
+  SmallEnvoy envoy;
+  FiltersBehind behind(envoy, kReq);
+  EXPECT_TRUE(behind.let_by(true)) << "headers that are with us meet nobody";
+  behind.watch().let_go();
+  EXPECT_FALSE(behind.let_by(true));
+  EXPECT_FALSE(behind.let_by(false));
+  behind.note_frames(2, 1);
+  EXPECT_FALSE(behind.let_by(true)) << "one of two frames was stopped";
+  behind.note_frames(2, 2);
+  EXPECT_TRUE(behind.let_by(true));
+  behind.note_frames(0, 0);
+  EXPECT_FALSE(behind.let_by(true)) << "nothing went, so nothing is known";
+  envoy.facts().has_upstream = true;
+  EXPECT_TRUE(behind.let_by(false));
+}
+
+TEST(FiltersBehind, WhoKeepsEachPushIsNotShownItAgain) {
+  SmallEnvoy envoy;
+  FiltersBehind behind(envoy, kReq);
+  stock::SharedBuffer buffer(envoy, kReq);
+  EXPECT_TRUE(behind.keep_at_once(buffer, 0)) << "nobody keeps anything";
+  EXPECT_FALSE(behind.keep_at_once(buffer, 3));
+  behind.watch().told();
+  envoy.buffered(kReq) = "abc";
+  behind.note_push(buffer, std::nullopt, 0, 3, true);
+  EXPECT_TRUE(behind.keep_at_once(buffer, 3));
+  envoy.buffered(kReq) = "ab";
+  behind.look(buffer, std::nullopt);
+  EXPECT_FALSE(behind.keep_at_once(buffer, 2)) << "some of it has gone: who knows whose the rest is";
+}
+
+TEST(FiltersBehind, TheRoutersCopyIsAllThatItWasSent) {
+  SmallEnvoy envoy;
+  FiltersBehind behind(envoy, kReq);
+  envoy.facts().has_upstream = true;
+  EXPECT_FALSE(behind.is_routers_copy(3, 3)) << "our headers have not gone";
+  behind.watch().let_go();
+  EXPECT_TRUE(behind.is_routers_copy(3, 3));
+  EXPECT_FALSE(behind.is_routers_copy(3, 5)) << "more has come to the edge than lies there";
+  EXPECT_FALSE(behind.is_routers_copy(0, 0));
+  EXPECT_TRUE(behind.is_routers_copy(3, std::nullopt));
+  stock::SharedBuffer buffer(envoy, kReq);
+  behind.watch().told();
+  behind.note_push(buffer, std::nullopt, 0, 4, true);
+  EXPECT_FALSE(behind.is_routers_copy(3, std::nullopt)) << "a push was not kept, so the router keeps nothing";
+  FiltersBehind response(envoy, kRes);
+  response.watch().told();
+  EXPECT_FALSE(response.is_routers_copy(3, 3)) << "of responses nobody makes a copy";
+}
+
+TEST(FiltersBehind, WhatHasPassedTheEdgeIsKeptNoLonger) {
+  SmallEnvoy envoy;
+  FiltersBehind behind(envoy, kReq);
+  stock::SharedBuffer buffer(envoy, kReq);
+  envoy.buffered(kReq) = "abcdef";
+  behind.look(buffer, 10);
+  EXPECT_EQ(behind.still_kept(buffer, 10), 6u);
+  EXPECT_EQ(behind.still_kept(buffer, 14), 2u);
+  EXPECT_EQ(behind.still_kept(buffer, 99), 0u);
 }
 
 // ---- Buffering ----
