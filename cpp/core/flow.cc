@@ -112,11 +112,11 @@ bool Flow::on_trailers() {
     case FlowState::kReplied: return false;
     case FlowState::kPassing:
       if (!owner_.host().begun() || !wants_trailers()) return false;
+      move(FlowEvent::kTrailers);
       if (!owner_.host().reachable()) {
-        owner_.fail_later(kHostLostAtTrailers);
+        owner_.fail_later(dir_, kHostLostAtTrailers);
         return true;
       }
-      move(FlowEvent::kTrailers);
       break;
     default: break;
   }
@@ -194,7 +194,7 @@ bool Flow::send_headers() {
   const uint8_t flags = input_.headers_only ? wire::HeadersFlag_EndStream : 0;
   if (failure.code == nullptr && !host.send_headers(input_.cursor, headers_of(dir_), flags, failure)) return false;
   input_.headers = Headers::kTold;
-  if (failure.code != nullptr) owner_.fail_later(failure);
+  if (failure.code != nullptr) owner_.fail_later(dir_, failure);
   return true;
 }
 
@@ -273,8 +273,8 @@ void Flow::body_too_large() {
   gathered_.clear();
   original_.clear();
   drain_input();
-  if (dir_ == Dir::kResponse) return owner_.fail_later(kResponseTooLarge);
-  if ((owner_.host().phases() & kEncodePhases) == 0) return owner_.fail_later(kRequestTooLarge);
+  if (dir_ == Dir::kResponse) return owner_.fail_later(dir_, kResponseTooLarge);
+  if ((owner_.host().phases() & kEncodePhases) == 0) return owner_.fail_later(dir_, kRequestTooLarge);
   start_timer();
   if (!send_data({}, true)) owner_.host().wait_for_room();
 }
@@ -290,7 +290,7 @@ bool Flow::send_end() {
   Failure failure;
   if (!owner_.host().send_headers(input_.cursor, trailers_of(dir_), 0, failure)) return false;
   input_.trailers = Trailers::kTold;
-  if (failure.code != nullptr) owner_.fail_later(failure);
+  if (failure.code != nullptr) owner_.fail_later(dir_, failure);
   time_trailers();
   return true;
 }

@@ -27,7 +27,7 @@ class FlowOwner {
   virtual void arm(Nanos deadline) = 0;
   // At once; only in a turn.
   virtual void fail(const Failure& failure) = 0;
-  virtual void fail_later(const Failure& failure) = 0;
+  virtual void fail_later(Dir dir, const Failure& failure) = 0;
 };
 
 class Flow final : public FlowEvents {
@@ -47,7 +47,7 @@ class Flow final : public FlowEvents {
   size_t waiting_output() const override { return output_.waiting.size(); }
   bool is_open() const override;
   bool hears_trailers() const override;
-  void on_cut() override { owner_.fail_later(kCutByChain); }
+  void on_cut() override { owner_.fail_later(dir_, kCutByChain); }
 
   // ---- from the stream ----
   // The headers have come; `end`: nothing follows them.

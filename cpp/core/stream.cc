@@ -28,12 +28,12 @@ bool Stream::wants_headers(Dir dir) const { return (host_.phases() & header_phas
 
 // ---- beginning ----
 
-Stream::Start Stream::wait_for_host(std::chrono::milliseconds limit) {
+Stream::Start Stream::wait_for_host(Dir dir, std::chrono::milliseconds limit) {
   const Nanos now = now_ns();
   if (wait_.since == 0) wait_.since = now;
   wait_.until = wait_.since + nanos(limit);
   if (now >= wait_.until) {
-    fail_later(kNoHost);
+    fail_later(dir, kNoHost);
     return Start::kFailed;
   }
   worker_.wait_for_host(host_.id());
@@ -41,14 +41,14 @@ Stream::Start Stream::wait_for_host(std::chrono::milliseconds limit) {
   return Start::kWait;
 }
 
-Stream::Start Stream::try_start() {
+Stream::Start Stream::try_start(Dir dir) {
   if (host_.begun()) return Start::kReady;
   const Settings& settings = config_->settings;
   const auto patience = std::max(settings.host_wait, settings.message_timeout);
   switch (host_.look()) {
-    case HostSide::Found::kAbsent: return wait_for_host(worker_.link().down() ? settings.host_wait : patience);
-    case HostSide::Found::kUnjudged: return wait_for_host(patience);
-    case HostSide::Found::kRefused: fail_later(kRejected); return Start::kFailed;
+    case HostSide::Found::kAbsent: return wait_for_host(dir, worker_.link().down() ? settings.host_wait : patience);
+    case HostSide::Found::kUnjudged: return wait_for_host(dir, patience);
+    case HostSide::Found::kRefused: fail_later(dir, kRejected); return Start::kFailed;
     case HostSide::Found::kReady: break;
   }
   host_.begin();
@@ -76,7 +76,7 @@ Stream::OnHeaders Stream::begin_flow(Flow& f) {
     f.skip();
     return OnHeaders::kPass;
   }
-  if (try_start() != Start::kReady) {
+  if (try_start(f.dir()) != Start::kReady) {
     f.hold();
     return OnHeaders::kHold;
   }
@@ -86,7 +86,7 @@ Stream::OnHeaders Stream::begin_flow(Flow& f) {
   }
   if (!host_.reachable()) {
     f.hold();
-    fail_later(kHostLostLate);
+    fail_later(f.dir(), kHostLostLate);
     return OnHeaders::kHold;
   }
   f.ask(f.dir() == Dir::kResponse && !request_.has_headers());
@@ -99,7 +99,7 @@ void Stream::take_turn() {
   host_.has_turn();
   if (dead_) return;
   send_calls();
-  if (failure_.code != nullptr) return fail_by_mode(asked_flow(), std::exchange(failure_, {}));
+  if (failing_) return carry_out_failure();
   if (!host_.begun()) begin_waiting();
   flush_reply();
   if (recreate_wanted_ && is_live()) recreate();
@@ -113,8 +113,8 @@ void Stream::take_turn() {
 
 void Stream::begin_waiting() {
   if (request_.state() != FlowState::kAsked && response_.state() != FlowState::kAsked) return;
-  if (try_start() != Start::kReady) return;
-  Flow& f = asked_flow();
+  Flow& f = response_.state() == FlowState::kAsked ? response_ : request_;
+  if (try_start(f.dir()) != Start::kReady) return;
   if (wants_headers(f.dir())) {
     f.ask(f.dir() == Dir::kResponse && !request_.has_headers());
   } else {
@@ -172,10 +172,17 @@ void Stream::on_channel_lost() {
 
 // ---- failing ----
 
-void Stream::fail_later(const Failure& failure) {
-  if (failure_.code != nullptr) return;
-  failure_ = failure;
+void Stream::fail_later(Dir dir, const Failure& failure) {
+  if (failing_) return;
+  failing_ = {dir, failure};
   defer();
+}
+
+void Stream::carry_out_failure() {
+  const auto [dir, failure] = *std::exchange(failing_, std::nullopt);
+  Flow& f = flow(dir);
+  // It may have been let pass since, when its host was lost.
+  if (failure.in_any_mode || f.is_open()) fail_by_mode(f, failure);
 }
 
 void Stream::fail_by_mode(Flow& f, const Failure& failure) {

@@ -98,7 +98,7 @@ class Stream final : public FlowOwner {
   void fail(const Failure& failure) override;
   // Envoy shows a reset's details nowhere, so the log has them; and whatever took bytes away.
   void log_failure(const char* what, const char* code);
-  void fail_later(const Failure& failure) override;
+  void fail_later(Dir dir, const Failure& failure) override;
 
  private:
   // Waiting for a host, or for its verdict.
@@ -107,18 +107,21 @@ class Stream final : public FlowOwner {
     Nanos until = 0;
   };
   enum class Start : uint8_t { kReady, kWait, kFailed };
+  struct PendingFailure {
+    Dir dir;  // whose
+    Failure failure;
+  };
 
-  Start try_start();
-  Start wait_for_host(std::chrono::milliseconds limit);
+  Start try_start(Dir dir);
+  Start wait_for_host(Dir dir, std::chrono::milliseconds limit);
   OnHeaders begin_flow(Flow& f);
   void begin_waiting();
   bool wants_headers(Dir dir) const;
   bool any_headers() const { return request_.has_headers() || response_.has_headers(); }
-  // The flow whose headers wait for their answer, the response's first.
-  Flow& asked_flow() { return response_.state() == FlowState::kAsked ? response_ : request_; }
 
   // A failure waits for its turn: what the host says meanwhile must not make a success of it.
-  bool is_failing() const { return failure_.code != nullptr; }
+  bool is_failing() const { return failing_.has_value(); }
+  void carry_out_failure();
   void fail_by_mode(Flow& f, const Failure& failure);
   void leave_host();
   void reset(const char* code);
@@ -139,7 +142,7 @@ class Stream final : public FlowOwner {
   Flow request_;
   Flow response_;
   HostWait wait_;
-  Failure failure_;  // to be carried out outside hooks
+  std::optional<PendingFailure> failing_;  // to be carried out outside hooks
   std::unique_ptr<Calls> calls_;
   std::optional<std::string> last_log_;  // attributes for onLog, until the stream is destroyed
   uint8_t end_reason_ = 0;               // wire::EndReason that we caused

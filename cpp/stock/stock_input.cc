@@ -78,7 +78,7 @@ BodyStatus StockFlow::store() {
   // Only where Envoy's buffer, which would have paused the peer, is not ours to use.
   if (input_.kept().size() > settings.max_pending_output + settings.max_body_bytes) {
     input_.kept().clear();
-    stream_.core().fail_later(core::kOutputLimit);
+    stream_.core().fail_later(dir_, core::kOutputLimit);
   }
   return BodyStatus::kStopIterationNoBuffer;
 }
