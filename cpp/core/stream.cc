@@ -186,7 +186,8 @@ void Stream::carry_out_failure() {
 }
 
 void Stream::fail_by_mode(Flow& f, const Failure& failure) {
-  if (f.is_oversize()) return fail(kRequestTooLarge);
+  // The host should have answered it, with the filter's encode hooks.
+  if (f.is_oversize() && f.dir() == Dir::kRequest) return fail(kRequestTooLarge);
   if (host_.failure_mode() != FailureMode::kOpen || failure.in_any_mode) return fail(failure);
   Flow& o = flow(other(f.dir()));
   const bool both = o.waits_for_host();

@@ -19,11 +19,12 @@ std::atomic<bool> any_route_config{false};
 // One of our filters in one stream.
 class FilterInStream final : public StreamEntry {
  public:
-  FilterInStream(FilterEnvoy envoy, const ConfigPtr& config)
+  FilterInStream(FilterEnvoy envoy, const ConfigPtr& config, const std::shared_ptr<ChainFacts>& facts)
       : StreamEntry(envoy),
         config_(config),
-        stream_(config->link->worker(envoy_dynamic_module_callback_http_filter_get_worker_index(envoy)), config, *this,
-                envoy_process().shared_continue_flag()) {
+        facts_(facts),
+        stream_(config->link->worker(envoy_dynamic_module_callback_http_filter_get_worker_index(envoy)), config, *facts,
+                *this, envoy_process().shared_continue_flag()) {
     stream_.on_new();
   }
 
@@ -64,6 +65,7 @@ class FilterInStream final : public StreamEntry {
 
  private:
   const ConfigPtr config_;
+  const std::shared_ptr<ChainFacts> facts_;
   StockStream stream_;
 };
 
@@ -92,7 +94,7 @@ class ConfiguredFilter final : public ConfiguredEntry {
  public:
   explicit ConfiguredFilter(std::shared_ptr<core::FilterConfig> config) : config_(std::move(config)) {}
   std::unique_ptr<StreamEntry> new_stream(FilterEnvoy envoy) const override {
-    return std::make_unique<FilterInStream>(envoy, config_);
+    return std::make_unique<FilterInStream>(envoy, config_, facts_);
   }
   void on_scheduled() const override {
     if (EnvoyMetrics* sink = metrics()) sink->flush();
@@ -106,6 +108,7 @@ class ConfiguredFilter final : public ConfiguredEntry {
   EnvoyMetrics* metrics() const { return static_cast<EnvoyMetrics*>(config_->metric_sink.get()); }
 
   const ConfigPtr config_;
+  const std::shared_ptr<ChainFacts> facts_ = std::make_shared<ChainFacts>();
 };
 
 class ConfiguredEdge final : public ConfiguredEntry {

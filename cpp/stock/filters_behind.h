@@ -19,7 +19,8 @@ namespace tsf::stock {
 
 class FiltersBehind {
  public:
-  FiltersBehind(Envoy& envoy, Dir dir) : envoy_(envoy), dir_(dir), watch_(envoy, dir), buffering_(envoy, dir) {}
+  FiltersBehind(Envoy& envoy, ChainFacts& facts, Dir dir)
+      : envoy_(envoy), dir_(dir), watch_(envoy, facts, dir), buffering_(envoy, dir), injector_(facts) {}
 
   HeadersWatch& watch() { return watch_; }
   const HeadersWatch& watch() const { return watch_; }

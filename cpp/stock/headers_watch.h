@@ -7,15 +7,14 @@
 // its `server` header, which makes it point to Envoy's own text; where that is configured away, nothing is known.
 #pragma once
 
-#include <atomic>
-
+#include "stock/chain_facts.h"
 #include "stock/envoy.h"
 
 namespace tsf::stock {
 
 class HeadersWatch {
  public:
-  HeadersWatch(Envoy& envoy, Dir dir) : envoy_(envoy), dir_(dir) {}
+  HeadersWatch(Envoy& envoy, ChainFacts& facts, Dir dir) : envoy_(envoy), facts_(facts), dir_(dir) {}
 
   bool are_gone() const { return state_ != State::kHere; }
   void let_go() {
@@ -31,7 +30,13 @@ class HeadersWatch {
     return state_ == State::kThrough;
   }
   // A filter behind us has stopped them. False where nothing is known.
-  bool are_held() { return are_gone() && !are_through() && (dir_ == Dir::kRequest || sign_works()); }
+  bool are_held() {
+    return are_gone() && !are_through() && (dir_ == Dir::kRequest || facts_.server_header_is_written());
+  }
+  // Of a response: it has gone on, to its end, and the stream is over.
+  void is_over() {
+    if (are_gone() && !are_through()) facts_.missed_server_header();
+  }
 
  private:
   enum class State : uint8_t { kHere, kOnTheirWay, kThrough };
@@ -43,17 +48,12 @@ class HeadersWatch {
   bool sees_sign() {
     if (dir_ == Dir::kRequest) return envoy_.has_upstream();
     if (server() == server_) return false;
-    works().store(true, std::memory_order_relaxed);  // relaxed: a fact about the configuration, no data follows it
+    facts_.saw_server_header();
     return true;
-  }
-  // Seen once, it is trusted when it is missing.
-  static bool sign_works() { return works().load(std::memory_order_relaxed); }  // relaxed: as above
-  static std::atomic<bool>& works() {
-    static std::atomic<bool> seen{false};
-    return seen;
   }
 
   Envoy& envoy_;
+  ChainFacts& facts_;
   const Dir dir_;
   State state_ = State::kHere;
   const char* server_ = nullptr;

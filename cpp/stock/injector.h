@@ -10,31 +10,31 @@
 // An edge behind us sees it; without one nothing is known, and nothing waits.
 #pragma once
 
-#include <unordered_map>
-
 #include "core/worker.h"
+#include "stock/chain_facts.h"
 
 namespace tsf::stock {
 
 class Injector {
  public:
-  enum class State : uint8_t { kUnknown, kNone, kBehind };
+  explicit Injector(ChainFacts& facts) : facts_(facts) {}
 
-  // What earlier streams of this configuration have found out on this worker holds for this one.
-  void start(const void* config) {
-    config_ = config;
-    state_ = known()[config];
+  // There is an edge.
+  void start() {
+    is_watched_ = true;
     on_input();
   }
-  bool may_be_behind() const { return config_ != nullptr && state_ != State::kNone; }
+  bool may_be_behind() const { return is_watched_ && facts_.injector() != ChainFacts::Injector::kNone; }
   // The request tells its length.
   void wait_for_end() {
     has_length_ = true;
     quiet_at_ = 0;
   }
-  void found() { learn(State::kBehind); }
+  void found() {
+    if (is_watched_) facts_.found_injector();
+  }
   void found_none() {
-    if (state_ == State::kUnknown) learn(State::kNone);
+    if (is_watched_) facts_.found_no_injector();
   }
 
   void on_input() {
@@ -54,18 +54,8 @@ class Injector {
  private:
   static constexpr std::chrono::milliseconds kQuiet{20};
 
-  // By configuration; a stream lives on one worker.
-  static std::unordered_map<const void*, State>& known() {
-    thread_local std::unordered_map<const void*, State> all;
-    return all;
-  }
-  void learn(State state) {
-    state_ = state;
-    if (config_ != nullptr) known()[config_] = state;
-  }
-
-  const void* config_ = nullptr;
-  State state_ = State::kUnknown;
+  ChainFacts& facts_;
+  bool is_watched_ = false;
   bool has_length_ = false;
   core::Nanos quiet_at_ = 0;
 };

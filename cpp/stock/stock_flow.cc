@@ -6,12 +6,12 @@
 
 namespace tsf::stock {
 
-StockFlow::StockFlow(StockStream& stream, Envoy& envoy, core::MemoryCount& memory, Dir dir)
+StockFlow::StockFlow(StockStream& stream, Envoy& envoy, ChainFacts& facts, core::MemoryCount& memory, Dir dir)
     : stream_(stream),
       envoy_(envoy),
       dir_(dir),
       input_(envoy, memory, dir),
-      behind_(envoy, dir),
+      behind_(envoy, facts, dir),
       mark_(envoy, dir),
       lead_(memory) {}
 
@@ -30,6 +30,10 @@ bool StockFlow::is_full() const {
 const EdgeFilter* StockFlow::gate() const { return chain() != nullptr ? chain()->gate(dir_) : nullptr; }
 std::optional<uint64_t> StockFlow::passed_gate() const {
   return has_gate() ? std::optional(gate()->passed(dir_)) : std::nullopt;
+}
+
+void StockFlow::on_complete() {
+  if (dir_ == Dir::kResponse && ended_ && !is_open() && phase_ != Phase::kDropped) behind_.watch().is_over();
 }
 
 void StockFlow::forget() {
@@ -72,7 +76,7 @@ HeadersStatus StockFlow::on_headers(bool end) {
 
 bool StockFlow::hold_headers(bool end) {
   if (dir_ == Dir::kRequest && has_gate()) {
-    behind_.injector().start(&stream_.core().config());
+    behind_.injector().start();
     if (behind_.injector().may_be_behind() && envoy_.header(core::HeaderType::kRequest, "content-length"))
       behind_.injector().wait_for_end();
   }

@@ -35,7 +35,7 @@ class StockStream;
 
 class StockFlow final : public core::FlowMount, public Neighbour {
  public:
-  StockFlow(StockStream& stream, Envoy& envoy, core::MemoryCount& memory, Dir dir);
+  StockFlow(StockStream& stream, Envoy& envoy, ChainFacts& facts, core::MemoryCount& memory, Dir dir);
 
   // ---- Envoy's hooks ----
   HeadersStatus on_headers(bool end);
@@ -92,6 +92,7 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   void hold_far_end(uint64_t passed, core::InputEnd end) override;
   // Envoy has completed the stream. True: somebody ended our message before us.
   bool was_cut() const { return mark_.is_set() && is_open(); }
+  void on_complete();
   void forget();
 
  private:

@@ -8,12 +8,12 @@
 
 namespace tsf::stock {
 
-StockStream::StockStream(core::Worker& worker, std::shared_ptr<const core::FilterConfig> config, Envoy& envoy,
-                         bool shared_flag)
+StockStream::StockStream(core::Worker& worker, std::shared_ptr<const core::FilterConfig> config, ChainFacts& facts,
+                         Envoy& envoy, bool shared_flag)
     : envoy_(envoy),
       flag_(shared_flag),
-      request_(*this, envoy, worker.memory(), Dir::kRequest),
-      response_(*this, envoy, worker.memory(), Dir::kResponse),
+      request_(*this, envoy, facts, worker.memory(), Dir::kRequest),
+      response_(*this, envoy, facts, worker.memory(), Dir::kResponse),
       core_(worker, std::move(config), {envoy, request_, response_}) {}
 
 // ---- Envoy's hooks ----
@@ -54,6 +54,7 @@ void StockStream::on_above_watermark() {
 void StockStream::on_complete() {
   const core::Worker::Scope scope(core_.worker());
   if (response_.was_cut()) core_.log_failure("cut", core::kCutByChain.code);
+  response_.on_complete();
   core_.on_complete();
 }
 

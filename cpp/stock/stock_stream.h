@@ -16,7 +16,8 @@ namespace tsf::stock {
 class StockStream {
  public:
   // `shared_flag`: Envoy 1.38.
-  StockStream(core::Worker& worker, std::shared_ptr<const core::FilterConfig> config, Envoy& envoy, bool shared_flag);
+  StockStream(core::Worker& worker, std::shared_ptr<const core::FilterConfig> config, ChainFacts& facts, Envoy& envoy,
+              bool shared_flag);
   StockStream(const StockStream&) = delete;
   StockStream& operator=(const StockStream&) = delete;
 

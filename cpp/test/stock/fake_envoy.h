@@ -67,6 +67,8 @@ struct EnvoyOptions {
   bool writes_server = false;     // the connection manager's own `server` header
   std::vector<ChainEntry> chain = {{}};
   bool upstream_edge = false;  // an edge in the router's own chain
+  // What one stream finds out holds for the next with the same options.
+  std::shared_ptr<stock::ChainFacts> facts = std::make_shared<stock::ChainFacts>();
 };
 
 class FakeEnvoy : public StreamFacts, private FilterManager::Owner {
@@ -297,7 +299,8 @@ class FakeEnvoy : public StreamFacts, private FilterManager::Owner {
   class Filter final : public ModuleHop, public Retired {
    public:
     Filter(FakeEnvoy& envoy, std::shared_ptr<const FilterConfig> config)
-        : ModuleHop(envoy, envoy.main_), stream(envoy.worker_, std::move(config), *this, envoy.options_.shared_flag) {}
+        : ModuleHop(envoy, envoy.main_),
+          stream(envoy.worker_, std::move(config), *envoy.options_.facts, *this, envoy.options_.shared_flag) {}
     bool is_edge() const override { return false; }
     void on_watermark(bool over) override {
       if (!envoy_.options_.tells_watermarks || envoy_.gone_) return;

@@ -3,6 +3,7 @@
 
 #include "small_envoy.h"
 #include "stock/buffering.h"
+#include "stock/chain_facts.h"
 #include "stock/continue_flag.h"
 #include "stock/far_end.h"
 #include "stock/filters_behind.h"
@@ -18,6 +19,7 @@ namespace {
 
 using std::chrono::milliseconds;
 using stock::Buffering;
+using stock::ChainFacts;
 using stock::ContinueFlag;
 using stock::FarEnd;
 using stock::FiltersBehind;
@@ -103,7 +105,8 @@ TEST(ContinueFlag, On138AStopInsideTheContinueIsOverwritten) {
 
 TEST(HeadersWatch, ARequestIsThroughWhenTheRouterHasAHost) {
   SmallEnvoy envoy;
-  HeadersWatch watch(envoy, kReq);
+  ChainFacts facts;
+  HeadersWatch watch(envoy, facts, kReq);
   EXPECT_FALSE(watch.are_gone());
   EXPECT_FALSE(watch.are_held());
   EXPECT_FALSE(watch.are_through());
@@ -120,13 +123,15 @@ TEST(HeadersWatch, ARequestIsThroughWhenTheRouterHasAHost) {
 TEST(HeadersWatch, AnUpstreamSaysNothingOfHeadersThatAreWithUs) {
   SmallEnvoy envoy;
   envoy.facts().has_upstream = true;
-  HeadersWatch watch(envoy, kReq);
+  ChainFacts facts;
+  HeadersWatch watch(envoy, facts, kReq);
   EXPECT_FALSE(watch.are_through());
 }
 
 TEST(HeadersWatch, AnEdgesWordCounts) {
   SmallEnvoy envoy;
-  HeadersWatch watch(envoy, kReq);
+  ChainFacts facts;
+  HeadersWatch watch(envoy, facts, kReq);
   watch.let_go();
   watch.told();
   EXPECT_TRUE(watch.are_through());
@@ -134,23 +139,38 @@ TEST(HeadersWatch, AnEdgesWordCounts) {
   EXPECT_TRUE(watch.are_through()) << "letting go again takes nothing back";
 }
 
-// One test, in this order: that the sign works is remembered for the process.
+// One test, in this order: that the sign works is remembered for the process, too.
 TEST(HeadersWatch, AResponseIsThroughWhenItsServerHeaderIsAnother) {
-  SmallEnvoy unknown;
-  unknown.facts().map(HeaderType::kResponse) = HeaderMap{{":status", "200"}};
-  HeadersWatch first(unknown, kRes);
-  first.let_go();
+  ChainFacts here;
+  const auto response = [](ChainFacts& facts, SmallEnvoy& envoy) {
+    envoy.facts().map(HeaderType::kResponse) = HeaderMap{{"server", std::string(100, 'u')}};
+    HeadersWatch watch(envoy, facts, kRes);
+    watch.let_go();
+    return watch;
+  };
+  SmallEnvoy one;
+  HeadersWatch first = response(here, one);
   EXPECT_FALSE(first.are_through());
   EXPECT_FALSE(first.are_held()) << "nothing is known where nobody writes the header";
 
-  SmallEnvoy envoy;
-  envoy.facts().map(HeaderType::kResponse) = HeaderMap{{"server", std::string(100, 'u')}};
-  HeadersWatch watch(envoy, kRes);
-  watch.let_go();
-  EXPECT_FALSE(watch.are_through());
-  envoy.facts().map(HeaderType::kResponse) = HeaderMap{{"server", std::string(100, 'e')}};
-  EXPECT_TRUE(watch.are_through());
+  SmallEnvoy two;
+  HeadersWatch second = response(here, two);
+  EXPECT_FALSE(second.are_through());
+  two.facts().map(HeaderType::kResponse) = HeaderMap{{"server", std::string(100, 'e')}};
+  EXPECT_TRUE(second.are_through());
   EXPECT_TRUE(first.are_held()) << "seen once, it is trusted when it is missing";
+
+  ChainFacts elsewhere;
+  SmallEnvoy three;
+  HeadersWatch third = response(elsewhere, three);
+  EXPECT_TRUE(third.are_held()) << "what the process has shown is believed";
+  third.is_over();
+  EXPECT_FALSE(third.are_held()) << "until a whole response has gone without it";
+  EXPECT_TRUE(first.are_held()) << "which says nothing of other configurations";
+  three.facts().map(HeaderType::kResponse) = HeaderMap{{"server", std::string(100, 'e')}};
+  EXPECT_TRUE(third.are_through());
+  SmallEnvoy four;
+  EXPECT_TRUE(response(elsewhere, four).are_held()) << "seen after all";
 }
 
 // ---- SharedBuffer ----
@@ -304,7 +324,8 @@ TEST(HeldInput, WhatLiesInTheSharedBufferGoesToMemory) {
 
 TEST(FiltersBehind, LetHeadersByAsFarAsAnEdgeOrASignTells) {
   SmallEnvoy envoy;
-  FiltersBehind behind(envoy, kReq);
+  ChainFacts facts;
+  FiltersBehind behind(envoy, facts, kReq);
   EXPECT_TRUE(behind.let_by(true)) << "headers that are with us meet nobody";
   behind.watch().let_go();
   EXPECT_FALSE(behind.let_by(true));
@@ -321,7 +342,8 @@ TEST(FiltersBehind, LetHeadersByAsFarAsAnEdgeOrASignTells) {
 
 TEST(FiltersBehind, WhoKeepsEachPushIsNotShownItAgain) {
   SmallEnvoy envoy;
-  FiltersBehind behind(envoy, kReq);
+  ChainFacts facts;
+  FiltersBehind behind(envoy, facts, kReq);
   stock::SharedBuffer buffer(envoy, kReq);
   EXPECT_TRUE(behind.keep_at_once(buffer, 0)) << "nobody keeps anything";
   EXPECT_FALSE(behind.keep_at_once(buffer, 3));
@@ -336,7 +358,8 @@ TEST(FiltersBehind, WhoKeepsEachPushIsNotShownItAgain) {
 
 TEST(FiltersBehind, TheRoutersCopyIsAllThatItWasSent) {
   SmallEnvoy envoy;
-  FiltersBehind behind(envoy, kReq);
+  ChainFacts facts;
+  FiltersBehind behind(envoy, facts, kReq);
   envoy.facts().has_upstream = true;
   EXPECT_FALSE(behind.is_routers_copy(3, 3)) << "our headers have not gone";
   behind.watch().let_go();
@@ -348,14 +371,15 @@ TEST(FiltersBehind, TheRoutersCopyIsAllThatItWasSent) {
   behind.watch().told();
   behind.note_push(buffer, std::nullopt, 0, 4, true);
   EXPECT_FALSE(behind.is_routers_copy(3, std::nullopt)) << "a push was not kept, so the router keeps nothing";
-  FiltersBehind response(envoy, kRes);
+  FiltersBehind response(envoy, facts, kRes);
   response.watch().told();
   EXPECT_FALSE(response.is_routers_copy(3, 3)) << "of responses nobody makes a copy";
 }
 
 TEST(FiltersBehind, WhatHasPassedTheEdgeIsKeptNoLonger) {
   SmallEnvoy envoy;
-  FiltersBehind behind(envoy, kReq);
+  ChainFacts facts;
+  FiltersBehind behind(envoy, facts, kReq);
   stock::SharedBuffer buffer(envoy, kReq);
   envoy.buffered(kReq) = "abcdef";
   behind.look(buffer, 10);
@@ -533,10 +557,10 @@ TEST(Moment, IsOverWhenMuchWasKept) {
 
 TEST(Injector, WaitsForQuietUntilItKnowsThatNobodyInjects) {
   FakeClock clock;
-  static const int config = 0;
-  Injector first;
+  ChainFacts facts;
+  Injector first(facts);
   EXPECT_FALSE(first.is_waited_for()) << "without an edge behind it nothing is known";
-  first.start(&config);
+  first.start();
   EXPECT_TRUE(first.is_waited_for());
   clock.pass(milliseconds(19));
   first.on_input();
@@ -549,27 +573,27 @@ TEST(Injector, WaitsForQuietUntilItKnowsThatNobodyInjects) {
   first.on_input();
   first.found_none();
   EXPECT_FALSE(first.is_waited_for());
-  Injector second;
-  second.start(&config);
+  Injector second(facts);
+  second.start();
   EXPECT_FALSE(second.is_waited_for()) << "what one stream has found out holds for the next";
 }
 
 TEST(Injector, OnceFoundItStaysAndARequestWithALengthWaitsForItsEnd) {
   FakeClock clock;
-  static const int config = 0;
-  Injector first;
-  first.start(&config);
+  ChainFacts facts;
+  Injector first(facts);
+  first.start();
   first.found();
   first.found_none();
-  Injector second;
-  second.start(&config);
+  Injector second(facts);
+  second.start();
   second.wait_for_end();
   clock.pass(std::chrono::seconds(5));
   EXPECT_TRUE(second.is_waited_for());
   EXPECT_EQ(second.quiet_at(), 0) << "no time ends that";
-  Injector other;
-  static const int another = 0;
-  other.start(&another);
+  ChainFacts elsewhere;
+  Injector other(elsewhere);
+  other.start();
   other.found_none();
   EXPECT_FALSE(other.is_waited_for());
 }

@@ -1,0 +1,52 @@
+// What the streams of one configured filter have found out about the chain that it stands in, for the streams that come
+// after. Any worker. Every access is relaxed: each is a fact by itself, no data follows it, and a stream that comes a
+// moment too early knows as little as the first one.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+namespace tsf::stock {
+
+class ChainFacts {
+ public:
+  enum class Injector : uint8_t { kUnknown, kNone, kBehind };
+
+  // A filter behind it that puts bytes into the chain of its own accord.
+  Injector injector() const { return injector_.load(std::memory_order_relaxed); }
+  void found_injector() { injector_.store(Injector::kBehind, std::memory_order_relaxed); }
+  // Where one was found before, it stays.
+  void found_no_injector() {
+    Injector unknown = Injector::kUnknown;
+    injector_.compare_exchange_strong(unknown, Injector::kNone, std::memory_order_relaxed);
+  }
+
+  // Envoy writes its own `server` header into responses that have passed all filters. Until a response of this
+  // configuration has shown it, what others of the process have shown is believed.
+  bool server_header_is_written() const {
+    const Sign sign = server_header_.load(std::memory_order_relaxed);
+    return sign == Sign::kSeen || (sign == Sign::kUnknown && seen_in_process().load(std::memory_order_relaxed));
+  }
+  void saw_server_header() {
+    server_header_.store(Sign::kSeen, std::memory_order_relaxed);
+    seen_in_process().store(true, std::memory_order_relaxed);
+  }
+  // A response is over, and it was not written.
+  void missed_server_header() {
+    Sign unknown = Sign::kUnknown;
+    server_header_.compare_exchange_strong(unknown, Sign::kMissed, std::memory_order_relaxed);
+  }
+
+ private:
+  enum class Sign : uint8_t { kUnknown, kMissed, kSeen };
+
+  static std::atomic<bool>& seen_in_process() {
+    static std::atomic<bool> seen{false};
+    return seen;
+  }
+
+  std::atomic<Injector> injector_{Injector::kUnknown};
+  std::atomic<Sign> server_header_{Sign::kUnknown};
+};
+
+}  // namespace tsf::stock
