@@ -40,6 +40,8 @@ class Buffering {
 
   // Output that a push puts into the buffer.
   void on_output(size_t bytes) { emitted_ += bytes; }
+  // It will go once more.
+  void took_back(size_t bytes) { emitted_ -= bytes; }
   uint64_t emitted() const { return emitted_; }
   // Before the last push. `emitted_before`: without it; `kept`: what lies in the buffer of that.
   void before_end(uint64_t emitted_before, size_t kept) {

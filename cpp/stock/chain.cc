@@ -130,6 +130,11 @@ void Chain::each_before(const Neighbour& flow, Dir dir, Use use) const {
   });
 }
 
+void Chain::note_end(Dir dir) {
+  if (std::exchange(ends_[static_cast<size_t>(dir)], true)) return;
+  for (const Entry& entry : entries_) entry.flows[static_cast<size_t>(dir)]->on_end_in_stream();
+}
+
 bool Chain::end_is_held_before(const Neighbour& flow, Dir dir) const {
   if (ends_[static_cast<size_t>(dir)] && !flow.has_seen_end()) return true;
   return nearest_before(flow, dir, [](const Neighbour& before) { return before.has_seen_end() && before.is_open(); }) !=

@@ -54,6 +54,8 @@ class Neighbour {
   virtual void on_let_go_behind() {}
   // By so many bytes it has made the message longer before it let the rest by.
   virtual uint64_t growth() const { return 0; }
+  // Envoy has brought the end into the stream, perhaps not yet to this one.
+  virtual void on_end_in_stream() {}
   // Somebody else's push has moved what lies in the shared buffer.
   virtual void on_buffer_moved() {}
 
@@ -120,7 +122,7 @@ class Chain {
 
   // ---- about `flow`, one of ours in that direction ----
   // Envoy has brought the end into the stream: from then on any continue ends the message for all that follow.
-  void note_end(Dir dir) { ends_[static_cast<size_t>(dir)] = true; }
+  void note_end(Dir dir);
   // That has not come here, or one before it is not through.
   bool end_is_held_before(const Neighbour& flow, Dir dir) const;
   // The nearest before it whose message is not complete; null = none.

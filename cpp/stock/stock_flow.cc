@@ -213,6 +213,7 @@ TrailersStatus StockFlow::on_trailers() {
         phase_ = Phase::kLeaving;
       } else if (events().on_trailers()) {
         phase_ = Phase::kEnding;
+        take_kept_back();
         check_cut();
       } else {
         stop = phase_ == Phase::kLeaving || stream_.is_void(dir_);

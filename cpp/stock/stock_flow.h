@@ -73,6 +73,7 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   void on_far_end_reached() override { behind_.watch().told(); }
   uint64_t growth() const override { return far_end_.growth(); }
   void on_buffer_moved() override { behind_.look(buffer(), passed_gate()); }
+  void on_end_in_stream() override { take_kept_back(); }
   void on_injected_behind() override;
   void on_let_go_behind() override { behind_.injector().found_none(); }
   bool takes_more() const override { return !is_full(); }
@@ -116,6 +117,7 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   void check_cut();
   void check_theft();
   void keep_added();
+  void take_kept_back();
 
   // stock_push.cc: when, and what core wishes
   bool is_client_slow() const;

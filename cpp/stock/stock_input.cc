@@ -111,6 +111,22 @@ bool StockFlow::keeps_for_headers() const {
   return input_.kept().size() < (limit == 0 ? kMost : std::min(limit, kMost));
 }
 
+// Envoy 1.38, when the end has come in while a filter behind us holds our headers and keeps some of our output:
+// ext_proc lets the headers go on with that end before it puts those bytes into the chain, where nobody takes them any
+// more. So they go again with the end, by us or by hand.
+void StockFlow::take_kept_back() {
+  if (!stream_.flag().is_shared() || !has_gate() || !is_open() || envoy_.received_is_buffered(dir_)) return;
+  if (!behind_.watch().are_gone() || behind_.watch().are_through() || behind_.buffering().is_gathered_behind()) return;
+  if (chain()->has_filter_behind(*this, dir_) || chain()->has_owner(dir_) || buffer().is_held_before()) return;
+  const std::string kept = envoy_.take_body(dir_, BodySource::kBuffered);
+  core::ByteQueue all(stream_.core().memory());
+  all.append(kept);
+  all.take(lead_);
+  lead_.take(all);
+  behind_.buffering().took_back(kept.size());
+  behind_.look(buffer(), passed_gate());
+}
+
 // The chunk begins with so many bytes that have passed us already. False: the rest of it is kept.
 bool StockFlow::take_pushed_over(size_t again) {
   const size_t foreign = buffer().is_ours() ? 0 : std::min(again, buffer().behind());

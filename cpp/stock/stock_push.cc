@@ -19,7 +19,8 @@ core::OutputRoom StockFlow::room() const {
   using core::OutputRoom;
   if (diverted_ != nullptr) return diverted_->collects() ? OutputRoom::kCollected : OutputRoom::kPaced;
   const bool is_granted = stream_.flag().is_granted(dir_);
-  if (ended_ || behind_.injector().is_waited_for() || (!is_granted && !can_pump())) return OutputRoom::kCollected;
+  const bool end_is_near = ended_ || (chain() != nullptr && chain()->end_is_held_before(*this, dir_));
+  if (end_is_near || behind_.injector().is_waited_for() || (!is_granted && !can_pump())) return OutputRoom::kCollected;
   return can_pump() || is_client_slow() ? OutputRoom::kPaced : OutputRoom::kBatched;
 }
 
@@ -117,7 +118,7 @@ core::Injected StockFlow::inject(core::ByteQueue& bytes) {
   using core::Injected;
   if (phase_ != Phase::kHeld) return Injected::kLater;
   if (diverted_ != nullptr) return hand_over(bytes, false) ? Injected::kAccepted : Injected::kLater;
-  if (ended_) return Injected::kLater;  // one continue is left, it is for the end
+  if (ended_ || !lead_.empty()) return Injected::kLater;  // what is left goes with the end
   if (!behind_.watch().are_gone() && !moment_.is_over(input_.kept().size())) return Injected::kLater;
   if (!is_free() || waits_for_quiet()) return Injected::kLater;
   if (dir_ == Dir::kRequest && behind_.watch().are_gone() && envoy_.has_upstream() &&

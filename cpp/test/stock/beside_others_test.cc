@@ -197,5 +197,43 @@ TEST_F(BesideOthers, ARequestWhoseEndAnInjectorHasUndoneIsCutWithACode) {
   EXPECT_EQ(envoy().upstream().ends, 0);
 }
 
+// ext_proc lets the headers go on with the end that has come in, and what it keeps would come too late.
+TEST_F(BesideOthers, On138WhatIsKeptBehindGoesAgainWithTheEnd) {
+  for (const bool shared : {true, false}) {
+    begin({kEdge, kOurs, stops_headers(kReq), kEdge}, shared);
+    answer_now(HeaderType::kRequest, BodyMode_Stream);
+    envoy().data(kReq, "a", false);
+    pass_moment();
+    hear();
+    output(kReq, 1, "A", OutputFlag_Digested);
+    ASSERT_EQ(envoy().buffered(kReq), 1u);
+    envoy().data(kReq, "b", false);
+    hear();
+    envoy().trailers(kReq, {{"t", "1"}});
+    EXPECT_EQ(envoy().buffered(kReq), shared ? 0u : 1u) << "only 1.38 needs it";
+    envoy().go_on(0, kReq);
+    output(kReq, 1, "B", OutputFlag_Last);
+    hear();
+    answer(HeaderType::kRequestTrailers, BodyMode_Pass);
+    EXPECT_EQ(envoy().upstream().body, "AB");
+    EXPECT_EQ(envoy().upstream().ends, 1);
+    EXPECT_EQ(envoy().upstream().trailers, (HeaderMap{{"t", "1"}}));
+  }
+}
+
+TEST_F(BesideOthers, On138WhatWentByOursIsTakenBackForItsTrailers) {
+  begin({kEdge, kOurs, stops_headers(kReq), kEdge}, true);
+  answer(HeaderType::kRequest, BodyMode_Pass, {}, wire::Phase_DecodeHeaders | wire::Phase_DecodeTrailers);
+  envoy().data(kReq, "a body", false);
+  ASSERT_EQ(envoy().buffered(kReq), 6u);
+  envoy().trailers(kReq, {{"t", "1"}});
+  EXPECT_EQ(envoy().buffered(kReq), 0u);
+  envoy().go_on(0, kReq);
+  hear();
+  answer(HeaderType::kRequestTrailers, BodyMode_Pass);
+  EXPECT_EQ(envoy().upstream().body, "a body");
+  EXPECT_EQ(envoy().upstream().ends, 1);
+}
+
 }  // namespace
 }  // namespace tsf::core::test
