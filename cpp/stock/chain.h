@@ -123,6 +123,7 @@ class Chain {
   // ---- about `flow`, one of ours in that direction ----
   // Envoy has brought the end into the stream: from then on any continue ends the message for all that follow.
   void note_end(Dir dir);
+  bool has_end(Dir dir) const { return ends_[static_cast<size_t>(dir)]; }
   // That has not come here, or one before it is not through.
   bool end_is_held_before(const Neighbour& flow, Dir dir) const;
   // The nearest before it whose message is not complete; null = none.

@@ -38,6 +38,7 @@ bool StockFlow::push_by_frame(core::ByteQueue& bytes) {
   }
   behind_.buffering().on_output(length);
   behind_.note_push(buffer(), passed_gate(), behind, length, at_once);
+  take_kept_back();
   return true;
 }
 
@@ -95,6 +96,7 @@ void StockFlow::push(std::initializer_list<core::ByteQueue*> queues, bool last) 
   if (meets_gatherers) behind_.buffering().after_headers();
   if (chain() != nullptr) chain()->set_pushed_over(dir_, 0);
   behind_.note_push(buffer(), passed_gate(), behind, length, at_once);
+  take_kept_back();
   if (owner != nullptr) owner->unpark(owners);
   if (!ours.empty() && !stream_.core().is_over()) unpark(ours);
 }

@@ -115,9 +115,10 @@ bool StockFlow::keeps_for_headers() const {
 // ext_proc lets the headers go on with that end before it puts those bytes into the chain, where nobody takes them any
 // more. So they go again with the end, by us or by hand.
 void StockFlow::take_kept_back() {
-  if (!stream_.flag().is_shared() || !has_gate() || !is_open() || envoy_.received_is_buffered(dir_)) return;
+  if (!stream_.flag().is_shared() || !has_gate() || !chain()->has_end(dir_) || !is_open()) return;
   if (!behind_.watch().are_gone() || behind_.watch().are_through() || behind_.buffering().is_gathered_behind()) return;
-  if (chain()->has_filter_behind(*this, dir_) || chain()->has_owner(dir_) || buffer().is_held_before()) return;
+  if (chain()->has_filter_behind(*this, dir_) || chain()->has_owner(dir_)) return;
+  if (envoy_.received_is_buffered(dir_) || buffer().is_held_before()) return;
   const std::string kept = envoy_.take_body(dir_, BodySource::kBuffered);
   core::ByteQueue all(stream_.core().memory());
   all.append(kept);
