@@ -1,5 +1,5 @@
 // One Envoy worker's rings to one host: frames out with an overflow for those that cannot wait in a stream, verified
-// copies in. Used by one thread at a time (core/worker.h says which); only `condemn` and `lost` are for any thread.
+// copies in. Used by one thread at a time (core/custody.h says which); only `condemn` and `lost` are for any thread.
 #pragma once
 
 #include <atomic>
@@ -9,17 +9,12 @@
 #include <vector>
 
 #include "core/frame.h"
+#include "core/stream_table.h"
 #include "shm/doorbell.h"
 #include "shm/ring.h"
 #include "shm/segment.h"
 
 namespace tsf::core {
-
-// Names a stream in a worker's table; dead once the slot's generation has moved on.
-struct StreamId {
-  uint32_t slot = 0;
-  uint32_t generation = 0;
-};
 
 class Channel {
  public:

@@ -91,7 +91,7 @@ bool HostSide::is_grpc() const { return grpc_ || names_grpc(mount_.header(Header
 void HostSide::wait_for_room() {
   if (waiting_for_room_) return;
   waiting_for_room_ = true;
-  channel_->waiters().push_back(id_);
+  channel_->waiters().push_back(id());
 }
 
 bool HostSide::send_headers(uint32_t& cursor, HeaderType type, uint8_t flags, Failure& failure) {
@@ -200,7 +200,7 @@ void HostSide::send_answer(uint32_t query, bool found, std::string_view bytes) {
 }
 
 void HostSide::send_end(uint8_t reason) {
-  channel_->end(id_, reason);
+  channel_->end(id(), reason);
   // Nobody waits for a good end of a filter without last hooks: it goes with the next frame.
   constexpr uint32_t kLastHooks = wire::Phase_Log | wire::Phase_StreamComplete | wire::Phase_Destroy;
   if (reason == wire::EndReason_Complete && (phases_ & kLastHooks) == 0) return;

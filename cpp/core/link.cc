@@ -20,10 +20,7 @@ namespace {
 constexpr uint64_t kWakeTag = 0;
 constexpr uint64_t kSocketTag = 1;
 constexpr uint64_t kFirstChannelTag = 2;
-constexpr Nanos kFirstBackoff = nanos(Millis(10));
-constexpr Nanos kLastBackoff = nanos(Millis(500));
 constexpr Nanos kGreetingTimeout = nanos(Millis(5000));
-constexpr Nanos kNever = std::numeric_limits<Nanos>::max();
 
 // Leaked: links are looked up until the process ends.
 struct Registry {
@@ -96,8 +93,8 @@ Link::Link(const Settings& settings, ProcessMount& process, uint32_t concurrency
       wake_fd_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
   for (uint32_t i = 0; i < std::max(concurrency, 1u); ++i)
     workers_.push_back(std::make_unique<Worker>(i, *this, process));
+  for (const auto& worker : workers_) sleeper_.watch(worker->deadline());
   channels_.resize(workers_.size());
-  woken_for_.resize(workers_.size());
   epoll_event event{};
   event.events = EPOLLIN;
   event.data.u64 = kWakeTag;
@@ -115,9 +112,7 @@ void Link::ring() {
 }
 
 void Link::deadline_moved(Nanos deadline) {
-  // seq_cst: after the worker's store of the deadline; pairs with sleep().
-  const Nanos until = sleeps_until_.load(std::memory_order_seq_cst);
-  if (until != 0 && deadline < until) ring();
+  if (sleeper_.sleeps_past(deadline)) ring();
 }
 
 // ---- configs ----
@@ -235,17 +230,10 @@ void Link::set_phase(Phase phase) {
   changed_.notify_all();
 }
 
-Nanos Link::next_backoff() const { return backoff_ == 0 ? kFirstBackoff : std::min(backoff_ * 2, kLastBackoff); }
-
-void Link::retry_in(Nanos backoff) {
-  backoff_ = backoff;
-  connect_at_ = now_ns() + backoff;
-}
-
 void Link::try_connect() {
   std::string error;
   if (!control_.connect(socket_path_, allowed_uids_, error)) {
-    retry_in(next_backoff());
+    retry_in(backoff_.next());
     if (!said_down_)
       process_.log(LogLevel::kWarn, "ts_filter: no host at " + socket_path_ + ": " + error +
                                         "; start ts-filter-host --socket " + socket_path_ + " (trying again)");
@@ -276,7 +264,7 @@ void Link::lose(std::string_view why) {
   said_down_ = true;
   control_.close();
   registered_ = false;
-  retry_in(next_backoff());
+  retry_in(backoff_.next());
   for (auto& channel : channels_) {
     if (!channel) continue;
     ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, channel->parts().worker_doorbell.fd(), nullptr);
@@ -326,14 +314,14 @@ bool Link::on_message(uint32_t kind, std::string_view payload) {
         said_down_ = false;
         lose("it speaks protocol " + std::to_string(welcome->major()) + ", this module speaks " +
              std::to_string(wire::Protocol_Major) + "; use the same release of both");
-        retry_in(kLastBackoff);
+        retry_in(backoff_.longest());
         return true;
       }
       process_.log(LogLevel::kInfo, "ts_filter: connected to ts-filter-host " +
                                         printable_text(welcome->host_version()) + " (pid " +
                                         std::to_string(welcome->pid()) + ") at " + socket_path_);
       said_down_ = false;
-      backoff_ = 0;
+      backoff_.succeeded();
       on_welcome();
       return true;
     }
@@ -342,7 +330,7 @@ bool Link::on_message(uint32_t kind, std::string_view payload) {
       if (!refused) return false;
       said_down_ = false;
       lose("it refused this module: " + printable_text(refused->reason()));
-      retry_in(kLastBackoff);
+      retry_in(backoff_.longest());
       return true;
     }
     case wire::ControlKind_ConfigVerdict: {
@@ -389,23 +377,10 @@ void Link::on_welcome() {
   if (!make_channels()) lose("no channel could be made");
 }
 
-Nanos Link::next_wake(Nanos now) {
-  Nanos next = kNever;
-  if (!control_.open()) next = connect_at_;
-  if (phase_.load(std::memory_order_relaxed) == Phase::kGreeting && control_.open())
-    next = greeting_until_;  // own word
-  for (size_t i = 0; i < workers_.size(); ++i) {
-    const Nanos deadline = workers_[i]->next_deadline();
-    if (deadline == 0 || deadline == woken_for_[i]) continue;
-    if (deadline > now) {
-      next = std::min(next, deadline);
-      continue;
-    }
-    // Once per deadline: a busy worker comes to it when it can.
-    woken_for_[i] = deadline;
-    workers_[i]->wake();
-  }
-  return next;
+// When the thread has something to do of its own.
+Nanos Link::next_own() const {
+  if (!control_.open()) return connect_at_;
+  return phase_.load(std::memory_order_relaxed) == Phase::kGreeting ? greeting_until_ : kNever;  // relaxed: own word
 }
 
 void Link::sleep() {
@@ -417,20 +392,18 @@ void Link::sleep() {
     ::epoll_ctl(epoll_.get(), registered_ ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, control_.fd(), &event);
     registered_ = true;
   }
-  Nanos next = next_wake(now_ns());
-  sleeps_until_.store(next, std::memory_order_seq_cst);  // seq_cst: before our second look; pairs with deadline_moved
-  const Nanos now = now_ns();
-  next = std::min(next, next_wake(now));
+  const Nanos until = sleeper_.fall_asleep(next_own(), [this](size_t i) { workers_[i]->wake(); });
   const int timeout =
-      next == kNever ? -1 : static_cast<int>(std::clamp<Nanos>((next - now + 999'999) / 1'000'000, 0, 60'000));
+      until == kNever ? -1 : static_cast<int>(std::clamp<Nanos>((until - now_ns() + 999'999) / 1'000'000, 0, 60'000));
   epoll_event events[32];
   const int n = ::epoll_wait(epoll_.get(), events, 32, timeout);
-  sleeps_until_.store(0, std::memory_order_relaxed);  // relaxed: a ring too many does no harm
+  sleeper_.wake_up();
   for (int i = 0; i < n; ++i) {
     const uint64_t tag = events[i].data.u64;
     if (tag == kWakeTag) {
       uint64_t count;
       [[maybe_unused]] const ssize_t read = ::read(wake_fd_.get(), &count, sizeof count);
+      for (const auto& worker : workers_) worker->wake_if_left();
     } else if (tag == kSocketTag && control_.open()) {
       std::string error;
       if (!control_.receive([this](uint32_t kind, std::string_view payload) { return on_message(kind, payload); },

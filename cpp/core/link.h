@@ -16,6 +16,7 @@
 
 #include "core/config.h"
 #include "core/control.h"
+#include "core/timers.h"
 #include "core/verdict.h"
 #include "core/worker.h"
 
@@ -34,15 +35,11 @@ class Link final : public LinkSignals, public std::enable_shared_from_this<Link>
   // came, or no host is there. Main thread.
   const Verdict* wait_for_verdict(const JudgedConfig& config, std::chrono::milliseconds limit);
 
-  // More than one filter config of ours lives in this process, so that a stream may pass several of our filters.
-  static bool has_siblings() { return live_filters_.load(std::memory_order_relaxed) > 1; }  // relaxed: see count_filter
-  // Counts filter configs; a config is made before its streams, on the thread that publishes it to the workers.
-  static void count_filter(int delta) { live_filters_.fetch_add(delta, std::memory_order_relaxed); }
-
   Worker& worker(uint32_t index) { return *workers_[std::min<size_t>(index, workers_.size() - 1)]; }
 
   void deadline_moved(Nanos deadline) override;
   void channel_condemned() override { ring(); }
+  void run_left() override { ring(); }
   // acquire: pairs with set_phase.
   bool down() const override { return phase_.load(std::memory_order_acquire) == Phase::kDown; }
   Nanos stall_limit() const override { return stall_limit_; }
@@ -59,8 +56,7 @@ class Link final : public LinkSignals, public std::enable_shared_from_this<Link>
   // link thread
   void run();
   void try_connect();
-  Nanos next_backoff() const;
-  void retry_in(Nanos backoff);
+  void retry_in(Nanos pause) { connect_at_ = now_ns() + pause; }
   bool greeting_overdue(Nanos now) const;
   void lose(std::string_view why);
   void set_phase(Phase phase);
@@ -70,10 +66,8 @@ class Link final : public LinkSignals, public std::enable_shared_from_this<Link>
   void send_configs();
   void send_config(const JudgedConfig& config);
   void wake_workers();
-  Nanos next_wake(Nanos now);
+  Nanos next_own() const;
   void sleep();
-
-  inline static std::atomic<int> live_filters_{0};
 
   const std::string socket_path_;
   const std::vector<uid_t> allowed_uids_;
@@ -88,14 +82,13 @@ class Link final : public LinkSignals, public std::enable_shared_from_this<Link>
   ControlSocket control_;
   bool registered_ = false;
   std::vector<std::shared_ptr<Channel>> channels_;  // of this connection, by worker
-  std::vector<Nanos> woken_for_;
   Nanos connect_at_ = 0;
   Nanos greeting_until_ = 0;
-  Nanos backoff_ = 0;
+  Backoff backoff_;
   bool said_down_ = false;
 
   std::atomic<Phase> phase_{Phase::kGreeting};
-  std::atomic<Nanos> sleeps_until_{0};  // 0: awake
+  Sleeper sleeper_;
   std::atomic<bool> stopping_{false};
 
   std::mutex mutex_;  // guards what follows

@@ -256,7 +256,7 @@ void Stream::on_destroy() {
   request_.clear();
   response_.clear();
   reply_.cut();
-  worker_.remove(*this, host_.id());
+  host_.destroyed();
 }
 
 // ---- log events ----

@@ -18,6 +18,7 @@ class FakeLink final : public LinkSignals {
  public:
   void deadline_moved(Nanos) override {}
   void channel_condemned() override { ++condemned; }
+  void run_left() override { ++left; }
   bool down() const override { return is_down; }
   Nanos stall_limit() const override { return stall; }
   std::shared_ptr<JudgedConfig> config_of(uint32_t id) override {
@@ -25,6 +26,7 @@ class FakeLink final : public LinkSignals {
   }
 
   int condemned = 0;
+  int left = 0;  // runs that the link has to make
   bool is_down = true;
   Nanos stall = nanos(Millis(60'000));
   std::shared_ptr<JudgedConfig> judged;
@@ -74,7 +76,15 @@ class WorkerStage {
   // News on the channel, then the worker's events until there are none.
   void turn() {
     worker.wake();
-    for (int i = 0; i < 100 && !loop.idle(); ++i) loop.turn(worker);
+    for (int i = 0; i < 100; ++i) {
+      if (!loop.idle()) {
+        loop.turn(worker);
+      } else if (std::exchange(link.left, 0) > 0) {
+        worker.wake_if_left();
+      } else {
+        return;
+      }
+    }
   }
   // As turn(), then what the host finds.
   std::vector<Heard> hear() {
