@@ -112,8 +112,10 @@ bool Flow::on_trailers() {
     case FlowState::kReplied: return false;
     case FlowState::kPassing:
       if (!owner_.host().begun() || !wants_trailers()) return false;
+      // They are all that waits for it.
       if (!owner_.host().reachable()) {
-        owner_.fail_later(kHostLostAtTrailers);
+        if (outcome_of(kHostLostLate, owner_.host().failure_mode(), {}) == Outcome::kPass) return false;
+        owner_.fail_later(kHostLostLate);
         return true;
       }
       move(FlowEvent::kTrailers);

@@ -41,16 +41,25 @@ class HostSide {
   // The stream goes on without it.
   void leave() {
     channel_.reset();
+    verdict_ = nullptr;
     start_told_ = false;
     phases_ = 0;
   }
-  void lost() { channel_.reset(); }
+  void lost() {
+    channel_.reset();
+    verdict_ = nullptr;
+  }
   // The stream is destroyed: the worker calls it no more.
-  void destroyed() { place_.leave(); }
+  void destroyed() {
+    channel_.end();
+    place_.leave();
+  }
   bool begun() const { return begun_; }
   // It can still be told something.
   bool reachable() const { return channel_ && !channel_->lost(); }
   const Channel* channel() const { return channel_.get(); }
+  // The hooks that the definition declares; once look() has found a host.
+  uint32_t declared_phases() const { return verdict_->phases; }
   StreamId id() const { return place_.id(); }
 
   // ---- what is configured ----
@@ -101,7 +110,8 @@ class HostSide {
   Worker::Place place_;
   std::shared_ptr<const RouteConfig> route_;
   std::shared_ptr<const JudgedConfig> judged_route_;
-  std::shared_ptr<Channel> channel_;
+  ChannelUse channel_;
+  const Verdict* verdict_ = nullptr;  // the one that the stream began with, as long as it has the channel
   uint32_t phases_ = UINT32_MAX;
   bool begun_ = false;
   bool start_told_ = false;  // a frame with Start has been written

@@ -8,14 +8,11 @@
 
 #include <algorithm>
 #include <atomic>
-#include <limits>
 #include <vector>
 
 #include "core/clock.h"
 
 namespace tsf::core {
-
-constexpr Nanos kNever = std::numeric_limits<Nanos>::max();
 
 // The earliest deadline of one worker; 0 = none. Whoever owns the worker's channels writes it.
 class Deadline {

@@ -125,17 +125,23 @@ void Worker::run() {
   // Last: any of the above can find that a host is lost.
   for (size_t i = 0; i < channels_.size(); ++i) {
     const auto channel = channels_[i];
-    if (channel->lost()) {
+    if (channel->is_over()) {
+      channel->mark_lost();
       lose(channel);
     } else {
       channel->pay();
       channel->publish();
     }
   }
-  std::erase_if(channels_, [this](const auto& channel) {
-    return channel->lost() || (channel != current_ && channel.use_count() == 1);
-  });
-  if (current_ && current_->lost()) current_.reset();
+  drop_channels();
+}
+
+// Of those that new streams do not use, the host has the last word: it may still run last hooks.
+void Worker::drop_channels() {
+  for (const auto& channel : channels_)
+    if (channel != current_ && !channel->is_over() && channel->finish()) link_.channel_finished();
+  std::erase_if(channels_, [](const auto& channel) { return channel->is_over(); });
+  if (current_ && current_->is_over()) current_.reset();
 }
 
 void Worker::lose(const std::shared_ptr<Channel>& channel) {
@@ -235,8 +241,7 @@ bool Worker::run_without_streams() {
   for (const auto& channel : channels_) more |= drain_without_streams(*channel);
   deadline_.set(0);
   check_stalls(now_ns());
-  std::erase_if(channels_, [this](const auto& channel) { return channel->lost() || channel != current_; });
-  if (current_ && current_->lost()) current_.reset();
+  drop_channels();
   if (more) link_.run_left();
   return more;
 }

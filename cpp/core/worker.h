@@ -13,6 +13,7 @@
 #include "core/channel.h"
 #include "core/clock.h"
 #include "core/custody.h"
+#include "core/graveyard.h"
 #include "core/mount.h"
 #include "core/stream_table.h"
 #include "core/timers.h"
@@ -29,6 +30,8 @@ class LinkSignals {
   virtual void deadline_moved(Nanos deadline) = 0;
   // A channel was condemned.
   virtual void channel_condemned() = 0;
+  // A channel is needed no more.
+  virtual void channel_finished() = 0;
   // There is a run to be made that the worker cannot make: it has no stream any more.
   virtual void run_left() = 0;
   // No host is connected nor being greeted.
@@ -36,12 +39,6 @@ class LinkSignals {
   virtual Nanos stall_limit() const = 0;
   // The config that the host knows by this number, or null.
   virtual std::shared_ptr<JudgedConfig> config_of(uint32_t id) = 0;
-};
-
-// What Envoy has destroyed while our code may still be on the stack.
-class Retired {
- public:
-  virtual ~Retired() = default;
 };
 
 // The channel for new streams, on its way from the link thread to whoever owns the worker's channels.
@@ -57,7 +54,7 @@ class NextChannel {
     if (!is_new_.load(std::memory_order_acquire)) return false;  // acquire: pairs with put
     const std::lock_guard lock(mutex_);
     is_new_.store(false, std::memory_order_relaxed);  // relaxed: under the mutex
-    out = channel_;
+    out = std::exchange(channel_, nullptr);
     return true;
   }
 
@@ -114,11 +111,11 @@ class Worker {
   // Our code is on the stack: destroyed streams stay in memory until it is left, and the channels are this worker's.
   class Scope {
    public:
-    explicit Scope(Worker& worker) : worker_(worker) { ++worker_.depth_; }
+    explicit Scope(Worker& worker) : worker_(worker) { worker_.graveyard_.enter(); }
     ~Scope() {
-      if (--worker_.depth_ > 0) return;
+      if (!worker_.graveyard_.leave()) return;
       // The last stream may hold the last config, and that the link with this worker: nothing of it is used after.
-      const auto dead = std::exchange(worker_.graveyard_, {});
+      const Graveyard::Dead dead = worker_.graveyard_.take();
       worker_.leave();
     }
     Scope(const Scope&) = delete;
@@ -128,9 +125,7 @@ class Worker {
     Worker& worker_;
   };
   // Takes over what Envoy has destroyed; freed when no Scope is open.
-  void retire(std::unique_ptr<Retired> owner) {
-    if (depth_ > 0) graveyard_.push_back(std::move(owner));
-  }
+  void retire(std::unique_ptr<Retired> owner) { graveyard_.bury(std::move(owner)); }
 
   // ---- link thread ----
   void set_channel(std::shared_ptr<Channel> channel);
@@ -158,6 +153,7 @@ class Worker {
   void check_deadlines();
   void check_stalls(Nanos now);
   void lose(const std::shared_ptr<Channel>& channel);
+  void drop_channels();
   void give_turns(std::vector<StreamId>& list);
 
   const uint32_t index_;
@@ -168,13 +164,12 @@ class Worker {
   Stream* anchor_ = nullptr;  // whose waker wakes the worker
   std::vector<StreamId> deferred_;
   std::vector<StreamId> waiting_;
-  std::vector<std::unique_ptr<Retired>> graveyard_;
-  int depth_ = 0;
+  Graveyard graveyard_;
   MemoryCount memory_;
 
   // Of whoever has custody.
   std::shared_ptr<Channel> current_;
-  std::vector<std::shared_ptr<Channel>> channels_;  // current and those that still serve streams
+  std::vector<std::shared_ptr<Channel>> channels_;  // all that the host may still write to
   bool stall_armed_ = false;
   Deadline deadline_;
 

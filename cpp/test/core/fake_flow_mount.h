@@ -124,9 +124,10 @@ class FakeFlowMount final : public FlowMount {
 // One stream of such an Envoy.
 class FakeStream : public StreamFacts {
  public:
-  explicit FakeStream(WorkerStage& stage)
-      : mount_(*this, stage.loop), flows_{FakeFlowMount(violations), FakeFlowMount(violations)}, worker_(stage.worker) {
-    core_ = std::make_unique<Stream>(stage.worker, stage.config, Stream::Mounts{mount_, flows_[0], flows_[1]});
+  explicit FakeStream(WorkerStage& stage) : FakeStream(stage.worker, stage.loop, stage.config) {}
+  FakeStream(Worker& worker, Loop& loop, std::shared_ptr<const FilterConfig> config)
+      : mount_(*this, loop), flows_{FakeFlowMount(violations), FakeFlowMount(violations)}, worker_(worker) {
+    core_ = std::make_unique<Stream>(worker, std::move(config), Stream::Mounts{mount_, flows_[0], flows_[1]});
   }
   ~FakeStream() {
     if (core_ && !core_->is_over()) destroy();

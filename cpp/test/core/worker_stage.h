@@ -18,6 +18,7 @@ class FakeLink final : public LinkSignals {
  public:
   void deadline_moved(Nanos) override {}
   void channel_condemned() override { ++condemned; }
+  void channel_finished() override { ++finished; }
   void run_left() override { ++left; }
   bool down() const override { return is_down; }
   Nanos stall_limit() const override { return stall; }
@@ -26,6 +27,7 @@ class FakeLink final : public LinkSignals {
   }
 
   int condemned = 0;
+  int finished = 0;
   int left = 0;  // runs that the link has to make
   bool is_down = true;
   Nanos stall = nanos(Millis(60'000));
@@ -55,13 +57,15 @@ class WorkerStage {
   }
 
   // A host comes; the one before, if there is one, is not told.
-  void connect() {
-    ++epoch_;
-    auto [made, end] = ScriptedHost::connect(options_.ring_bytes, epoch_);
+  void connect() { connect(options_.phases, options_.attributes); }
+  // Its definition declares other phases and attributes.
+  void connect(uint32_t phases, std::vector<uint32_t> attributes) {
+    ++generation_;
+    auto [made, end] = ScriptedHost::connect(options_.ring_bytes, generation_);
     if (host) old_hosts.push_back(std::move(host));
     host = std::move(end);
     channel = made;
-    judged_->judge({epoch_, accepted, options_.phases, options_.attributes, ""});
+    judged_->judge(generation_, {accepted, phases, std::move(attributes), ""});
     link.is_down = false;
     worker.set_channel(std::move(made));
   }
@@ -105,7 +109,7 @@ class WorkerStage {
  private:
   const Options options_;
   std::shared_ptr<JudgedConfig> judged_;
-  uint64_t epoch_ = 0;
+  GenerationId generation_ = 0;
 };
 
 }  // namespace tsf::core::test

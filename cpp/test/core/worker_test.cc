@@ -117,5 +117,75 @@ TEST_F(WorkerTest, TheLastStreamMayBeOneThatEnvoyCouldNotMake) {
   EXPECT_EQ(stage_.process.lines.size(), 1u) << "by the link: no stream is there";
 }
 
+// ---- channels that are drained ----
+
+TEST_F(WorkerTest, ADrainedChannelIsFinishedWhenItsLastStreamHasEndedAndGoesWhenTheHostSaysSo) {
+  {
+    FakeStream stream(stage_);
+    ask(stream);
+    stage_.worker.set_channel(nullptr);
+    stage_.turn();
+    EXPECT_EQ(stage_.link.finished, 0);
+  }
+  stage_.turn();
+  EXPECT_EQ(stage_.link.finished, 1);
+  say(1);  // of a last hook
+  stage_.turn();
+  EXPECT_EQ(stage_.process.lines.size(), 1u);
+  EXPECT_FALSE(stage_.channel.expired());
+  say(1);
+  stage_.channel.lock()->close();
+  stage_.turn();
+  EXPECT_EQ(stage_.process.lines.size(), 2u) << "what came before its end";
+  EXPECT_TRUE(stage_.channel.expired());
+  EXPECT_EQ(stage_.link.finished, 1) << "once";
+}
+
+TEST_F(WorkerTest, AStreamWhoseChannelTheHostClosesHasLostItsHost) {
+  FakeStream stream(stage_);
+  FakeStream other(stage_);
+  ask(stream);
+  stage_.channel.lock()->close();
+  stage_.turn();
+  EXPECT_EQ(stream.reply(), "503 ts_filter_host_lost ts_filter_host_lost");
+  EXPECT_EQ(other.reply(), "");
+  EXPECT_TRUE(stage_.channel.expired());
+}
+
+TEST_F(WorkerTest, ChannelsOfTwoGenerationsServeTheirStreamsSideBySide) {
+  FakeStream before(stage_);
+  const StreamId first = ask(before);
+  stage_.connect();
+  FakeStream after(stage_);
+  const StreamId second = ask(after);
+  ASSERT_TRUE(stage_.old_hosts.back()->local_reply(second, 201, {}, ""));  // not its stream
+  ASSERT_TRUE(stage_.old_hosts.back()->local_reply(first, 200, {}, ""));
+  stage_.turn();
+  EXPECT_EQ(before.reply().substr(0, 3), "200");
+  EXPECT_EQ(after.reply(), "");
+}
+
+TEST_F(WorkerTest, AStreamKeepsTheVerdictThatItBeganWith) {
+  stage_.connect(UINT32_MAX, {11});
+  stage_.turn();
+  FakeStream before(stage_);
+  ask(before);
+  stage_.connect(UINT32_MAX, {11, 12});
+  stage_.turn();
+  FakeStream after(stage_);
+  ask(after);
+  before.destroy();
+  after.destroy();
+  stage_.turn();
+  const auto attributes = [](ScriptedHost& host) {
+    std::string out;
+    for (const Heard& frame : host.read())
+      if (frame.kind == wire::FrameKind_LogRun) out = frame.attributes;
+    return out.size() / sizeof(uint32_t);  // each is absent: only its length is there
+  };
+  EXPECT_EQ(attributes(*stage_.old_hosts.back()), 1u);
+  EXPECT_EQ(attributes(*stage_.host), 2u);
+}
+
 }  // namespace
 }  // namespace tsf::core::test
