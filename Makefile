@@ -258,10 +258,10 @@ fuzz: ## Every fuzzer for FUZZ_SECONDS (300)
 
 # ---- checks -------------------------------------------------------------------------------------------------------
 
-.PHONY: lint format lint-format lint-eslint lint-types lint-gen lint-cpp
+.PHONY: lint format lint-format lint-eslint lint-types lint-gen lint-cpp lint-sizes
 CPP_FILES := $(shell find cpp -name '*.cc' -o -name '*.h')
 check: lint cpp-test unit ## Formats, lint, types, generated code, sanitizers, fast tests
-lint: lint-format lint-eslint lint-types lint-gen lint-cpp
+lint: lint-format lint-eslint lint-types lint-gen lint-cpp lint-sizes
 
 lint-format: build/stamps/npm
 	@echo "check: prettier"
@@ -285,6 +285,10 @@ lint-gen: gen
 lint-cpp: build/stamps/packages
 	@echo "check: clang-format"
 	@clang-format --dry-run -Werror $(CPP_FILES) || { echo "mend: make format" >&2; exit 1; }
+
+lint-sizes:
+	@echo "check: sizes of files, functions and classes in cpp/"
+	@python3 scripts/check-sizes.py
 
 format: build/stamps/packages build/stamps/npm ## Rewrites every file in the project's format
 	@node node_modules/prettier/bin/prettier.cjs --write --log-level=warn .

@@ -1,6 +1,7 @@
 import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Builder } from 'flatbuffers';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { Child } from '../test/fixture/child.js';
 import { FakeModule } from '../test/fixture/fake-module.js';
@@ -108,6 +109,16 @@ describe('handshake', () => {
     await startHost();
     const module = await connect();
     module.send(200, Buffer.alloc(8));
+    expect((await module.judged(1, 'probe')).accepted).toBe(true);
+  });
+
+  test('a channel that the module uses no more is kept until the connection ends', async () => {
+    await startHost();
+    const module = await connect();
+    await module.openChannel(1);
+    const b = new Builder(64);
+    b.finish(schema.ChannelDone.createChannelDone(b, 1));
+    module.send(schema.ControlKind.ChannelDone, b.asUint8Array());
     expect((await module.judged(1, 'probe')).accepted).toBe(true);
   });
 });

@@ -64,22 +64,13 @@ bool Channel::stalled(int64_t now, int64_t limit, int64_t& again) {
   const auto unread = parts_.endpoint.unread();
   if (!unread) return true;  // an impossible read position: as bad as none
   if (*unread == 0) {
-    stall_since_ = 0;
+    stall_.nothing_waits();
     return false;
   }
-  const uint32_t head = parts_.endpoint.peer_head();
-  if (stall_since_ == 0 || head != stall_head_) {
-    stall_since_ = now;
-    stall_head_ = head;
-  }
-  if (now - stall_since_ >= limit) return true;
-  again = stall_since_ + limit;
-  return false;
+  again = stall_.look(now, parts_.endpoint.peer_head(), limit);
+  return now >= again;
 }
 
-void Channel::condemn(std::string_view reason) {
-  if (reason_.empty()) reason_ = reason;
-  mark_lost();
-}
+void Channel::condemn(std::string_view reason) { fate_.condemn(reason); }
 
 }  // namespace tsf::core

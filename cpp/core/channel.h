@@ -1,24 +1,75 @@
 // One Envoy worker's rings to one host: frames out with an overflow for those that cannot wait in a stream, verified
-// copies in. Used by one thread at a time (core/worker.h says which); only `condemn` and `lost` are for any thread.
+// copies in. Used by one thread at a time (core/custody.h says which); what is for any thread says so.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/frame.h"
+#include "core/stream_table.h"
+#include "core/verdict.h"
 #include "shm/doorbell.h"
 #include "shm/ring.h"
 #include "shm/segment.h"
 
 namespace tsf::core {
 
-// Names a stream in a worker's table; dead once the slot's generation has moved on.
-struct StreamId {
-  uint32_t slot = 0;
-  uint32_t generation = 0;
+// How a channel ends; the part of it that is for two threads.
+class ChannelFate {
+ public:
+  // ---- whoever owns the channel ----
+  // The first reason stays.
+  void condemn(std::string_view reason) {
+    if (reason_.empty()) reason_ = reason;
+    lose();
+  }
+  bool finish() {
+    return !is_finished_.exchange(true, std::memory_order_release);  // release: the last frame is before the word of it
+  }
+  bool is_closed() const { return is_closed_.load(std::memory_order_acquire); }  // acquire: pairs with close
+
+  // ---- link thread ----
+  bool take_finished() {
+    // acquire: pairs with finish
+    return is_finished_.load(std::memory_order_acquire) && !std::exchange(finish_was_told_, true);
+  }
+  void close() { is_closed_.store(true, std::memory_order_release); }  // release: what came before it is readable
+  std::string_view reason() const { return reason_; }
+
+  // ---- any thread ----
+  void lose() { is_lost_.store(true, std::memory_order_release); }           // release: publishes reason_
+  bool is_lost() const { return is_lost_.load(std::memory_order_acquire); }  // acquire: pairs with lose
+
+ private:
+  std::string reason_;
+  bool finish_was_told_ = false;
+  std::atomic<bool> is_lost_{false};
+  std::atomic<bool> is_finished_{false};
+  std::atomic<bool> is_closed_{false};
+};
+
+// Since when a reader has read nothing; a reader is known by its read position.
+class StallWatch {
+ public:
+  void begin(int64_t now, uint32_t head) {
+    since_ = now;
+    head_ = head;
+  }
+  void nothing_waits() { since_ = 0; }
+  // Until when it may go on like that.
+  int64_t look(int64_t now, uint32_t head, int64_t limit) {
+    if (since_ == 0 || head != head_) begin(now, head);
+    return since_ + limit;
+  }
+
+ private:
+  int64_t since_ = 0;  // 0: nothing waits
+  uint32_t head_ = 0;
 };
 
 class Channel {
@@ -34,11 +85,12 @@ class Channel {
     shm::Doorbell worker_doorbell;
   };
 
-  Channel(uint32_t id, uint64_t epoch, Parts parts) : id_(id), epoch_(epoch), parts_(std::move(parts)) {}
+  Channel(uint32_t id, GenerationId generation, Parts parts)
+      : id_(id), verdicts_(generation), parts_(std::move(parts)) {}
 
   uint32_t id() const { return id_; }
-  // The connection that this channel belongs to; verdicts of other connections do not count for it.
-  uint64_t epoch() const { return epoch_; }
+  // Of the host's filters that serve this channel; those of others do not count for it.
+  KnownVerdicts& verdicts() { return verdicts_; }
   const Parts& parts() const { return parts_; }
 
   // Bytes that are free now; frames that need no more, headers and the largest one's padding included, can be claimed.
@@ -94,19 +146,34 @@ class Channel {
 
   std::vector<StreamId>& waiters() { return waiters_; }
 
+  // ---- who still needs it ----
+
+  // Streams that have begun with it and not ended.
+  void add_stream() { ++streams_; }
+  void remove_stream() { --streams_; }
+  bool has_streams() const { return streams_ > 0; }
+  // For its owner: no stream uses it any more, none will, and all that was said has been written. True: for the first
+  // time.
+  bool finish() { return !has_streams() && owed_.empty() && ends_.empty() && fate_.finish(); }
+  // For the link thread: that has happened, and it has not been told so yet.
+  bool take_finished() { return fate_.take_finished(); }
+  // For the link thread: the host writes no more. What is there is read, then it goes.
+  void close() { fate_.close(); }
+  // For its owner: nothing comes from it any more.
+  bool is_over() {
+    shm::Frame frame;
+    return lost() || (fate_.is_closed() && parts_.endpoint.peek(frame) == shm::Read::kEmpty);
+  }
+
   // The host broke a rule: nothing more is read from it. The first reason stays.
   void condemn(std::string_view reason);
-  std::string_view verdict() const { return reason_; }
-  // acquire: pairs with the release in mark_lost, which publishes reason_.
-  bool lost() const { return lost_.load(std::memory_order_acquire); }
-  // release: publishes reason_ to the link thread.
-  void mark_lost() { lost_.store(true, std::memory_order_release); }
+  // Of a channel that is lost.
+  std::string_view reason() const { return fate_.reason(); }
+  bool lost() const { return fate_.is_lost(); }
+  void mark_lost() { fate_.lose(); }
 
   // The host has this long from now to read something.
-  void watch_reader(int64_t now) {
-    stall_since_ = now;
-    stall_head_ = parts_.endpoint.peer_head();
-  }
+  void watch_reader(int64_t now) { stall_.begin(now, parts_.endpoint.peer_head()); }
   // True when frames have waited for `limit` nanoseconds and the host has read none of them. `again` is when to ask
   // next, 0 when nothing waits.
   bool stalled(int64_t now, int64_t limit, int64_t& again);
@@ -125,18 +192,49 @@ class Channel {
   bool write(uint32_t kind, std::span<const std::byte> payload);
 
   const uint32_t id_;
-  const uint64_t epoch_;
+  KnownVerdicts verdicts_;
   Parts parts_;
   std::vector<Owed> owed_;
   std::vector<Ended> ends_;
   std::vector<StreamId> waiters_;
   std::vector<uint64_t> scratch_;  // 8-aligned copies
-  std::string reason_;
-  std::atomic<bool> lost_{false};
-  int64_t stall_since_ = 0;
-  uint32_t stall_head_ = 0;
+  ChannelFate fate_;
+  StallWatch stall_;
+  uint32_t streams_ = 0;
   bool unpublished_ = false;
   bool paying_ = false;
+};
+
+// A stream's use of a channel, from its beginning to its end there.
+class ChannelUse {
+ public:
+  ChannelUse() = default;
+  explicit ChannelUse(std::shared_ptr<Channel> channel) : channel_(std::move(channel)) {}
+  ~ChannelUse() { end(); }
+  ChannelUse(const ChannelUse&) = delete;
+  ChannelUse& operator=(ChannelUse&& other) noexcept {
+    std::swap(channel_, other.channel_);
+    std::swap(begun_, other.begun_);
+    return *this;
+  }
+  void begin() {
+    begun_ = true;
+    channel_->add_stream();
+  }
+  // The channel stays where it is, for code that is still on the stack.
+  void end() {
+    if (std::exchange(begun_, false)) channel_->remove_stream();
+  }
+  void reset() { *this = ChannelUse(); }
+
+  Channel* get() const { return channel_.get(); }
+  Channel* operator->() const { return channel_.get(); }
+  Channel& operator*() const { return *channel_; }
+  explicit operator bool() const { return channel_ != nullptr; }
+
+ private:
+  std::shared_ptr<Channel> channel_;
+  bool begun_ = false;
 };
 
 }  // namespace tsf::core

@@ -1,36 +1,120 @@
-// Failures of ours: what the client hears when nothing was sent, else the reset's details (docs/failure.md).
+// What becomes of a stream when something fails: one table, which docs/failure.md shows to users and a test holds to
+// it. A failure has a code, and a reply for as long as no response has begun; failure_mode decides whether the stream
+// may go on as if the filter were not there.
 #pragma once
 
 #include <cstdint>
+#include <string_view>
+
+#include "core/config.h"
 
 namespace tsf::core {
+
+// What failure_mode open makes of it.
+enum class WhenOpen : uint8_t {
+  kPasses,  // what was not changed goes on as it came
+  kSame,    // as closed: bytes are lost already, or the filter has had its say
+};
 
 struct Failure {
   uint32_t http = 0;  // 0: no reply, reset
   int grpc = 0;
   const char* code = nullptr;  // response code details, and the body when there is no other
   const char* body = nullptr;
-  bool in_any_mode = false;  // failure_mode does not let it pass: bytes are lost already
+  WhenOpen open = WhenOpen::kPasses;
+  bool is_said = false;  // in Envoy's log, also when it is a reply: an operator has to see it
 };
 
 inline constexpr Failure kNoHost{503, 14, "ts_filter_no_host"};
 inline constexpr Failure kHostLost{503, 14, "ts_filter_host_lost"};
 inline constexpr Failure kHostLostLate{502, 14, "ts_filter_host_lost"};
-inline constexpr Failure kHostLostAtTrailers{0, 14, "ts_filter_host_lost"};
 inline constexpr Failure kTimeout{504, 4, "ts_filter_timeout"};
 inline constexpr Failure kRejected{500, 13, "ts_filter_config_rejected"};
-inline constexpr Failure kRequestTooLarge{413, 8, "ts_filter_body_too_large", "Payload Too Large", true};
-inline constexpr Failure kResponseTooLarge{500, 8, "ts_filter_body_too_large", "Internal Server Error", true};
+inline constexpr Failure kRequestTooLarge{413, 8, "ts_filter_body_too_large", "Payload Too Large", WhenOpen::kSame,
+                                          true};
+inline constexpr Failure kResponseTooLarge{500, 8, "ts_filter_body_too_large", "Internal Server Error", WhenOpen::kSame,
+                                           true};
 inline constexpr Failure kRequestHeadersTooLarge{431, 8, "ts_filter_headers_too_large"};
 inline constexpr Failure kHeadersTooLarge{502, 13, "ts_filter_headers_too_large"};
-inline constexpr Failure kOutputLimit{500, 8, "TSF_OUTPUT_LIMIT", nullptr, true};
-inline constexpr Failure kFilterError{500, 13, "ts_filter_error", "error happened in filter\r\n"};
-inline constexpr Failure kFilterErrorLate{0, 13, "ts_filter_error_late"};
-inline constexpr Failure kReplyTooLate{0, 13, "ts_filter_reply_late"};
-inline constexpr Failure kRecreateRefused{500, 13, "ts_filter_recreate_refused"};
+inline constexpr Failure kOutputLimit{500, 8, "TSF_OUTPUT_LIMIT", nullptr, WhenOpen::kSame, true};
+inline constexpr Failure kFilterError{500, 13, "ts_filter_error", "error happened in filter\r\n", WhenOpen::kSame};
+inline constexpr Failure kFilterErrorLate{0, 13, "ts_filter_error_late", nullptr, WhenOpen::kSame};
+inline constexpr Failure kReplyTooLate{0, 13, "ts_filter_reply_late", nullptr, WhenOpen::kSame};
+inline constexpr Failure kRecreateRefused{500, 13, "ts_filter_recreate_refused", nullptr, WhenOpen::kSame};
 // Another filter of the chain has ended the message before ours was through (docs/chains.md).
-inline constexpr Failure kCutByChain{502, 13, "ts_filter_cut_by_chain", nullptr, true};
+inline constexpr Failure kCutByChain{502, 13, "ts_filter_cut_by_chain", nullptr, WhenOpen::kSame, true};
 // Envoy 1.38 lost the request's last continue (docs/lifecycle.md).
-inline constexpr Failure kContinueLost{502, 13, "ts_filter_continue_lost", nullptr, true};
+inline constexpr Failure kContinueLost{502, 13, "ts_filter_continue_lost", nullptr, WhenOpen::kSame, true};
+
+// ---- state x mode ----
+
+enum class Outcome : uint8_t { kReply, kReset, kPass };
+
+// Of a stream, where the failure meets it.
+struct FailedState {
+  bool response_begun = false;  // its headers have gone: nobody can reply any more
+  bool is_untouched = true;     // nothing of what waits for the host was changed or has gone on
+};
+
+constexpr Outcome outcome_of(const Failure& failure, FailureMode mode, FailedState state) {
+  if (mode == FailureMode::kOpen && failure.open == WhenOpen::kPasses && state.is_untouched) return Outcome::kPass;
+  return failure.http != 0 && !state.response_begun ? Outcome::kReply : Outcome::kReset;
+}
+
+// A message whose host is lost. `is_unanswered`: its headers, or its whole body, and not a part of it that has gone on.
+constexpr const Failure& host_lost(Dir dir, bool is_unanswered) {
+  return dir == Dir::kRequest && is_unanswered ? kHostLost : kHostLostLate;
+}
+
+// A fault of the filter's.
+constexpr const Failure& filter_error(bool response_begun) { return response_begun ? kFilterErrorLate : kFilterError; }
+
+// The table, as docs/failure.md has it: in which states each failure is met. `when` is the first column there.
+struct FailureRow {
+  std::string_view when;
+  const Failure& failure;
+  FailedState states[2];  // the usual one, and another one where the same row has two answers
+  int count = 1;
+};
+inline constexpr FailedState kBefore{false, true};             // nothing has been answered
+inline constexpr FailedState kPartly{false, false};            // something has been changed, no response has begun
+inline constexpr FailedState kAnswered{true, false};           // a response has begun
+inline constexpr FailedState kAnsweredByUpstream{true, true};  // a response has begun, and what waits is untouched
+
+inline constexpr FailureRow kFailureTable[] = {
+    {"no host when the stream starts", kNoHost, {kBefore}},
+    {"host lost, request headers or whole request body unanswered", host_lost(Dir::kRequest, true), {kBefore}},
+    {"host lost, streamed request body partly sent on", host_lost(Dir::kRequest, false), {kPartly, kAnswered}, 2},
+    {"host lost, response headers or whole response body unanswered", host_lost(Dir::kResponse, true), {kBefore}},
+    {"host lost, response body or streamed reply partly sent", host_lost(Dir::kResponse, false), {kAnswered}},
+    {"host lost, trailers unanswered", kHostLostLate, {kBefore, kAnsweredByUpstream}, 2},
+    {"no answer to headers, trailers or a whole body in `message_timeout`",
+     kTimeout,
+     {kBefore, kAnsweredByUpstream},
+     2},
+    {"filter throws or rejects", filter_error(false), {kBefore}},
+    {"filter throws or rejects", filter_error(true), {kAnswered}},
+    {"a reply after the response has begun", kReplyTooLate, {kAnswered}},
+    {"`recreateStream` of a stream whose body has gone on, or that Envoy refuses",
+     kRecreateRefused,
+     {kPartly, kAnswered},
+     2},
+    {"output over `max_pending_output` or `max_pending_total`; input that Envoy's buffer cannot hold, over "
+     "`max_pending_output` + `max_body_bytes`",
+     kOutputLimit,
+     {kPartly, kAnswered},
+     2},
+    {"another filter of the chain ends a request before ours is through with it", kCutByChain, {kPartly, kAnswered}, 2},
+    {"another filter of the chain ends a response before ours is through with it",
+     kCutByChain,
+     {kPartly, kAnswered},
+     2},
+    {"whole body over `max_body_bytes`", kRequestTooLarge, {kPartly}},
+    {"whole body over `max_body_bytes`", kResponseTooLarge, {kPartly}},
+    {"header map over `max_header_bytes`", kRequestHeadersTooLarge, {kBefore}},
+    {"header map over `max_header_bytes`", kHeadersTooLarge, {kBefore}},
+    {"config refused by the filter, told after Envoy took it", kRejected, {kBefore}},
+    {"Envoy 1.38 loses a continue (docs/lifecycle.md)", kContinueLost, {kPartly, kAnswered}, 2},
+};
 
 }  // namespace tsf::core

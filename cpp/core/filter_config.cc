@@ -4,9 +4,6 @@
 
 namespace tsf::core {
 
-FilterConfig::FilterConfig() { Link::count_filter(1); }
-FilterConfig::~FilterConfig() { Link::count_filter(-1); }
-
 ConfigText filter_text(const std::string& name, const Settings& settings) {
   return {name,
           false,

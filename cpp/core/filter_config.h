@@ -16,8 +16,7 @@ namespace tsf::core {
 class Link;
 
 struct FilterConfig {
-  FilterConfig();
-  ~FilterConfig();
+  FilterConfig() = default;
   FilterConfig(const FilterConfig&) = delete;
   FilterConfig& operator=(const FilterConfig&) = delete;
 

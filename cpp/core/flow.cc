@@ -112,11 +112,14 @@ bool Flow::on_trailers() {
     case FlowState::kReplied: return false;
     case FlowState::kPassing:
       if (!owner_.host().begun() || !wants_trailers()) return false;
-      move(FlowEvent::kTrailers);
       if (!owner_.host().reachable()) {
-        owner_.fail_later(dir_, kHostLostAtTrailers);
+        // They are all that waits for it.
+        if (outcome_of(kHostLostLate, owner_.host().failure_mode(), {}) == Outcome::kPass) return false;
+        move(FlowEvent::kTrailers);
+        owner_.fail_later(dir_, kHostLostLate);
         return true;
       }
+      move(FlowEvent::kTrailers);
       break;
     default: break;
   }

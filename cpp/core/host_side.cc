@@ -49,17 +49,21 @@ bool names_grpc(const std::optional<std::string_view>& type) {
 HostSide::Found HostSide::look() {
   const auto& channel = worker_.channel();
   if (!channel || channel->lost()) return Found::kAbsent;
-  const Verdict* verdict = config_.judged->verdict();
-  if (verdict == nullptr || verdict->epoch != channel->epoch()) return Found::kUnjudged;
+  KnownVerdicts& verdicts = channel->verdicts();
+  const Verdict* verdict = verdicts.of(config_.judged);
+  if (verdict == nullptr) return Found::kUnjudged;
   if (route_ && !judged_route_) judged_route_ = route_->judged_by(config_);
-  const Verdict* route = judged_route_ ? judged_route_->verdict() : verdict;
-  if (route == nullptr || route->epoch != channel->epoch()) return Found::kUnjudged;
-  return verdict->accepted && route->accepted ? Found::kReady : Found::kRefused;
+  const Verdict* route = judged_route_ ? verdicts.of(judged_route_) : verdict;
+  if (route == nullptr) return Found::kUnjudged;
+  if (!verdict->accepted || !route->accepted) return Found::kRefused;
+  channel_ = ChannelUse(channel);
+  verdict_ = verdict;
+  return Found::kReady;
 }
 
 void HostSide::begin() {
-  channel_ = worker_.channel();
-  phases_ = config_.judged->verdict()->phases;
+  channel_.begin();
+  phases_ = verdict_->phases;
   begun_ = true;
   upgrade_ = !config_.settings.upgrades && (mount_.header(HeaderType::kRequest, "upgrade").has_value() ||
                                             mount_.header(HeaderType::kRequest, ":method").value_or("") == "CONNECT");
@@ -67,6 +71,7 @@ void HostSide::begin() {
 
 void HostSide::forget() {
   channel_.reset();
+  verdict_ = nullptr;
   route_.reset();
   judged_route_.reset();
   phases_ = UINT32_MAX;
@@ -91,7 +96,7 @@ bool HostSide::is_grpc() const { return grpc_ || names_grpc(mount_.header(Header
 void HostSide::wait_for_room() {
   if (waiting_for_room_) return;
   waiting_for_room_ = true;
-  channel_->waiters().push_back(id_);
+  channel_->waiters().push_back(id());
 }
 
 bool HostSide::send_headers(uint32_t& cursor, HeaderType type, uint8_t flags, Failure& failure) {
@@ -200,7 +205,7 @@ void HostSide::send_answer(uint32_t query, bool found, std::string_view bytes) {
 }
 
 void HostSide::send_end(uint8_t reason) {
-  channel_->end(id_, reason);
+  channel_->end(id(), reason);
   // Nobody waits for a good end of a filter without last hooks: it goes with the next frame.
   constexpr uint32_t kLastHooks = wire::Phase_Log | wire::Phase_StreamComplete | wire::Phase_Destroy;
   if (reason == wire::EndReason_Complete && (phases_ & kLastHooks) == 0) return;
@@ -211,7 +216,7 @@ void HostSide::send_end(uint8_t reason) {
 // ---- log events ----
 
 void HostSide::pack_attributes(std::string& out, const LogSource* source) const {
-  for (const uint32_t id : config_.judged->verdict()->attributes) {
+  for (const uint32_t id : verdict_->attributes) {
     std::optional<Attribute> value;
     if (source == nullptr || !source->attribute(id, value)) value = mount_.attribute(id);
     append_attribute(out, value);

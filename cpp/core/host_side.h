@@ -28,7 +28,7 @@ struct DataPiece {
 class HostSide {
  public:
   HostSide(Worker& worker, Stream& stream, const FilterConfig& config, StreamMount& mount)
-      : worker_(worker), config_(config), mount_(mount), id_(worker.add(stream)) {}
+      : worker_(worker), config_(config), mount_(mount), place_(worker, stream) {}
 
   // ---- which host ----
 
@@ -41,15 +41,26 @@ class HostSide {
   // The stream goes on without it.
   void leave() {
     channel_.reset();
+    verdict_ = nullptr;
     start_told_ = false;
     phases_ = 0;
   }
-  void lost() { channel_.reset(); }
+  void lost() {
+    channel_.reset();
+    verdict_ = nullptr;
+  }
+  // The stream is destroyed: the worker calls it no more.
+  void destroyed() {
+    channel_.end();
+    place_.leave();
+  }
   bool begun() const { return begun_; }
   // It can still be told something.
   bool reachable() const { return channel_ && !channel_->lost(); }
   const Channel* channel() const { return channel_.get(); }
-  StreamId id() const { return id_; }
+  // The hooks that the definition declares; once look() has found a host.
+  uint32_t declared_phases() const { return verdict_->phases; }
+  StreamId id() const { return place_.id(); }
 
   // ---- what is configured ----
 
@@ -82,7 +93,7 @@ class HostSide {
   void send_log_run(wire::LogKind kind, std::string_view attributes);
   void pack_attributes(std::string& out, const LogSource* source) const;
 
-  FrameWriter writer() { return FrameWriter(*channel_, id_); }
+  FrameWriter writer() { return FrameWriter(*channel_, id()); }
   void publish() { worker_.publish(*channel_); }
   // A turn when the ring has room.
   void wait_for_room();
@@ -96,10 +107,11 @@ class HostSide {
   Worker& worker_;
   const FilterConfig& config_;
   StreamMount& mount_;
-  const StreamId id_;
+  Worker::Place place_;
   std::shared_ptr<const RouteConfig> route_;
   std::shared_ptr<const JudgedConfig> judged_route_;
-  std::shared_ptr<Channel> channel_;
+  ChannelUse channel_;
+  const Verdict* verdict_ = nullptr;  // the one that the stream began with, as long as it has the channel
   uint32_t phases_ = UINT32_MAX;
   bool begun_ = false;
   bool start_told_ = false;  // a frame with Start has been written

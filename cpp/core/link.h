@@ -1,114 +1,91 @@
-// The connection to one host: a thread that connects, reconnects with back-off, hands channels to the host and wakes
-// the workers. One per socket and ring size; shared by all configs that name them.
+// The link to one host: a thread that connects, reconnects with back-off, hands channels to the workers and wakes
+// them. One per socket and ring size; shared by all configs that name them.
 //
 // The thread owns itself: when the last config lets go, it is told to stop and ends without anybody waiting for it,
 // because configs may die on a worker, where nothing may wait.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/config.h"
-#include "core/control.h"
-#include "core/verdict.h"
+#include "core/connection.h"
+#include "core/poller.h"
+#include "core/registry.h"
+#include "core/timers.h"
 #include "core/worker.h"
 
 namespace tsf::core {
 
-class Link final : public LinkSignals, public std::enable_shared_from_this<Link> {
+class Link final : public LinkSignals, private ConnectionEvents, public std::enable_shared_from_this<Link> {
  public:
   // The running link for these settings; starts one if there is none. Main thread.
   static std::shared_ptr<Link> obtain(const Settings& settings, ProcessMount& process, uint32_t concurrency);
-  // Links that run now.
-  static std::vector<std::shared_ptr<Link>> all();
 
   // Registers a config; the host judges it as soon as it can. Any thread.
   std::shared_ptr<JudgedConfig> judge(ConfigText text);
-  // Waits for this connection's verdict, not beyond the deadline that all configs of one update share. Null: none
-  // came, or no host is there. Main thread.
-  const Verdict* wait_for_verdict(const JudgedConfig& config, std::chrono::milliseconds limit);
-
-  // More than one filter config of ours lives in this process, so that a stream may pass several of our filters.
-  static bool has_siblings() { return live_filters_.load(std::memory_order_relaxed) > 1; }  // relaxed: see count_filter
-  // Counts filter configs; a config is made before its streams, on the thread that publishes it to the workers.
-  static void count_filter(int delta) { live_filters_.fetch_add(delta, std::memory_order_relaxed); }
-
+  // See ConfigRegistry. Main thread.
+  std::shared_ptr<const Verdict> wait_for_verdict(const JudgedConfig& config, std::chrono::milliseconds limit) {
+    return configs_.wait_for_verdict(config, limit);
+  }
   Worker& worker(uint32_t index) { return *workers_[std::min<size_t>(index, workers_.size() - 1)]; }
 
+  // ---- LinkSignals ----
   void deadline_moved(Nanos deadline) override;
-  void channel_condemned() override { ring(); }
-  // acquire: pairs with set_phase.
-  bool down() const override { return phase_.load(std::memory_order_acquire) == Phase::kDown; }
+  void channel_condemned() override { poller_.ring(); }
+  void channel_finished() override { poller_.ring(); }
+  void run_left() override { poller_.ring(); }
+  bool down() const override { return down_.load(std::memory_order_acquire); }  // acquire: pairs with set_down
   Nanos stall_limit() const override { return stall_limit_; }
-  std::shared_ptr<JudgedConfig> config_of(uint32_t id) override;
+  std::shared_ptr<JudgedConfig> config_of(uint32_t id) override { return configs_.find(id); }
+
+  // ---- Poller::wait ----
+  void on_bell();
+  void on_socket() { connection_.on_socket(); }
+  void on_doorbell(uint32_t worker) { workers_[worker]->wake(); }
 
  private:
-  // kGreeting: also before the first attempt has failed.
-  enum class Phase : uint8_t { kGreeting, kUp, kDown };
-
   Link(const Settings& settings, ProcessMount& process, uint32_t concurrency);
   void stop();
-  void ring();
 
   // link thread
   void run();
   void try_connect();
-  Nanos next_backoff() const;
-  void retry_in(Nanos backoff);
-  bool greeting_overdue(Nanos now) const;
-  void lose(std::string_view why);
-  void set_phase(Phase phase);
-  bool on_message(uint32_t kind, std::string_view payload);
-  void on_welcome();
-  bool make_channels();
-  void send_configs();
-  void send_config(const JudgedConfig& config);
+  void set_down(bool down);
   void wake_workers();
-  Nanos next_wake(Nanos now);
-  void sleep();
 
-  inline static std::atomic<int> live_filters_{0};
+  // ---- ConnectionEvents ----
+  void on_expected() override { set_down(false); }
+  void on_welcome() override;
+  void on_channel(uint32_t worker, const std::shared_ptr<Channel>& channel) override {
+    workers_[worker]->set_channel(channel);
+  }
+  void on_news(uint32_t worker) override { workers_[worker]->wake(); }
+  void on_drained() override { set_down(true); }
+  void on_lost(std::string_view why, bool is_hopeless) override;
 
   const std::string socket_path_;
-  const std::vector<uid_t> allowed_uids_;
-  const uint32_t ring_bytes_;
   const Nanos stall_limit_;
   ProcessMount& process_;
+  Poller poller_;
+  ConfigRegistry configs_;
   std::vector<std::unique_ptr<Worker>> workers_;
-  shm::UniqueFd epoll_;
-  shm::UniqueFd wake_fd_;
 
   // link thread
-  ControlSocket control_;
-  bool registered_ = false;
-  std::vector<std::shared_ptr<Channel>> channels_;  // of this connection, by worker
-  std::vector<Nanos> woken_for_;
+  Connection connection_;
+  Sleeper sleeper_;
+  Backoff backoff_;
   Nanos connect_at_ = 0;
-  Nanos greeting_until_ = 0;
-  Nanos backoff_ = 0;
   bool said_down_ = false;
 
-  std::atomic<Phase> phase_{Phase::kGreeting};
-  std::atomic<Nanos> sleeps_until_{0};  // 0: awake
+  std::atomic<bool> down_{false};  // also false before the first attempt has failed
   std::atomic<bool> stopping_{false};
-
-  std::mutex mutex_;  // guards what follows
-  std::condition_variable changed_;
-  uint64_t epoch_ = 0;
-  uint32_t last_id_ = 0;
-  std::vector<std::weak_ptr<JudgedConfig>> configs_;
-  std::vector<uint32_t> unsent_;
-  Nanos update_until_ = 0;
-
-  // Of its own: configs can die while mutex_ is held.
-  std::mutex forget_mutex_;
-  std::vector<uint32_t> forgotten_;
 };
 
 }  // namespace tsf::core

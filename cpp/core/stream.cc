@@ -166,7 +166,7 @@ void Stream::on_channel_lost() {
       continue;
     }
     const bool unanswered = f->state() == FlowState::kAsked || f->state() == FlowState::kGathering;
-    fail_by_mode(*f, f->dir() == Dir::kRequest && unanswered ? kHostLost : kHostLostLate);
+    fail_by_mode(*f, core::host_lost(f->dir(), unanswered));
   }
 }
 
@@ -182,16 +182,16 @@ void Stream::carry_out_failure() {
   const auto [dir, failure] = *std::exchange(failing_, std::nullopt);
   Flow& f = flow(dir);
   // It may have been let pass since, when its host was lost.
-  if (failure.in_any_mode || f.is_open()) fail_by_mode(f, failure);
+  if (failure.open == WhenOpen::kSame || f.is_open()) fail_by_mode(f, failure);
 }
 
 void Stream::fail_by_mode(Flow& f, const Failure& failure) {
   // The host should have answered it, with the filter's encode hooks.
   if (f.is_oversize() && f.dir() == Dir::kRequest) return fail(kRequestTooLarge);
-  if (host_.failure_mode() != FailureMode::kOpen || failure.in_any_mode) return fail(failure);
   Flow& o = flow(other(f.dir()));
   const bool both = o.waits_for_host();
-  if (!f.is_untouched() || (both && !o.is_untouched())) return fail(failure);
+  const FailedState state{response_.headers_gone(), f.is_untouched() && (!both || o.is_untouched())};
+  if (outcome_of(failure, host_.failure_mode(), state) != Outcome::kPass) return fail(failure);
   leave_host();
   // What the other flow holds goes on as far as it is.
   if (both && !dead_) o.let_pass();
@@ -207,13 +207,14 @@ void Stream::leave_host() {
 
 void Stream::fail(const Failure& failure) {
   if (!is_live()) return;
-  const bool can_reply = failure.http != 0 && !response_.headers_gone();
-  const bool grpc = can_reply && host_.is_grpc();
+  const FailedState state{response_.headers_gone(), false};
+  const bool replies = outcome_of(failure, FailureMode::kClosed, state) == Outcome::kReply;
+  const bool grpc = replies && host_.is_grpc();
   if (end_reason_ == 0) end_reason_ = wire::EndReason_LocalReply;
   reply_.taken();
   end_flows();
-  if (!can_reply) return reset(failure.code);
-  if (failure.in_any_mode) log_failure("answered", failure.code);
+  if (!replies) return reset(failure.code);
+  if (failure.is_said) log_failure("answered", failure.code);
   const std::string status = std::to_string(failure.grpc);
   const HeaderLine line = HeaderLine::of("grpc-status", status);
   reply_.whole(failure.http, {&line, grpc ? 1u : 0u}, failure.body != nullptr ? failure.body : failure.code,
@@ -264,23 +265,15 @@ void Stream::on_destroy() {
   request_.clear();
   response_.clear();
   reply_.cut();
-  worker_.remove(*this, host_.id());
+  host_.destroyed();
 }
 
 // ---- log events ----
 
-uint32_t Stream::log_phases() const {
-  const Verdict* verdict = config_->judged->verdict();
-  if (verdict == nullptr) return UINT32_MAX;
-  uint32_t wanted = wire::Phase_LogStart | wire::Phase_LogPeriodic;
-  if (!verdict->attributes.empty()) wanted |= wire::Phase_Log;
-  return verdict->phases & wanted;
-}
-
 void Stream::on_log(wire::LogKind kind, const LogSource& source) {
   const Worker::Scope scope(worker_);
   if (kind == wire::LogKind_End) {
-    if (!last_log_) return;
+    if (!last_log_ || !host_.reachable()) return;
     last_log_->clear();
     host_.pack_attributes(*last_log_, &source);
     return;
@@ -290,8 +283,7 @@ void Stream::on_log(wire::LogKind kind, const LogSource& source) {
     // A stream that waits for a host is not begun past its headers hook.
     if (any_headers()) return;
     host_.find_route();
-    if (host_.look() != HostSide::Found::kReady || (config_->judged->verdict()->phases & phase) == 0)
-      return host_.forget();
+    if (host_.look() != HostSide::Found::kReady || (host_.declared_phases() & phase) == 0) return host_.forget();
     host_.begin();
   }
   if ((host_.phases() & phase) == 0 || !host_.reachable()) return;

@@ -63,7 +63,7 @@ class Stream final : public FlowOwner {
   void on_call_trailers(uint64_t call, std::span<const HeaderLine> trailers);
   void on_call_reset(uint64_t call);
   // Phases of log hooks that this stream's filter may have; all bits while that is not known.
-  uint32_t log_phases() const;
+  uint32_t log_phases() const { return config_->judged->logger_phases(); }
   Worker& worker() { return worker_; }
   const FilterConfig& config() const { return *config_; }
   StreamMount& mount() { return mount_; }

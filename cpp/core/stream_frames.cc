@@ -122,7 +122,7 @@ bool Stream::on_fail(const wire::Fail& frame) {
     reset(kFilterErrorLate.code);
     return true;
   }
-  fail(response_.headers_gone() ? kFilterErrorLate : kFilterError);
+  fail(filter_error(response_.headers_gone()));
   return true;
 }
 

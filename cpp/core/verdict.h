@@ -14,8 +14,11 @@
 
 namespace tsf::core {
 
+// A host's filters from one start, or one reload, to the next; a number of its own for each. A verdict belongs to one:
+// a stream keeps the verdict with which it began, whatever another generation says of the same config.
+using GenerationId = uint64_t;  // 0 = none
+
 struct Verdict {
-  uint64_t epoch;  // the connection it was given on
   bool accepted;
   uint32_t phases;
   std::vector<uint32_t> attributes;
@@ -46,8 +49,26 @@ class JudgedConfig {
   uint32_t id() const { return id_; }
   const ConfigText& text() const { return text_; }
 
-  // acquire: pairs with the release in judge(), which publishes the verdict's fields.
-  const Verdict* verdict() const { return current_.load(std::memory_order_acquire); }
+  // Null: that generation has not judged it yet.
+  std::shared_ptr<const Verdict> verdict(GenerationId generation) const {
+    const std::lock_guard lock(mutex_);
+    for (const Judged& judged : verdicts_)
+      if (judged.generation == generation) return judged.verdict;
+    return nullptr;
+  }
+  // The first word counts.
+  void judge(GenerationId generation, Verdict verdict);
+  void forget(GenerationId generation) {
+    const std::lock_guard lock(mutex_);
+    std::erase_if(verdicts_, [&](const Judged& judged) { return judged.generation == generation; });
+  }
+  void forget_all() {
+    const std::lock_guard lock(mutex_);
+    verdicts_.clear();
+  }
+  // Of log hooks that have a use for access loggers, by the latest verdict; all bits while there was none. relaxed: a
+  // hint, and a number of its own.
+  uint32_t logger_phases() const { return logger_phases_.load(std::memory_order_relaxed); }
 
   // Configs with this text that Envoy has loaded.
   void add_metrics(const std::shared_ptr<MetricSink>& sink) {
@@ -63,20 +84,36 @@ class JudgedConfig {
         return;
   }
 
-  // Verdicts live as long as the config: a worker may still be reading the one before.
-  void judge(Verdict verdict) {
-    const std::lock_guard lock(mutex_);
-    auto& kept = history_.emplace_back(std::make_unique<const Verdict>(std::move(verdict)));
-    current_.store(kept.get(), std::memory_order_release);  // release: publishes the verdict's fields
-  }
-
  private:
   const uint32_t id_;
   const ConfigText text_;
-  std::atomic<const Verdict*> current_{nullptr};
-  std::mutex mutex_;
-  std::vector<std::unique_ptr<const Verdict>> history_;
+  std::atomic<uint32_t> logger_phases_{UINT32_MAX};
+  mutable std::mutex mutex_;  // guards what follows
+  struct Judged {
+    GenerationId generation;
+    std::shared_ptr<const Verdict> verdict;
+  };
+  std::vector<Judged> verdicts_;
   std::vector<std::weak_ptr<MetricSink>> sinks_;
+};
+
+// The verdicts of one generation as one worker has met them, so that its streams need no lock. They live as long as
+// this.
+class KnownVerdicts {
+ public:
+  explicit KnownVerdicts(GenerationId generation) : generation_(generation) {}
+  GenerationId generation() const { return generation_; }
+  // Null: there is none yet.
+  const Verdict* of(const std::shared_ptr<const JudgedConfig>& config);
+
+ private:
+  struct Known {
+    std::weak_ptr<const JudgedConfig> config;
+    uint32_t id;
+    std::shared_ptr<const Verdict> verdict;
+  };
+  const GenerationId generation_;
+  std::vector<Known> known_;
 };
 
 }  // namespace tsf::core

@@ -8,117 +8,59 @@
 
 namespace tsf::core {
 namespace {
-constexpr int kFramesARun = 1024;    // then other work of the worker gets its turn
+constexpr int kFramesARun = 1024;    // then other work of the thread gets its turn
 constexpr int kFramesARelease = 32;  // the host gets its room back while we go on
 }  // namespace
 
 StreamId Worker::add(Stream& stream) {
-  uint32_t index;
-  if (free_.empty()) {
-    index = static_cast<uint32_t>(slots_.size());
-    slots_.emplace_back();
-  } else {
-    index = free_.back();
-    free_.pop_back();
-  }
-  slots_[index].stream = &stream;
-  if (anchor_ == nullptr) {  // only this thread sets it
-    auto waker = stream.make_waker();
-    const std::lock_guard lock(mutex_);
+  auto waker = anchor_ == nullptr ? stream.make_waker() : nullptr;
+  const StreamId id = streams_.add(stream);
+  if (waker) {
     anchor_ = &stream;
-    waker_ = std::move(waker);
-    if (run_requested_) waker_->wake();
+    custody_.take(std::move(waker));
   }
-  return {index, slots_[index].generation};
+  return id;
 }
 
-void Worker::remove(Stream& stream, StreamId id) {
-  Slot& slot = slots_[id.slot];
-  slot.stream = nullptr;
-  ++slot.generation;
-  free_.push_back(id.slot);
-  if (anchor_ != &stream) return;
-  Stream* next = nullptr;
-  for (const Slot& candidate : slots_) {
-    if (candidate.stream == nullptr) continue;
-    next = candidate.stream;
-    break;
-  }
-  auto waker = next == nullptr ? nullptr : next->make_waker();
-  std::unique_ptr<Waker> old;
-  {
-    const std::lock_guard lock(mutex_);
-    anchor_ = next;
-    old = std::exchange(waker_, std::move(waker));
-    // A run that was requested of the dead stream never comes.
-    if (run_requested_ && waker_) waker_->wake();
+void Worker::remove(StreamId id) {
+  const Scope scope(*this);
+  const bool is_anchor = streams_.find(id) == anchor_;
+  streams_.remove(id);
+  if (!is_anchor) return;
+  anchor_ = streams_.any();
+  if (anchor_ != nullptr) {
+    custody_.take(anchor_->make_waker());
+  } else {
+    custody_.lose_waker();
   }
 }
 
-Stream* Worker::find(uint32_t slot, uint32_t generation) const {
-  if (slot >= slots_.size() || slots_[slot].generation != generation) return nullptr;
-  return slots_[slot].stream;
+void Worker::leave() {
+  if (streams_.empty() && custody_.leave()) link_.run_left();
 }
 
 void Worker::adopt_channel() {
-  const std::lock_guard lock(mutex_);
-  channel_changed_.store(false, std::memory_order_relaxed);  // relaxed: under the mutex that guards the channel
-  current_ = next_channel_;
-  if (current_) channels_.push_back(current_);
+  if (next_channel_.take(current_) && current_) channels_.push_back(current_);
 }
 
 void Worker::set_channel(std::shared_ptr<Channel> channel) {
-  {
-    const std::lock_guard lock(mutex_);
-    next_channel_ = std::move(channel);
-    channel_changed_.store(true, std::memory_order_release);  // release: publishes next_channel_
-  }
+  next_channel_.put(std::move(channel));
   wake();
 }
 
-void Worker::request_run() {
-  const std::lock_guard lock(mutex_);
-  if (run_requested_ || !waker_) return;
-  run_requested_ = true;
-  waker_->wake();
-}
-
 void Worker::wake() {
-  const std::lock_guard lock(mutex_);
-  if (anchor_ != nullptr) {
-    if (run_requested_) return;
-    run_requested_ = true;
-    waker_->wake();
-    return;
-  }
-  // No stream: nobody else uses the channels until the mutex is free.
-  run_requested_ = false;
-  if (channel_changed_.exchange(false, std::memory_order_relaxed)) {  // relaxed: under the mutex
-    current_ = next_channel_;
-    if (current_) channels_.push_back(current_);
-  }
-  for (const auto& channel : channels_) drain_without_streams(*channel);
-  const Nanos now = now_ns();
-  set_next_deadline(0);
-  stall_armed_ = false;
-  for (const auto& channel : channels_) check_stall(*channel, now);
-  std::erase_if(channels_, [this](const auto& channel) { return channel->lost() || channel != current_; });
-  if (current_ && current_->lost()) current_.reset();
+  custody_.wake([this] { return run_without_streams(); });
 }
 
 void Worker::defer(StreamId id) {
   deferred_.push_back(id);
-  request_run();
-}
-
-void Worker::set_next_deadline(Nanos deadline) {
-  next_deadline_.store(deadline, std::memory_order_seq_cst);  // seq_cst: before the link's look at who sleeps
+  custody_.ask_for_run();
 }
 
 void Worker::arm(Nanos deadline) {
-  const Nanos next = next_deadline_.load(std::memory_order_relaxed);  // relaxed: only the owner writes it
+  const Nanos next = deadline_.own();
   if (next != 0 && next <= deadline) return;
-  set_next_deadline(deadline);
+  deadline_.set(deadline);
   link_.deadline_moved(deadline);
 }
 
@@ -131,48 +73,47 @@ void Worker::publish(Channel& channel) {
   arm(now + link_.stall_limit());
 }
 
-void Worker::check_stall(Channel& channel, Nanos now) {
-  Nanos again = 0;
-  if (channel.lost()) return;
-  if (channel.stalled(now, link_.stall_limit(), again)) {
-    channel.condemn("the host has stopped reading (host_stall_timeout)");
-    link_.channel_condemned();
-  } else if (again != 0) {
-    stall_armed_ = true;
-    arm(again);
+void Worker::check_stalls(Nanos now) {
+  stall_armed_ = false;
+  for (const auto& channel : channels_) {
+    Nanos again = 0;
+    if (channel->lost()) continue;
+    if (channel->stalled(now, link_.stall_limit(), again)) {
+      channel->condemn("the host has stopped reading (host_stall_timeout)");
+      link_.channel_condemned();
+    } else if (again != 0) {
+      stall_armed_ = true;
+      arm(again);
+    }
   }
 }
 
 void Worker::check_deadlines() {
-  const Nanos next = next_deadline_.load(std::memory_order_relaxed);  // relaxed: only the owner writes it
+  const Nanos next = deadline_.own();
   if (next == 0) return;
   const Nanos now = now_ns();
   if (now < next) return;
-  set_next_deadline(0);
-  stall_armed_ = false;
-  for (const auto& channel : channels_) check_stall(*channel, now);
-  for (size_t i = 0; i < slots_.size(); ++i) {
-    if (slots_[i].stream != nullptr) slots_[i].stream->on_deadline(now);
-    // What on_deadline did may have destroyed the stream.
-    if (slots_[i].stream == nullptr) continue;
-    if (const Nanos deadline = slots_[i].stream->deadline(); deadline != 0) arm(deadline);
-  }
+  deadline_.set(0);
+  check_stalls(now);
+  streams_.each([&](Stream& stream, StreamId id) {
+    stream.on_deadline(now);
+    // What that did may have destroyed the stream.
+    if (streams_.find(id) == nullptr) return;
+    if (const Nanos deadline = stream.deadline(); deadline != 0) arm(deadline);
+  });
 }
 
 void Worker::give_turns(std::vector<StreamId>& list) {
   std::vector<StreamId> turns;
   turns.swap(list);
   for (const StreamId id : turns)
-    if (Stream* stream = find(id)) stream->take_turn();
+    if (Stream* stream = streams_.find(id)) stream->take_turn();
 }
 
 void Worker::run() {
   const Scope scope(*this);
-  {
-    const std::lock_guard lock(mutex_);
-    run_requested_ = false;
-  }
-  (void)channel();  // a new one, if there is
+  custody_.begin_run();
+  adopt_channel();
   // By index: a run can adopt a channel.
   for (size_t i = 0; i < channels_.size(); ++i) {
     const auto channel = channels_[i];
@@ -184,24 +125,30 @@ void Worker::run() {
   // Last: any of the above can find that a host is lost.
   for (size_t i = 0; i < channels_.size(); ++i) {
     const auto channel = channels_[i];
-    if (channel->lost()) {
+    if (channel->is_over()) {
+      channel->mark_lost();
       lose(channel);
     } else {
       channel->pay();
       channel->publish();
     }
   }
-  std::erase_if(channels_, [this](const auto& channel) {
-    return channel->lost() || (channel != current_ && channel.use_count() == 1);
-  });
-  if (current_ && current_->lost()) current_.reset();
+  drop_channels();
+}
+
+// Of those that new streams do not use, the host has the last word: it may still run last hooks.
+void Worker::drop_channels() {
+  for (const auto& channel : channels_)
+    if (channel != current_ && !channel->is_over() && channel->finish()) link_.channel_finished();
+  std::erase_if(channels_, [](const auto& channel) { return channel->is_over(); });
+  if (current_ && current_->is_over()) current_.reset();
 }
 
 void Worker::lose(const std::shared_ptr<Channel>& channel) {
   if (current_ == channel) current_.reset();
-  for (size_t i = 0; i < slots_.size(); ++i)
-    if (Stream* stream = slots_[i].stream; stream != nullptr && stream->channel() == channel.get())
-      stream->on_channel_lost();
+  streams_.each([&](Stream& stream, StreamId) {
+    if (stream.channel() == channel.get()) stream.on_channel_lost();
+  });
 }
 
 void Worker::drain(const std::shared_ptr<Channel>& channel) {
@@ -210,17 +157,14 @@ void Worker::drain(const std::shared_ptr<Channel>& channel) {
     Channel::Inbound frame{};
     const auto read = channel->read(frame);
     if (read == Channel::Read::kMalformed || (read == Channel::Read::kFrame && !dispatch(*channel, frame))) {
-      channel->condemn("malformed frame from the host (kind " + std::to_string(frame.kind) + ")");
-      link_.channel_condemned();
-      return;
+      return condemn_malformed(*channel, frame.kind);
     }
     if (read == Channel::Read::kFrame) {
       if (++frames % kFramesARelease == 0) channel->release();
       if (frames < kFramesARun) continue;
       channel->release();
       channel->publish();
-      request_run();
-      return;
+      return custody_.ask_for_run();
     }
     channel->release();
     give_turns(channel->waiters());
@@ -230,11 +174,16 @@ void Worker::drain(const std::shared_ptr<Channel>& channel) {
   }
 }
 
+void Worker::condemn_malformed(Channel& channel, uint32_t kind) {
+  channel.condemn("malformed frame from the host (kind " + std::to_string(kind) + ")");
+  link_.channel_condemned();
+}
+
 bool Worker::dispatch(const Channel& channel, const Channel::Inbound& frame) {
   const auto to_stream = [&]<class T>(bool (Stream::*handler)(const T&)) {
     const T* table = verified<T>(frame.payload);
     if (table == nullptr) return false;
-    Stream* stream = find(table->stream(), table->generation());
+    Stream* stream = streams_.find({table->stream(), table->generation()});
     // A late answer is dropped, and so is what another host, or one that was let go, says of this stream.
     return stream == nullptr || stream->channel() != &channel || (stream->*handler)(*table);
   };
@@ -250,7 +199,7 @@ bool Worker::dispatch(const Channel& channel, const Channel::Inbound& frame) {
     case wire::FrameKind_Act: {
       const auto* act = verified<wire::Act>(frame.payload);
       if (act == nullptr) return false;
-      Stream* stream = find(act->stream(), act->generation());
+      Stream* stream = streams_.find({act->stream(), act->generation()});
       if (stream == nullptr) return late_act(*act);
       return stream->channel() != &channel || stream->on_act(*act);
     }
@@ -285,22 +234,37 @@ bool Worker::dispatch_without_stream(const Channel::Inbound& frame) {
   return act != nullptr && late_act(*act);
 }
 
-void Worker::drain_without_streams(Channel& channel) {
+// True: there is more to do.
+bool Worker::run_without_streams() {
+  adopt_channel();
+  bool more = false;
+  for (const auto& channel : channels_) more |= drain_without_streams(*channel);
+  deadline_.set(0);
+  check_stalls(now_ns());
+  drop_channels();
+  if (more) link_.run_left();
+  return more;
+}
+
+// True: there is more to read.
+bool Worker::drain_without_streams(Channel& channel) {
   channel.wake();
-  while (!channel.lost()) {
+  for (int frames = 0; !channel.lost();) {
     Channel::Inbound frame{};
     const auto read = channel.read(frame);
     if (read == Channel::Read::kMalformed || (read == Channel::Read::kFrame && !dispatch_without_stream(frame))) {
-      channel.condemn("malformed frame from the host");
-      link_.channel_condemned();
-      return;
+      condemn_malformed(channel, frame.kind);
+      return false;
     }
-    if (read == Channel::Read::kFrame) continue;
+    // Whoever opens the worker's next stream waits for us.
+    if (read == Channel::Read::kFrame && ++frames < kFramesARun) continue;
     channel.release();
     channel.pay();
     channel.publish();
-    if (channel.sleep()) return;
+    if (read == Channel::Read::kFrame) return true;
+    if (channel.sleep()) return false;
   }
+  return false;
 }
 
 }  // namespace tsf::core

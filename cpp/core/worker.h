@@ -1,33 +1,26 @@
-// One Envoy worker's side of a link: the stream table, the run that applies what the host said, and the hand-over
-// of the channels between the worker and the link thread.
-//
-// Whoever owns the channels may use them: the worker while it has a stream, the link thread while it has none. The
-// mutex guards the change of owner (`anchor_`), not the use.
+// One Envoy worker's side of a link: its streams, and the run that applies what the host said. Custody (core/custody.h)
+// says who may use the channels: this worker, or the link thread while the worker has no stream.
 #pragma once
 
 #include <atomic>
-#include <chrono>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 #include "core/byte_queue.h"
 #include "core/channel.h"
+#include "core/clock.h"
+#include "core/custody.h"
+#include "core/graveyard.h"
 #include "core/mount.h"
+#include "core/stream_table.h"
+#include "core/timers.h"
 
 namespace tsf::core {
 
 class JudgedConfig;
-class Stream;
-
-using Nanos = int64_t;  // of the steady clock; 0 = none
-inline Nanos now_ns() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
-constexpr Nanos nanos(std::chrono::milliseconds duration) { return duration.count() * 1'000'000; }
 
 // What a worker asks of its link; any thread.
 class LinkSignals {
@@ -37,6 +30,10 @@ class LinkSignals {
   virtual void deadline_moved(Nanos deadline) = 0;
   // A channel was condemned.
   virtual void channel_condemned() = 0;
+  // A channel is needed no more.
+  virtual void channel_finished() = 0;
+  // There is a run to be made that the worker cannot make: it has no stream any more.
+  virtual void run_left() = 0;
   // No host is connected nor being greeted.
   virtual bool down() const = 0;
   virtual Nanos stall_limit() const = 0;
@@ -44,10 +41,27 @@ class LinkSignals {
   virtual std::shared_ptr<JudgedConfig> config_of(uint32_t id) = 0;
 };
 
-// What Envoy has destroyed while our code may still be on the stack.
-class Retired {
+// The channel for new streams, on its way from the link thread to whoever owns the worker's channels.
+class NextChannel {
  public:
-  virtual ~Retired() = default;
+  void put(std::shared_ptr<Channel> channel) {
+    const std::lock_guard lock(mutex_);
+    channel_ = std::move(channel);
+    is_new_.store(true, std::memory_order_release);  // release: who sees it finds the mutex free of this change
+  }
+  // False: nothing has changed.
+  bool take(std::shared_ptr<Channel>& out) {
+    if (!is_new_.load(std::memory_order_acquire)) return false;  // acquire: pairs with put
+    const std::lock_guard lock(mutex_);
+    is_new_.store(false, std::memory_order_relaxed);  // relaxed: under the mutex
+    out = std::exchange(channel_, nullptr);
+    return true;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::shared_ptr<Channel> channel_;
+  std::atomic<bool> is_new_{false};
 };
 
 class Worker {
@@ -59,13 +73,27 @@ class Worker {
   ProcessMount& process() { return process_; }
 
   // ---- worker thread ----
-  StreamId add(Stream& stream);
-  // After this the stream gets no more calls from the worker.
-  void remove(Stream& stream, StreamId id);
+  // A stream's place in the worker's table, as long as this lives and was not left. Outside of it the worker calls the
+  // stream never.
+  class Place {
+   public:
+    Place(Worker& worker, Stream& stream) : worker_(worker), id_(worker.add(stream)) {}
+    ~Place() { leave(); }
+    Place(const Place&) = delete;
+    Place& operator=(const Place&) = delete;
+    void leave() {
+      if (!std::exchange(left_, true)) worker_.remove(id_);
+    }
+    StreamId id() const { return id_; }
+
+   private:
+    Worker& worker_;
+    const StreamId id_;
+    bool left_ = false;
+  };
   // The channel for new streams, or null.
   const std::shared_ptr<Channel>& channel() {
-    // acquire: pairs with set_channel's release; the channel itself is read under the mutex.
-    if (channel_changed_.load(std::memory_order_acquire)) adopt_channel();
+    adopt_channel();
     return current_;
   }
   // Runs in Envoy's `scheduled`.
@@ -80,15 +108,15 @@ class Worker {
   MemoryCount& memory() { return memory_; }
   int64_t pending() const { return memory_.bytes; }
 
-  // Our code is on the stack: destroyed streams stay in memory until it is left.
+  // Our code is on the stack: destroyed streams stay in memory until it is left, and the channels are this worker's.
   class Scope {
    public:
-    explicit Scope(Worker& worker) : worker_(worker) { ++worker_.depth_; }
+    explicit Scope(Worker& worker) : worker_(worker) { worker_.graveyard_.enter(); }
     ~Scope() {
-      if (--worker_.depth_ > 0 || worker_.graveyard_.empty()) return;
+      if (!worker_.graveyard_.leave()) return;
       // The last stream may hold the last config, and that the link with this worker: nothing of it is used after.
-      const auto dead = std::move(worker_.graveyard_);
-      worker_.graveyard_.clear();
+      const Graveyard::Dead dead = worker_.graveyard_.take();
+      worker_.leave();
     }
     Scope(const Scope&) = delete;
     Scope& operator=(const Scope&) = delete;
@@ -97,62 +125,56 @@ class Worker {
     Worker& worker_;
   };
   // Takes over what Envoy has destroyed; freed when no Scope is open.
-  void retire(std::unique_ptr<Retired> owner) {
-    if (depth_ > 0) graveyard_.push_back(std::move(owner));
-  }
+  void retire(std::unique_ptr<Retired> owner) { graveyard_.bury(std::move(owner)); }
 
   // ---- link thread ----
   void set_channel(std::shared_ptr<Channel> channel);
   // News on a channel, or a deadline has passed.
   void wake();
-  // Earliest deadline, 0 = none. acquire: pairs with the owner's release store.
-  Nanos next_deadline() const { return next_deadline_.load(std::memory_order_acquire); }
+  // After run_left() of some worker.
+  void wake_if_left() {
+    if (custody_.is_run_left()) wake();
+  }
+  const Deadline& deadline() const { return deadline_; }
 
  private:
-  struct Slot {
-    Stream* stream = nullptr;
-    uint32_t generation = 1;
-  };
-
-  Stream* find(uint32_t slot, uint32_t generation) const;
-  Stream* find(StreamId id) const { return find(id.slot, id.generation); }
+  StreamId add(Stream& stream);
+  void remove(StreamId id);
+  void leave();
   void adopt_channel();
   void drain(const std::shared_ptr<Channel>& channel);
   bool dispatch(const Channel& channel, const Channel::Inbound& frame);
-  void drain_without_streams(Channel& channel);
+  bool run_without_streams();
+  bool drain_without_streams(Channel& channel);
   bool dispatch_without_stream(const Channel::Inbound& frame);
   bool late_act(const wire::Act& act);
   bool log_from_host(const Channel::Inbound& frame);
+  void condemn_malformed(Channel& channel, uint32_t kind);
   void check_deadlines();
-  void check_stall(Channel& channel, Nanos now);
+  void check_stalls(Nanos now);
   void lose(const std::shared_ptr<Channel>& channel);
+  void drop_channels();
   void give_turns(std::vector<StreamId>& list);
-  void set_next_deadline(Nanos deadline);
-  void request_run();
 
   const uint32_t index_;
   LinkSignals& link_;
   ProcessMount& process_;
 
-  std::vector<Slot> slots_;
-  std::vector<uint32_t> free_;
-  std::shared_ptr<Channel> current_;
-  std::vector<std::shared_ptr<Channel>> channels_;  // current and those that still serve streams
+  StreamTable streams_;
+  Stream* anchor_ = nullptr;  // whose waker wakes the worker
   std::vector<StreamId> deferred_;
   std::vector<StreamId> waiting_;
-  std::vector<std::unique_ptr<Retired>> graveyard_;
-  int depth_ = 0;
+  Graveyard graveyard_;
   MemoryCount memory_;
+
+  // Of whoever has custody.
+  std::shared_ptr<Channel> current_;
+  std::vector<std::shared_ptr<Channel>> channels_;  // all that the host may still write to
   bool stall_armed_ = false;
+  Deadline deadline_;
 
-  std::atomic<Nanos> next_deadline_{0};
-  std::atomic<bool> channel_changed_{false};
-
-  std::mutex mutex_;  // guards what follows
-  Stream* anchor_ = nullptr;
-  std::unique_ptr<Waker> waker_;
-  bool run_requested_ = false;
-  std::shared_ptr<Channel> next_channel_;
+  Custody custody_;
+  NextChannel next_channel_;
 };
 
 }  // namespace tsf::core

@@ -15,6 +15,8 @@ namespace {
 struct WorkerChains {
   std::unordered_map<const void*, std::shared_ptr<Chain>> by_key;
   std::unordered_map<uint64_t, Chain*> by_id;
+  // Filters that are the only entry of ours in their stream, as far as that is known.
+  std::unordered_map<const void*, Chain::Entry> alone;
   // Chains whose key belongs to another stream now; they live until their entries are gone.
   std::vector<std::shared_ptr<Chain>> keyless;
   uint64_t last_id = 0;
@@ -28,26 +30,59 @@ bool is_open_filter(const Neighbour& one) { return !one.is_edge() && one.is_open
 
 }  // namespace
 
+// Envoy makes each configured entry once per stream: the same one again means that the header map has a new stream.
 Chain& Chain::join(Envoy& envoy, Entry entry) {
   const void* key = envoy.stream_key();
   auto& found = chains().by_key[key];
-  // Envoy makes each configured entry once per stream: the same one again means that the map has a new stream.
-  const bool upstream = entry.edge != nullptr && found && envoy.has_upstream();
+  const bool upstream = entry.edge != nullptr && envoy.has_upstream();
   if (found && !upstream && found->has(entry.config)) chains().keyless.push_back(std::move(found));
-  if (!found) found = std::make_shared<Chain>();
-  Chain& chain = *found;
-  chain.key_ = key;
-  if (entry.edge != nullptr) {
-    entry.role = upstream ? Role::kUpstreamEdge : chain.entries_.empty() ? Role::kFirstEdge : Role::kLastEdge;
-    // One try's entry takes the place of the one before.
-    if (EdgeFilter* before = chain.edge(entry.role))
-      std::erase_if(chain.entries_, [&](const Entry& e) { return e.edge == before; });
-    chain.edges_[static_cast<size_t>(entry.role)] = entry.edge;
-  } else {
-    ++chain.filters_;
+  if (const auto alone = chains().alone.find(key); alone != chains().alone.end()) {
+    const Entry first = alone->second;
+    chains().alone.erase(alone);
+    if (upstream || first.config != entry.config) {
+      found = std::make_shared<Chain>();
+      found->add(first);
+      for (const Dir dir : {Dir::kRequest, Dir::kResponse})
+        if (first.flows[static_cast<size_t>(dir)]->has_seen_end()) found->note_end(dir);
+      *first.home = found.get();
+    }
   }
-  chain.entries_.push_back(entry);
-  return chain;
+  if (entry.edge != nullptr)
+    entry.role = upstream && found                   ? Role::kUpstreamEdge
+                 : !found || found->entries_.empty() ? Role::kFirstEdge
+                                                     : Role::kLastEdge;
+  if (!found) found = std::make_shared<Chain>();
+  found->key_ = key;
+  found->add(entry);
+  return *found;
+}
+
+Chain* Chain::join_others(Envoy& envoy, Entry entry) {
+  const void* key = envoy.stream_key();
+  const auto chain = chains().by_key.find(key);
+  const auto alone = chains().alone.find(key);
+  const bool has_chain = chain != chains().by_key.end() && chain->second && !chain->second->has(entry.config);
+  if (has_chain || (alone != chains().alone.end() && alone->second.config != entry.config)) return &join(envoy, entry);
+  if (chain != chains().by_key.end() && chain->second) chain->second->give_up_key();
+  chains().alone.insert_or_assign(key, entry);
+  return nullptr;
+}
+
+void Chain::forget_alone(const Neighbour& request, const void* key) {
+  const auto alone = chains().alone.find(key);
+  if (alone != chains().alone.end() && alone->second.flows[0] == &request) chains().alone.erase(alone);
+}
+
+void Chain::add(Entry entry) {
+  if (entry.edge == nullptr) {
+    entries_.push_back(entry);
+    ++filters_;
+    return;
+  }
+  // One try's entry takes the place of the one before.
+  if (EdgeFilter* before = edge(entry.role)) std::erase_if(entries_, [&](const Entry& e) { return e.edge == before; });
+  entries_.push_back(entry);
+  edges_[static_cast<size_t>(entry.role)] = entry.edge;
 }
 
 bool Chain::has(const void* config) const {

@@ -93,10 +93,15 @@ class Chain {
     std::array<Neighbour*, 2> flows{};
     core::Stream* stream = nullptr;  // a filter's
     EdgeFilter* edge = nullptr;
+    Chain** home = nullptr;  // of a filter that is alone: where its chain is put once it has one
   };
 
   // The chain of the stream that Envoy is making filters for; made for the first of them. An edge's role is found here.
   static Chain& join(Envoy& envoy, Entry entry);
+  // As join, but no chain is made for a filter that is alone in its stream; null. Another entry that comes makes it.
+  static Chain* join_others(Envoy& envoy, Entry entry);
+  // A filter that is alone goes, or its header map goes to a new stream.
+  static void forget_alone(const Neighbour& request, const void* key);
   void leave(const Neighbour& request);
   // This stream's header map goes to a new stream.
   void give_up_key();
@@ -114,6 +119,9 @@ class Chain {
   // exists.
   static bool is_needed() { return live_entries_.load(std::memory_order_relaxed) > 1; }
   static void count_entry(int delta) { live_entries_.fetch_add(delta, std::memory_order_relaxed); }
+  // Edges among them: one in the router's own filters comes when the others have long begun. relaxed: as above.
+  static bool has_edges() { return live_edges_.load(std::memory_order_relaxed) > 0; }
+  static void count_edge(int delta) { live_edges_.fetch_add(delta, std::memory_order_relaxed); }
 
   EdgeFilter* edge(Role role) const { return edges_[static_cast<size_t>(role)]; }
   // The edge behind every filter of that direction.
@@ -180,9 +188,11 @@ class Chain {
   template <class Use>
   void each_before(const Neighbour& flow, Dir dir, Use use) const;
   bool has(const void* config) const;
+  void add(Entry entry);
 
   inline static std::atomic<int> live_loggers_{0};
   inline static std::atomic<int> live_entries_{0};
+  inline static std::atomic<int> live_edges_{0};
 
   const void* key_ = nullptr;
   uint64_t id_ = 0;             // for access loggers; 0 = none

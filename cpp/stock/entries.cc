@@ -113,6 +113,8 @@ class ConfiguredFilter final : public ConfiguredEntry {
 
 class ConfiguredEdge final : public ConfiguredEntry {
  public:
+  ConfiguredEdge() { Chain::count_edge(1); }
+  ~ConfiguredEdge() override { Chain::count_edge(-1); }
   std::unique_ptr<StreamEntry> new_stream(FilterEnvoy envoy) const override {
     return std::make_unique<EdgeInStream>(envoy, this);
   }

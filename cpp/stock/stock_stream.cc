@@ -18,6 +18,8 @@ StockStream::StockStream(core::Worker& worker, std::shared_ptr<const core::Filte
 
 // ---- Envoy's hooks ----
 
+StockStream::~StockStream() { leave_chain(); }
+
 // Access loggers find a stream by its chain. Whose log hooks have no use for them is spared that.
 void StockStream::on_new() {
   const bool for_logger = Chain::has_logger() && core_.log_phases() != 0;
@@ -26,8 +28,19 @@ void StockStream::on_new() {
   entry.config = &core_.config();
   entry.flows = {&request_, &response_};
   entry.stream = &core_;
-  chain_ = &Chain::join(envoy_, entry);
+  entry.home = &chain_;
+  if (Chain::has_edges() || for_logger) {
+    chain_ = &Chain::join(envoy_, entry);
+  } else {
+    key_ = envoy_.stream_key();
+    chain_ = Chain::join_others(envoy_, entry);
+  }
   if (for_logger) chain_->be_found(envoy_);
+}
+
+void StockStream::leave_chain() {
+  if (chain_ != nullptr) std::exchange(chain_, nullptr)->leave(request_);
+  if (key_ != nullptr) Chain::forget_alone(request_, std::exchange(key_, nullptr));
 }
 
 HeadersStatus StockStream::on_headers(Dir dir, bool end) {
@@ -63,11 +76,12 @@ void StockStream::on_destroy() {
   core_.on_destroy();
   request_.forget();
   response_.forget();
-  if (chain_ != nullptr) std::exchange(chain_, nullptr)->leave(request_);
+  leave_chain();
 }
 
 void StockStream::on_recreate() {
   if (chain_ != nullptr) chain_->give_up_key();
+  if (key_ != nullptr) Chain::forget_alone(request_, std::exchange(key_, nullptr));
 }
 
 void StockStream::say_what_edges_bring() {

@@ -18,6 +18,7 @@ class StockStream {
   // `shared_flag`: Envoy 1.38.
   StockStream(core::Worker& worker, std::shared_ptr<const core::FilterConfig> config, ChainFacts& facts, Envoy& envoy,
               bool shared_flag);
+  ~StockStream();
   StockStream(const StockStream&) = delete;
   StockStream& operator=(const StockStream&) = delete;
 
@@ -69,12 +70,15 @@ class StockStream {
   core::Nanos lost_continue_deadline() const { return lost_continue_at_; }
 
  private:
+  void leave_chain();
+
   Envoy& envoy_;
   ContinueFlag flag_;
   StockFlow request_;
   StockFlow response_;
   core::Stream core_;
-  Chain* chain_ = nullptr;  // where there may be other entries of ours
+  Chain* chain_ = nullptr;     // where there are other entries of ours, or may be edges
+  const void* key_ = nullptr;  // under which others find this one, while it may be the only one
   const Neighbour* pumped_ = nullptr;
   bool nested_ = false;  // inside the request's continue
   size_t left_ = 0;      // by the request's last continue

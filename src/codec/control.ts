@@ -81,6 +81,9 @@ export type ModuleMessage =
 export const PROTOCOL_MAJOR: number = Protocol.Major;
 export const PROTOCOL_MINOR: number = Protocol.Minor;
 
+/** Drain.generation: no new streams at all. */
+const ALL_GENERATIONS = 0xffffffff;
+
 export class MalformedMessage extends Error {}
 
 /** Lengths are read from the peer; an honest message names no more entries than it has bytes. */
@@ -151,6 +154,9 @@ function decode(kind: number, payload: Uint8Array): ModuleMessage | undefined {
       const t = Channel.getRootAsChannel(buffer);
       return { kind, channel: { id: t.id(), worker: t.worker(), ringBytes: t.ringBytes() } };
     }
+    // This host lets go of channels when their connection ends.
+    case ControlKind.ChannelDone:
+      return undefined;
     case ControlKind.ForgetConfig:
       return { kind, id: ForgetConfig.getRootAsForgetConfig(buffer).id() };
     default:
@@ -190,7 +196,7 @@ export function encodeVerdict(verdict: VerdictMessage): Uint8Array {
   const attributes = ConfigVerdict.createAttributesVector(b, [...verdict.attributes]);
   return finish(
     b,
-    ConfigVerdict.createConfigVerdict(b, verdict.id, verdict.accepted, message, verdict.phases, attributes),
+    ConfigVerdict.createConfigVerdict(b, verdict.id, verdict.accepted, message, verdict.phases, attributes, 0),
   );
 }
 
@@ -201,5 +207,5 @@ export function encodeChannelReady(id: number): Uint8Array {
 
 export function encodeDrain(): Uint8Array {
   const b = new Builder(64);
-  return finish(b, Drain.createDrain(b));
+  return finish(b, Drain.createDrain(b, ALL_GENERATIONS));
 }

@@ -1,4 +1,5 @@
 /** A host gives way to another, by plan or by accident: traffic goes on. */
+import { readdirSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { eventually, get, http1, sleep, type Fixture } from '../fixture/index.js';
 import { NOT_YET, scene } from './support.js';
@@ -82,6 +83,24 @@ describe('redeploys fail no request', () => {
       await sleep(500);
       const { wrong } = await load.stop();
       expect(wrong).toEqual([]);
+    }));
+
+  // Ten thousand of them: cpp/test/core/link_stress_test.cc with LINK_RECONNECTS.
+  it('one host after another leaves neither descriptors nor threads in Envoy', () =>
+    scene([{ name: 'touch', options: { host_wait: '10s' } }], async (fx) => {
+      const inEnvoy = (what: string) => readdirSync(`/proc/${fx.envoy.pid}/${what}`).length;
+      const nextHost = async () => {
+        await fx.host.kill();
+        await fx.startHost();
+        expect((await get(fx.port, '/hello')).status).toBe(200);
+      };
+      for (let i = 0; i < 2; i++) await nextHost();
+      const threads = inEnvoy('task');
+      const descriptors = inEnvoy('fd');
+      for (let i = 0; i < 8; i++) await nextHost();
+      expect(inEnvoy('task')).toBe(threads);
+      // A channel has four of its own, so that one left behind by each host is 32; connections come and go.
+      expect(inEnvoy('fd')).toBeLessThan(descriptors + 8);
     }));
 });
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -123,12 +124,13 @@ class FakeFlowMount final : public FlowMount {
 // One stream of such an Envoy.
 class FakeStream : public StreamFacts {
  public:
-  explicit FakeStream(WorkerStage& stage)
-      : mount_(*this, stage.loop), flows_{FakeFlowMount(violations), FakeFlowMount(violations)}, worker_(stage.worker) {
-    core_ = std::make_unique<Stream>(stage.worker, stage.config, Stream::Mounts{mount_, flows_[0], flows_[1]});
+  explicit FakeStream(WorkerStage& stage) : FakeStream(stage.worker, stage.loop, stage.config) {}
+  FakeStream(Worker& worker, Loop& loop, std::shared_ptr<const FilterConfig> config)
+      : mount_(*this, loop), flows_{FakeFlowMount(violations), FakeFlowMount(violations)}, worker_(worker) {
+    core_ = std::make_unique<Stream>(worker, std::move(config), Stream::Mounts{mount_, flows_[0], flows_[1]});
   }
   ~FakeStream() {
-    if (!core_->is_over()) destroy();
+    if (core_ && !core_->is_over()) destroy();
   }
   FakeStream(const FakeStream&) = delete;
   FakeStream& operator=(const FakeStream&) = delete;
@@ -172,11 +174,17 @@ class FakeStream : public StreamFacts {
     core_->on_destroy();
     mount_.die();
   }
+  // Envoy could not make the filter: the stream goes without ever having been one.
+  void abandon() { core_.reset(); }
+
+  // Called for each use of ours that moves the stream.
+  std::function<void()> on_move;
 
  private:
   class Mount final : public MountStub<StreamMount> {
    public:
-    Mount(StreamFacts& facts, Loop& loop) : MountStub(facts), loop_(loop), target_(std::make_shared<Loop::Target>()) {}
+    Mount(FakeStream& stream, Loop& loop)
+        : MountStub(stream), stream_(stream), loop_(loop), target_(std::make_shared<Loop::Target>()) {}
     void send_local_reply(uint32_t status, std::span<const HeaderLine>, std::string_view body,
                           std::string_view details) override {
       move("reply");
@@ -217,7 +225,9 @@ class FakeStream : public StreamFacts {
     void move(std::string what) {
       if (is_ended) facts_.violations.push_back(what + " after the stream's end");
       moves.push_back(std::move(what));
+      if (stream_.on_move) stream_.on_move();
     }
+    FakeStream& stream_;
     Loop& loop_;
     std::shared_ptr<Loop::Target> target_;
   };

@@ -70,20 +70,24 @@ inline std::string packed(const std::vector<Op>& ops) {
 class ScriptedHost {
  public:
   static std::pair<std::shared_ptr<Channel>, std::unique_ptr<ScriptedHost>> connect(uint32_t ring_bytes,
-                                                                                    uint64_t epoch) {
+                                                                                    GenerationId generation) {
     auto outbound = shm::Segment::create_outbound(ring_bytes);
     auto inbound = shm::Segment::create_inbound(ring_bytes);
     auto host_bell = shm::Doorbell::create();
     auto worker_bell = shm::Doorbell::create();
     auto worker_end = shm::Endpoint::attach(outbound->writable(), inbound->bytes());
-    auto seen = shm::Segment::open_outbound(outbound->fd());
-    auto own = shm::Segment::open_inbound(inbound->fd());
-    auto host_end = shm::Endpoint::attach(own->writable(), seen->bytes());
-    auto channel = std::make_shared<Channel>(1, epoch,
+    auto host = attach(outbound->fd(), inbound->fd());
+    auto channel = std::make_shared<Channel>(1, generation,
                                              Channel::Parts{std::move(*outbound), std::move(*inbound), *worker_end,
                                                             std::move(*host_bell), std::move(*worker_bell)});
-    std::unique_ptr<ScriptedHost> host(new ScriptedHost(std::move(*seen), std::move(*own), *host_end));
     return {std::move(channel), std::move(host)};
+  }
+  // At the other end of a channel that a module has made.
+  static std::unique_ptr<ScriptedHost> attach(int outbound_fd, int inbound_fd) {
+    auto seen = shm::Segment::open_outbound(outbound_fd);
+    auto own = shm::Segment::open_inbound(inbound_fd);
+    auto end = shm::Endpoint::attach(own->writable(), seen->bytes());
+    return std::unique_ptr<ScriptedHost>(new ScriptedHost(std::move(*seen), std::move(*own), *end));
   }
 
   // ---- reading ----
@@ -96,7 +100,7 @@ class ScriptedHost {
       out.push_back(decode(frame));
       end_.pop();
     }
-    (void)end_.release();
+    must_ring_ |= end_.release();
     return out;
   }
 
@@ -107,7 +111,7 @@ class ScriptedHost {
     if (room.data() == nullptr) return false;
     if (!bytes.empty()) std::memcpy(room.data(), bytes.data(), bytes.size());
     end_.commit(static_cast<uint32_t>(bytes.size()));
-    (void)end_.publish();
+    must_ring_ |= end_.publish();
     return true;
   }
   bool answer(StreamId id, HeaderType type, uint8_t mode, const std::vector<Op>& ops = {},
@@ -188,6 +192,8 @@ class ScriptedHost {
   // Frames that no FlatBuffers verifier accepts, or that break a rule of the schema.
   const std::vector<std::string>& violations() const { return violations_; }
   shm::Endpoint& endpoint() { return end_; }
+  // The module sleeps, and has to be rung for what was written or read since this was asked last.
+  bool take_must_ring() { return std::exchange(must_ring_, false); }
 
  private:
   ScriptedHost(shm::Segment seen, shm::Segment own, shm::Endpoint end)
@@ -287,6 +293,7 @@ class ScriptedHost {
   shm::Segment seen_;
   shm::Segment own_;
   shm::Endpoint end_;
+  bool must_ring_ = false;
   std::vector<std::string> violations_;
 };
 

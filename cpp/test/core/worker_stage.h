@@ -18,6 +18,8 @@ class FakeLink final : public LinkSignals {
  public:
   void deadline_moved(Nanos) override {}
   void channel_condemned() override { ++condemned; }
+  void channel_finished() override { ++finished; }
+  void run_left() override { ++left; }
   bool down() const override { return is_down; }
   Nanos stall_limit() const override { return stall; }
   std::shared_ptr<JudgedConfig> config_of(uint32_t id) override {
@@ -25,6 +27,8 @@ class FakeLink final : public LinkSignals {
   }
 
   int condemned = 0;
+  int finished = 0;
+  int left = 0;  // runs that the link has to make
   bool is_down = true;
   Nanos stall = nanos(Millis(60'000));
   std::shared_ptr<JudgedConfig> judged;
@@ -53,13 +57,15 @@ class WorkerStage {
   }
 
   // A host comes; the one before, if there is one, is not told.
-  void connect() {
-    ++epoch_;
-    auto [made, end] = ScriptedHost::connect(options_.ring_bytes, epoch_);
+  void connect() { connect(options_.phases, options_.attributes); }
+  // Its definition declares other phases and attributes.
+  void connect(uint32_t phases, std::vector<uint32_t> attributes) {
+    ++generation_;
+    auto [made, end] = ScriptedHost::connect(options_.ring_bytes, generation_);
     if (host) old_hosts.push_back(std::move(host));
     host = std::move(end);
     channel = made;
-    judged_->judge({epoch_, accepted, options_.phases, options_.attributes, ""});
+    judged_->judge(generation_, {accepted, phases, std::move(attributes), ""});
     link.is_down = false;
     worker.set_channel(std::move(made));
   }
@@ -74,7 +80,15 @@ class WorkerStage {
   // News on the channel, then the worker's events until there are none.
   void turn() {
     worker.wake();
-    for (int i = 0; i < 100 && !loop.idle(); ++i) loop.turn(worker);
+    for (int i = 0; i < 100; ++i) {
+      if (!loop.idle()) {
+        loop.turn(worker);
+      } else if (std::exchange(link.left, 0) > 0) {
+        worker.wake_if_left();
+      } else {
+        return;
+      }
+    }
   }
   // As turn(), then what the host finds.
   std::vector<Heard> hear() {
@@ -95,7 +109,7 @@ class WorkerStage {
  private:
   const Options options_;
   std::shared_ptr<JudgedConfig> judged_;
-  uint64_t epoch_ = 0;
+  GenerationId generation_ = 0;
 };
 
 }  // namespace tsf::core::test

@@ -324,6 +324,71 @@ TEST(ChainKeys, AKeyThatWasGivenUpIsTheNextStreams) {
   new_chain.leave(b.flows[0]);
 }
 
+// ---- alone ----
+
+TEST(ChainOfOne, IsNotMadeBeforeAnotherEntryComes) {
+  SmallEnvoy one, two;
+  FakeFilter a, elsewhere, b, c;
+  a.join_others(one);
+  elsewhere.join_others(two);
+  EXPECT_EQ(a.chain, nullptr);
+  EXPECT_EQ(elsewhere.chain, nullptr) << "another stream";
+  a[kReq].seen_end = true;
+  b.join_others(one);
+  ASSERT_NE(b.chain, nullptr);
+  EXPECT_EQ(a.chain, b.chain) << "the first one hears of it";
+  EXPECT_TRUE(b.chain->has_siblings());
+  EXPECT_TRUE(b.chain->end_is_held_before(b[kReq], kReq)) << "of the end, too, that came before";
+  EXPECT_FALSE(b.chain->end_is_held_before(b[kRes], kRes));
+  c.join_others(one);
+  EXPECT_EQ(c.chain, b.chain);
+  for (FakeFilter* f : {&a, &b, &c}) f->chain->leave(f->flows[0]);
+  Chain::forget_alone(elsewhere.flows[0], two.stream_key());
+}
+
+TEST(ChainOfOne, AnEdgeOfTheRouterMakesIt) {
+  SmallEnvoy envoy;
+  FakeFilter ours;
+  ours.join_others(envoy);
+  envoy.facts().has_upstream = true;
+  EdgeInChain upstream(envoy, &kUpstream);
+  ASSERT_NE(ours.chain, nullptr);
+  EXPECT_EQ(ours.chain->edge(Chain::Role::kUpstreamEdge), &upstream.filter);
+  ours.chain->leave(ours.flows[0]);
+}
+
+TEST(ChainOfOne, WhoHasGoneIsNotFound) {
+  SmallEnvoy envoy;
+  FakeFilter gone, later, last;
+  gone.join_others(envoy);
+  Chain::forget_alone(gone.flows[0], envoy.stream_key());
+  later.join_others(envoy);
+  EXPECT_EQ(later.chain, nullptr);
+  Chain::forget_alone(gone.flows[0], envoy.stream_key());  // of the one before: it takes nobody's place away
+  last.join_others(envoy);
+  EXPECT_NE(last.chain, nullptr);
+  for (FakeFilter* f : {&later, &last}) f->chain->leave(f->flows[0]);
+}
+
+TEST(ChainOfOne, TheSameConfigAgainIsANewStreamWithTheKey) {
+  SmallEnvoy envoy;
+  FakeFilter a, again, b;
+  a.join_others(envoy);
+  stock::Chain::Entry entry;
+  entry.config = &a.config;
+  entry.flows = {&again.flows[0], &again.flows[1]};
+  entry.home = &again.chain;
+  EXPECT_EQ(Chain::join_others(envoy, entry), nullptr);
+  b.join_others(envoy);
+  EXPECT_EQ(a.chain, nullptr);
+  EXPECT_EQ(again.chain, b.chain);
+  entry.flows = {&a.flows[0], &a.flows[1]};
+  entry.home = &a.chain;
+  EXPECT_EQ(Chain::join_others(envoy, entry), nullptr) << "a third stream with it: the chain has no key any more";
+  Chain::forget_alone(a.flows[0], envoy.stream_key());
+  for (FakeFilter* f : {&again, &b}) f->chain->leave(f->flows[0]);
+}
+
 // ---- access loggers ----
 
 TEST(ChainIds, LoggersFindAChainByItsId) {

@@ -196,6 +196,28 @@ TEST_F(StreamTest, AHostLostBeforeItAnswersTrailersIsAReset) {
   EXPECT_EQ(envoy().reset_details(), "ts_filter_host_lost");
 }
 
+TEST_F(StreamTest, AHostLostBeforeTheTrailersOfABodyThatGoesByIsA502) {
+  connect_and_open();
+  answer(HeaderType::kRequest, BodyMode_Pass, {}, wire::Phase_DecodeHeaders | wire::Phase_DecodeTrailers);
+  envoy().data(kReq, "some", false);
+  stage_->lose();
+  envoy().trailers(kReq, {{"t", "1"}});
+  turn();
+  EXPECT_EQ(envoy().downstream().header(":status"), "502");
+  EXPECT_EQ(envoy().reply_details(), "ts_filter_host_lost");
+}
+
+TEST_F(StreamTest, AHostLostBeforeTheTrailersOfAResponseThatGoesByIsAReset) {
+  connect_and_open(kGet, true);
+  answer(kReq, BodyMode_Pass);
+  respond();
+  answer(HeaderType::kResponse, BodyMode_Pass, {}, wire::Phase_EncodeHeaders | wire::Phase_EncodeTrailers);
+  stage_->lose();
+  envoy().trailers(kRes, {{"t", "1"}});
+  turn();
+  EXPECT_EQ(envoy().reset_details(), "ts_filter_host_lost");
+}
+
 TEST_F(StreamTest, AHostLostAfterItLetGoHarmsNobody) {
   connect_and_open();
   answer(HeaderType::kRequest, BodyMode_Pass, {}, wire::Phase_DecodeHeaders);
@@ -406,6 +428,23 @@ TEST_F(OpenStreamTest, TrailersUnansweredPass) {
   EXPECT_EQ(envoy().upstream().body, "some");
   EXPECT_EQ(envoy().upstream().trailers, (HeaderMap{{"t", "1"}}));
   EXPECT_EQ(envoy().upstream().ends, 1);
+}
+
+TEST_F(OpenStreamTest, TrailersThatComeWhenTheHostIsLostPass) {
+  connect_and_open();
+  answer(HeaderType::kRequest, BodyMode_Pass, {}, UINT32_MAX);
+  envoy().data(kReq, "some", false);
+  respond();
+  answer(HeaderType::kResponse, BodyMode_Pass, {}, UINT32_MAX);
+  envoy().data(kRes, "more", false);
+  stage_->lose();
+  envoy().trailers(kReq, {{"t", "1"}});
+  turn();
+  EXPECT_EQ(envoy().upstream().trailers, (HeaderMap{{"t", "1"}}));
+  envoy().trailers(kRes, {{"t", "2"}});
+  turn();
+  EXPECT_EQ(envoy().downstream().trailers, (HeaderMap{{"t", "2"}}));
+  EXPECT_EQ(envoy().downstream().body, "more");
 }
 
 TEST_F(OpenStreamTest, AResponseLetGoLeavesNoRequestBodyBehind) {

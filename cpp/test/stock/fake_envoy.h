@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <new>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -66,9 +67,33 @@ struct EnvoyOptions {
   bool tells_watermarks = false;  // of the response's buffer, as it does to every filter
   bool writes_server = false;     // the connection manager's own `server` header
   std::vector<ChainEntry> chain = {{}};
-  bool upstream_edge = false;  // an edge in the router's own chain
+  bool upstream_edge = false;   // an edge in the router's own chain
+  bool names_no_chain = false;  // out of memory when an access logger is to find the stream
   // What one stream finds out holds for the next with the same options.
   std::shared_ptr<stock::ChainFacts> facts = std::make_shared<stock::ChainFacts>();
+};
+
+// The configs of our entries, as they are counted when Envoy loads them.
+class CountedEntries {
+ public:
+  explicit CountedEntries(const EnvoyOptions& options) : edges_(options.upstream_edge ? 1 : 0), entries_(edges_) {
+    for (const auto& entry : options.chain) {
+      if (entry.kind != ChainEntry::Kind::kOther) ++entries_;
+      if (entry.kind == ChainEntry::Kind::kEdge) ++edges_;
+    }
+    count(1);
+  }
+  ~CountedEntries() { count(-1); }
+  CountedEntries(const CountedEntries&) = delete;
+  CountedEntries& operator=(const CountedEntries&) = delete;
+
+ private:
+  void count(int times) const {
+    stock::Chain::count_entry(times * entries_);
+    stock::Chain::count_edge(times * edges_);
+  }
+  int edges_;
+  int entries_;
 };
 
 class FakeEnvoy : public StreamFacts, private FilterManager::Owner {
@@ -79,17 +104,11 @@ class FakeEnvoy : public StreamFacts, private FilterManager::Owner {
         options_(std::move(options)),
         limit_(options_.buffer_limit),
         target_(std::make_shared<Loop::Target>()) {
-    // The configs of our entries, as they are counted when Envoy loads them.
-    ours_ = static_cast<int>(std::count_if(options_.chain.begin(), options_.chain.end(),
-                                           [](const auto& e) { return e.kind != ChainEntry::Kind::kOther; })) +
-            (options_.upstream_edge ? 1 : 0);
-    stock::Chain::count_entry(ours_);
     for (const auto& entry : options_.chain) add(entry, config);
   }
   ~FakeEnvoy() override {
     teardown();
     flush();
-    stock::Chain::count_entry(-ours_);
   }
   FakeEnvoy(const FakeEnvoy&) = delete;
   FakeEnvoy& operator=(const FakeEnvoy&) = delete;
@@ -248,6 +267,10 @@ class FakeEnvoy : public StreamFacts, private FilterManager::Owner {
     void inject_response(std::string_view bytes) override { envoy_.inject_response(*this, bytes); }
     void repeat_response_end() override { envoy_.repeat_response_end(*this); }
     const void* stream_key() const override { return &envoy_; }
+    void set_chain_id(uint64_t id) override {
+      if (envoy_.options_.names_no_chain) throw std::bad_alloc();
+      EnvoyStub::set_chain_id(id);
+    }
     void read_response_trailers_from(stock::Envoy* other) override { foreign_trailers_ = other != nullptr; }
     void send_local_reply(uint32_t status, std::span<const HeaderLine> headers, std::string_view body,
                           std::string_view details) override {
@@ -606,6 +629,7 @@ class FakeEnvoy : public StreamFacts, private FilterManager::Owner {
   Worker& worker_;
   Loop& loop_;
   const EnvoyOptions options_;
+  const CountedEntries counted_{options_};
   uint64_t limit_;
   std::shared_ptr<Loop::Target> target_;
   FilterManager main_{*this};
@@ -619,7 +643,6 @@ class FakeEnvoy : public StreamFacts, private FilterManager::Owner {
   std::string reset_details_;
   std::string reply_details_;
   int ignored_continues_ = 0;
-  int ours_ = 0;
   bool upstream_used_ = false;
   bool replied_ = false;
   bool local_reply_ = false;

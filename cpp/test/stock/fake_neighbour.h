@@ -61,6 +61,15 @@ struct FakeFilter {
     entry.flows = {&flows[0], &flows[1]};
     return stock::Chain::join(envoy, entry);
   }
+  // As a filter does where no edge is configured.
+  void join_others(stock::Envoy& envoy) {
+    stock::Chain::Entry entry;
+    entry.config = &config;
+    entry.flows = {&flows[0], &flows[1]};
+    entry.home = &chain;
+    chain = stock::Chain::join_others(envoy, entry);
+  }
+  stock::Chain* chain = nullptr;
 };
 
 }  // namespace tsf::core::test

@@ -260,7 +260,7 @@ class Walk {
   void turn() {
     count();
     stage_.turn();
-    const Nanos next = stage_.worker.next_deadline();
+    const Nanos next = stage_.worker.deadline().get();
     if (!envoy_->gone() && next != 0 && next <= now_ns()) problem_ = "a deadline that has passed is left behind; ";
   }
 

@@ -238,5 +238,27 @@ TEST_F(StreamTest, ARoutesFailureModeAndTimeoutReplaceTheFilters) {
   EXPECT_TRUE(envoy().upstream().headers.has_value());
 }
 
+// Two filters on two listeners, say: each has streams of its own.
+TEST_F(StreamTest, ASecondConfiguredFilterAloneMakesNoChain) {
+  connect_and_open();
+  const auto other = stage_->open();
+  EXPECT_TRUE(stock::Chain::is_needed());
+  const auto third = stage_->open();
+  EXPECT_EQ(third->stream().chain(), nullptr);
+}
+
+TEST_F(StreamTest, AFilterThatCannotBeMadeLeavesNothingBehind) {
+  connect_and_open();
+  stock::Chain::count_logger(1);
+  stage_->envoy_options.names_no_chain = true;
+  EXPECT_THROW(stage_->open(), std::bad_alloc);
+  stage_->envoy_options.names_no_chain = false;
+  EXPECT_EQ(stock::Chain::find(1), nullptr);
+  stock::Chain::count_logger(-1);
+  stage_->lose();  // tells every stream of the worker
+  turn();
+  EXPECT_EQ(envoy().reply_details(), "ts_filter_host_lost");
+}
+
 }  // namespace
 }  // namespace tsf::core::test

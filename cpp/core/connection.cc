@@ -1,0 +1,223 @@
+#include "core/connection.h"
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "core/control_messages.h"
+#include "core/timers.h"
+
+namespace tsf::core {
+namespace {
+constexpr Nanos kGreetingTimeout = nanos(std::chrono::milliseconds(5000));
+}  // namespace
+
+Connection::Connection(Target target, ProcessMount& process, Poller& poller, ConfigRegistry& configs,
+                       ConnectionEvents& events)
+    : target_(std::move(target)),
+      process_(process),
+      poller_(poller),
+      configs_(configs),
+      events_(events),
+      generations_(target_.workers),
+      chosen_(target_.workers) {}
+
+// ---- beginning and end ----
+
+bool Connection::connect(std::string& error) {
+  if (!socket_.connect(target_.socket, target_.allowed_uids, error)) return false;
+  poller_.add_socket(socket_.fd());
+  watches_writes_ = false;
+  greeting_until_ = now_ns() + kGreetingTimeout;
+  last_channel_ = 0;
+  events_.on_expected();
+  send_hello(socket_, process_, target_.workers);
+  return true;
+}
+
+void Connection::close(std::string_view why, bool is_hopeless) {
+  if (!open()) return;
+  socket_.close();
+  greeting_until_ = kNever;
+  for (const auto& channel : generations_.clear()) {
+    let_go(*channel);
+    channel->mark_lost();
+  }
+  for (auto& channel : chosen_) channel.reset();
+  configs_.end_generations();
+  events_.on_lost(why, is_hopeless);
+}
+
+void Connection::let_go(Channel& channel) { poller_.remove_doorbell(channel.parts().worker_doorbell.fd()); }
+
+// ---- what wakes the thread ----
+
+void Connection::on_socket() {
+  if (!open()) return;
+  std::string error;
+  if (!socket_.receive([this](uint32_t kind, std::string_view payload) { return on_message(kind, payload); }, error))
+    close(error);
+}
+
+void Connection::look(Nanos now) {
+  if (!open()) return;
+  if (now >= greeting_until_) return close("the host did not greet back in time");
+  std::string condemned;
+  generations_.each_channel([&](Channel& channel) {
+    if (channel.lost()) condemned = channel.reason();
+    if (channel.take_finished()) send_channel_done(socket_, channel.id());
+  });
+  if (!condemned.empty()) return close(condemned);
+  if (greeting_until_ == kNever) send_configs();
+  if (!socket_.flush()) return close("cannot write to it");
+  const bool wants_write = socket_.wants_write();
+  if (wants_write != std::exchange(watches_writes_, wants_write)) poller_.watch_writes(socket_.fd(), wants_write);
+}
+
+void Connection::send_configs() {
+  const ConfigRegistry::News news = configs_.take_news();
+  for (const auto& config : news.configs) send_config(socket_, *config, process_.capabilities());
+  for (const uint32_t id : news.forgotten) send_forget(socket_, id);
+}
+
+// ---- what the host says ----
+
+bool Connection::on_message(uint32_t kind, std::string_view payload) {
+  const bool has_greeted = greeting_until_ == kNever;
+  switch (kind) {
+    case wire::ControlKind_Welcome: return !has_greeted && on_welcome(payload);
+    case wire::ControlKind_Refused: return on_refused(payload);
+    case wire::ControlKind_ConfigVerdict: return on_verdict(payload);
+    case wire::ControlKind_ChannelReady: return on_channel_ready(payload);
+    case wire::ControlKind_Drain: return on_drain(payload);
+    case wire::ControlKind_Generation: return has_greeted && on_generation(payload);
+    case wire::ControlKind_ChannelDone: return on_channel_done(payload);
+    default: return true;  // a newer host's message
+  }
+}
+
+bool Connection::on_welcome(std::string_view payload) {
+  const Received<wire::Welcome> welcome(payload);
+  if (!welcome) return false;
+  if (welcome->major() != wire::Protocol_Major) {
+    close("it speaks protocol " + std::to_string(welcome->major()) + ", this module speaks " +
+              std::to_string(wire::Protocol_Major) + "; use the same release of both",
+          true);
+    return true;
+  }
+  process_.log(LogLevel::kInfo, "ts_filter: connected to ts-filter-host " + printable_text(welcome->host_version()) +
+                                    " (pid " + std::to_string(welcome->pid()) + ") at " + target_.socket);
+  greeting_until_ = kNever;
+  configs_.begin_connection();
+  events_.on_welcome();
+  begin_generation(0);
+  return true;
+}
+
+bool Connection::on_refused(std::string_view payload) {
+  const Received<wire::Refused> refused(payload);
+  if (!refused) return false;
+  close("it refused this module: " + printable_text(refused->reason()), true);
+  return true;
+}
+
+bool Connection::on_verdict(std::string_view payload) {
+  const Received<wire::ConfigVerdict> message(payload);
+  Verdict verdict;
+  if (!message || !read_verdict(*message, verdict)) return false;
+  const GenerationId* generation = generations_.find(message->generation());
+  if (generation == nullptr) return true;  // it has ended meanwhile
+  const bool accepted = verdict.accepted;
+  const std::string why = verdict.message;
+  const auto config = configs_.judge(message->id(), *generation, std::move(verdict));
+  if (!config) return true;
+  if (!accepted)
+    process_.log(LogLevel::kError,
+                 "ts_filter: the host refuses the config of filter " + config->text().name + ": " + why);
+  choose_channels();
+  for (uint32_t worker = 0; worker < target_.workers; ++worker) events_.on_news(worker);
+  return true;
+}
+
+bool Connection::on_channel_ready(std::string_view payload) {
+  const Received<wire::ChannelReady> ready(payload);
+  if (!ready || !generations_.channel_ready(ready->id())) return false;
+  choose_channels();
+  return true;
+}
+
+bool Connection::on_drain(std::string_view payload) {
+  const Received<wire::Drain> drain(payload);
+  if (!drain) return false;
+  generations_.drain(drain->generation());
+  if (!generations_.takes_streams()) events_.on_drained();
+  choose_channels();
+  return true;
+}
+
+bool Connection::on_generation(std::string_view payload) {
+  const Received<wire::Generation> generation(payload);
+  if (!generation || generation->generation() == 0) return false;
+  events_.on_expected();
+  begin_generation(generation->generation());
+  return true;
+}
+
+bool Connection::on_channel_done(std::string_view payload) {
+  const Received<wire::ChannelDone> done(payload);
+  if (!done) return false;
+  const auto channel = generations_.remove(done->id());
+  if (!channel) return false;
+  let_go(*channel);
+  channel->close();
+  choose_channels();
+  for (const GenerationId ended : generations_.take_ended()) configs_.end_generation(ended);
+  for (uint32_t worker = 0; worker < target_.workers; ++worker) events_.on_news(worker);
+  return true;
+}
+
+// ---- channels ----
+
+void Connection::begin_generation(uint32_t number) {
+  const GenerationId id = ++last_generation_;
+  if (!generations_.begin(number, id)) return close("it began generation " + std::to_string(number) + " too late");
+  configs_.begin_generation(id);
+  for (uint32_t worker = 0; worker < target_.workers && open(); ++worker)
+    if (!make_channel(worker, number, id)) close("no channel could be made");
+}
+
+bool Connection::make_channel(uint32_t worker, uint32_t generation, GenerationId id) {
+  auto outbound = shm::Segment::create_outbound(target_.ring_bytes);
+  auto inbound = shm::Segment::create_inbound(target_.ring_bytes);
+  auto host_doorbell = shm::Doorbell::create();
+  auto worker_doorbell = shm::Doorbell::create();
+  if (!outbound || !inbound || !host_doorbell || !worker_doorbell) {
+    process_.log(LogLevel::kError, "ts_filter: cannot make a channel: " + (!outbound  ? outbound.error
+                                                                           : !inbound ? inbound.error
+                                                                                      : std::strerror(errno)));
+    return false;
+  }
+  auto endpoint = shm::Endpoint::attach(outbound->writable(), inbound->bytes());
+  if (!endpoint || !poller_.add_doorbell(worker_doorbell->fd(), worker)) return false;
+  const uint32_t number = ++last_channel_;
+  std::vector<int> fds{outbound->fd(), inbound->fd(), host_doorbell->fd(), worker_doorbell->fd()};
+  generations_.add(worker,
+                   std::make_shared<Channel>(number, id,
+                                             Channel::Parts{std::move(*outbound), std::move(*inbound), *endpoint,
+                                                            std::move(*host_doorbell), std::move(*worker_doorbell)}));
+  return send_channel(socket_, {number, worker, target_.ring_bytes, generation}, std::move(fds));
+}
+
+void Connection::choose_channels() {
+  for (const GenerationId generation : generations_.incomplete())
+    if (configs_.has_judged_all(generation)) generations_.complete(generation);
+  generations_.retire_old();
+  for (uint32_t worker = 0; worker < target_.workers; ++worker) {
+    auto channel = generations_.for_new_streams(worker);
+    if (channel == chosen_[worker]) continue;
+    chosen_[worker] = channel;
+    events_.on_channel(worker, channel);
+  }
+}
+
+}  // namespace tsf::core

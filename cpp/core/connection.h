@@ -1,0 +1,87 @@
+// One connection to a host: greeting, configs and verdicts, channels of one or several generations of the host's
+// filters, and its end. Link thread only.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/control.h"
+#include "core/generations.h"
+#include "core/mount.h"
+#include "core/poller.h"
+#include "core/registry.h"
+
+namespace tsf::core {
+
+// What becomes of the connection; link thread.
+class ConnectionEvents {
+ public:
+  virtual ~ConnectionEvents() = default;
+  // A host is there that may take streams soon.
+  virtual void on_expected() = 0;
+  virtual void on_welcome() = 0;
+  // A worker's channel for new streams has changed; null: there is none.
+  virtual void on_channel(uint32_t worker, const std::shared_ptr<Channel>& channel) = 0;
+  // The worker has something to read, or a verdict to see.
+  virtual void on_news(uint32_t worker) = 0;
+  // The host takes no new streams.
+  virtual void on_drained() = 0;
+  // The connection has ended. `is_hopeless`: trying again soon changes nothing.
+  virtual void on_lost(std::string_view why, bool is_hopeless) = 0;
+};
+
+class Connection {
+ public:
+  struct Target {
+    std::string socket;
+    std::vector<uid_t> allowed_uids;
+    uint32_t ring_bytes;
+    uint32_t workers;
+  };
+  Connection(Target target, ProcessMount& process, Poller& poller, ConfigRegistry& configs, ConnectionEvents& events);
+
+  bool open() const { return socket_.open(); }
+  // False: nobody is there, `error` says why.
+  bool connect(std::string& error);
+  void close(std::string_view why, bool is_hopeless = false);
+
+  void on_socket();
+  // After whatever woke the thread: the host's time to greet, condemned and finished channels, configs that are new.
+  void look(Nanos now);
+  // When look() has something to do of its own; kNever where it has not.
+  Nanos deadline() const { return open() ? greeting_until_ : kNever; }
+
+ private:
+  bool on_message(uint32_t kind, std::string_view payload);
+  bool on_welcome(std::string_view payload);
+  bool on_refused(std::string_view payload);
+  bool on_verdict(std::string_view payload);
+  bool on_channel_ready(std::string_view payload);
+  bool on_drain(std::string_view payload);
+  bool on_generation(std::string_view payload);
+  bool on_channel_done(std::string_view payload);
+  void begin_generation(uint32_t number);
+  bool make_channel(uint32_t worker, uint32_t generation, GenerationId id);
+  void choose_channels();
+  void send_configs();
+  void let_go(Channel& channel);
+
+  const Target target_;
+  ProcessMount& process_;
+  Poller& poller_;
+  ConfigRegistry& configs_;
+  ConnectionEvents& events_;
+
+  ControlSocket socket_;
+  Nanos greeting_until_ = kNever;  // kNever: it has greeted
+  Generations generations_;
+  std::vector<std::shared_ptr<Channel>> chosen_;  // by worker
+  GenerationId last_generation_ = 0;
+  uint32_t last_channel_ = 0;
+  bool watches_writes_ = false;
+};
+
+}  // namespace tsf::core

@@ -1,0 +1,111 @@
+#include "core/generations.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace tsf::core {
+
+bool Generations::begin(uint32_t number, GenerationId id) {
+  if (number == kAll || (!all_.empty() && number <= all_.back().number)) return false;
+  // The only one there is takes streams at once: each of them waits for the verdict that it needs.
+  const bool is_complete = !takes_streams();
+  all_.push_back({number, id, false, is_complete, std::vector<Place>(workers_)});
+  return true;
+}
+
+Generations::Place* Generations::place_of(uint32_t channel) {
+  for (Generation& generation : all_)
+    for (Place& place : generation.places)
+      if (place.channel && place.channel->id() == channel) return &place;
+  return nullptr;
+}
+
+bool Generations::channel_ready(uint32_t channel) {
+  Place* const place = place_of(channel);
+  if (place != nullptr) place->is_ready = true;
+  return place != nullptr;
+}
+
+void Generations::drain(uint32_t number) {
+  for (Generation& generation : all_)
+    if (number == kAll || generation.number == number) generation.is_draining = true;
+}
+
+void Generations::complete(GenerationId id) {
+  for (Generation& generation : all_)
+    if (generation.id == id) generation.is_complete = true;
+}
+
+void Generations::add(uint32_t worker, std::shared_ptr<Channel> channel) {
+  all_.back().places[worker] = {std::move(channel), false};
+}
+
+std::shared_ptr<Channel> Generations::remove(uint32_t channel) {
+  Place* const place = place_of(channel);
+  return place == nullptr ? nullptr : std::exchange(*place, Place()).channel;
+}
+
+std::vector<std::shared_ptr<Channel>> Generations::clear() {
+  std::vector<std::shared_ptr<Channel>> out;
+  for (Generation& generation : all_)
+    for (Place& place : generation.places)
+      if (place.channel) out.push_back(std::move(place.channel));
+  all_.clear();
+  return out;
+}
+
+bool Generations::Generation::is_ready() const {
+  return !is_draining && is_complete && std::all_of(places.begin(), places.end(), [](const Place& place) {
+    return place.channel != nullptr && place.is_ready;
+  });
+}
+
+void Generations::retire_old() {
+  bool is_old = false;
+  for (auto generation = all_.rbegin(); generation != all_.rend(); ++generation) {
+    if (is_old) generation->is_draining = true;
+    is_old |= generation->is_ready();
+  }
+}
+
+std::shared_ptr<Channel> Generations::for_new_streams(uint32_t worker) const {
+  const auto ready =
+      std::find_if(all_.rbegin(), all_.rend(), [](const Generation& generation) { return generation.is_ready(); });
+  if (ready != all_.rend()) return ready->places[worker].channel;
+  for (const Generation& generation : all_) {
+    if (generation.is_draining) continue;
+    const Place& place = generation.places[worker];
+    return generation.is_complete && place.is_ready ? place.channel : nullptr;
+  }
+  return nullptr;
+}
+
+const GenerationId* Generations::find(uint32_t number) const {
+  const auto found = std::find_if(all_.begin(), all_.end(), [&](const Generation& g) { return g.number == number; });
+  return found == all_.end() ? nullptr : &found->id;
+}
+
+bool Generations::takes_streams() const {
+  return std::any_of(all_.begin(), all_.end(), [](const Generation& g) { return !g.is_draining; });
+}
+
+std::vector<GenerationId> Generations::take_ended() {
+  std::vector<GenerationId> out;
+  std::erase_if(all_, [&](const Generation& generation) {
+    const bool has_channel = std::any_of(generation.places.begin(), generation.places.end(),
+                                         [](const Place& place) { return place.channel != nullptr; });
+    if (!generation.is_draining || has_channel) return false;
+    out.push_back(generation.id);
+    return true;
+  });
+  return out;
+}
+
+std::vector<GenerationId> Generations::incomplete() const {
+  std::vector<GenerationId> out;
+  for (const Generation& generation : all_)
+    if (!generation.is_complete && !generation.is_draining) out.push_back(generation.id);
+  return out;
+}
+
+}  // namespace tsf::core

@@ -1,0 +1,72 @@
+// The configs that a host is to judge, and what was said of them. Configs with the same text are one; verdicts belong
+// to a generation of the host's filters and go with it.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "core/clock.h"
+#include "core/verdict.h"
+
+namespace tsf::core {
+
+class ConfigRegistry {
+ public:
+  // `on_news`: there is something for take_news; any thread.
+  explicit ConfigRegistry(std::function<void()> on_news) : on_news_(std::move(on_news)) {}
+
+  // ---- any thread ----
+
+  // The config with this text; the last owner's death makes the host forget it. `self` is kept by nobody: the registry
+  // may be gone before.
+  static std::shared_ptr<JudgedConfig> add(const std::shared_ptr<ConfigRegistry>& self, ConfigText text);
+  // Null: nobody has it any more.
+  std::shared_ptr<JudgedConfig> find(uint32_t id) const;
+  // Waits for the newest generation's verdict, not beyond the deadline that all configs of one update share. Null: none
+  // came, or no host is there.
+  std::shared_ptr<const Verdict> wait_for_verdict(const JudgedConfig& config, std::chrono::milliseconds limit);
+
+  // ---- link thread ----
+
+  struct News {
+    std::vector<std::shared_ptr<JudgedConfig>> configs;
+    std::vector<uint32_t> forgotten;
+  };
+  // What the host has not been told; the configs of one connection are told on the next one again.
+  News take_news();
+  void begin_connection();
+  void begin_generation(GenerationId generation);
+  void end_generation(GenerationId generation);
+  void end_generations();
+  // No host is there, or may come: those who wait for one give up.
+  void set_host_expected(bool expected);
+  // Null: nobody has the config any more.
+  std::shared_ptr<JudgedConfig> judge(uint32_t config, GenerationId generation, Verdict verdict);
+  bool has_judged_all(GenerationId generation) const;
+
+ private:
+  std::shared_ptr<JudgedConfig> find_locked(uint32_t id) const;
+  std::vector<std::shared_ptr<JudgedConfig>> all() const;
+  void forget(uint32_t id);
+
+  const std::function<void()> on_news_;
+  mutable std::mutex mutex_;  // guards what follows
+  std::condition_variable changed_;
+  std::vector<std::weak_ptr<JudgedConfig>> configs_;
+  std::vector<uint32_t> unsent_;
+  uint32_t last_id_ = 0;
+  GenerationId newest_ = 0;
+  bool host_expected_ = true;
+  Nanos update_until_ = 0;
+
+  // Of its own: configs can die while mutex_ is held.
+  std::mutex forget_mutex_;
+  std::vector<uint32_t> forgotten_;
+};
+
+}  // namespace tsf::core

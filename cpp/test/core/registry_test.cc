@@ -1,0 +1,150 @@
+#include "core/registry.h"
+
+#include <gtest/gtest.h>
+
+#include <thread>
+
+namespace tsf::core {
+namespace {
+
+ConfigText text(const std::string& name) {
+  ConfigText out;
+  out.name = name;
+  return out;
+}
+Verdict accepted(uint32_t phases = UINT32_MAX) { return {true, phases, {}, ""}; }
+
+class RegistryTest : public testing::Test {
+ protected:
+  std::shared_ptr<JudgedConfig> add(const std::string& name) { return ConfigRegistry::add(registry_, text(name)); }
+  // "+id" for each config that the host is to be told, "-id" for each that it is to forget.
+  std::string news() {
+    const auto all = registry_->take_news();
+    std::string out;
+    for (const auto& config : all.configs) out += "+" + std::to_string(config->id());
+    for (const uint32_t id : all.forgotten) out += "-" + std::to_string(id);
+    return out;
+  }
+
+  int rings_ = 0;
+  std::shared_ptr<ConfigRegistry> registry_ = std::make_shared<ConfigRegistry>([this] { ++rings_; });
+};
+
+TEST_F(RegistryTest, TheSameTextIsOneConfig) {
+  const auto one = add("a");
+  EXPECT_EQ(add("a"), one);
+  EXPECT_NE(add("b"), one);
+  EXPECT_EQ(registry_->find(one->id()), one);
+  EXPECT_EQ(registry_->find(99), nullptr);
+}
+
+TEST_F(RegistryTest, TheHostIsToldOnceAndOfTheEnd) {
+  auto one = add("a");
+  EXPECT_EQ(rings_, 1);
+  EXPECT_EQ(news(), "+1");
+  EXPECT_EQ(news(), "");
+  one.reset();
+  EXPECT_EQ(rings_, 2);
+  EXPECT_EQ(news(), "-1");
+  EXPECT_EQ(add("a")->id(), 2u) << "numbers are not used again";
+}
+
+TEST_F(RegistryTest, AnotherHostIsToldAllThatThereIs) {
+  const auto one = add("a");
+  add("b").reset();
+  (void)news();
+  const auto three = add("c");
+  registry_->begin_connection();
+  EXPECT_EQ(news(), "+1+3") << "and nothing of what the host before it was to forget";
+}
+
+TEST_F(RegistryTest, AVerdictBelongsToItsGeneration) {
+  const auto one = add("a");
+  registry_->begin_generation(1);
+  EXPECT_EQ(registry_->judge(one->id(), 1, accepted(5)), one);
+  EXPECT_EQ(registry_->judge(77, 1, accepted()), nullptr);
+  const auto first = one->verdict(1);
+  ASSERT_NE(first, nullptr);
+  EXPECT_EQ(one->verdict(2), nullptr);
+  registry_->begin_generation(2);
+  registry_->judge(one->id(), 2, accepted(6));
+  registry_->judge(one->id(), 2, accepted(7));
+  EXPECT_EQ(one->verdict(1), first);
+  EXPECT_EQ(one->verdict(2)->phases, 6u) << "the first word counts";
+  registry_->end_generation(1);
+  EXPECT_EQ(one->verdict(1), nullptr);
+  EXPECT_EQ(first->phases, 5u) << "who keeps it has it";
+  registry_->end_generations();
+  EXPECT_EQ(one->verdict(2), nullptr);
+}
+
+TEST_F(RegistryTest, KnowsWhenAGenerationHasJudgedAll) {
+  const auto one = add("a");
+  const auto two = add("b");
+  registry_->judge(one->id(), 1, accepted());
+  EXPECT_FALSE(registry_->has_judged_all(1));
+  registry_->judge(two->id(), 1, {false, 0, {}, "no"});
+  EXPECT_TRUE(registry_->has_judged_all(1)) << "a refusal is a verdict";
+  EXPECT_FALSE(registry_->has_judged_all(2));
+}
+
+TEST_F(RegistryTest, WaitsForTheNewestGenerationsVerdict) {
+  const auto one = add("a");
+  registry_->begin_generation(1);
+  registry_->judge(one->id(), 1, accepted(1));
+  registry_->begin_generation(2);
+  std::thread host([&] { registry_->judge(one->id(), 2, accepted(2)); });
+  const auto verdict = registry_->wait_for_verdict(*one, std::chrono::seconds(30));
+  host.join();
+  ASSERT_NE(verdict, nullptr);
+  EXPECT_EQ(verdict->phases, 2u);
+}
+
+TEST_F(RegistryTest, DoesNotWaitWhereNoHostIsExpected) {
+  const auto one = add("a");
+  std::thread link([&] { registry_->set_host_expected(false); });
+  EXPECT_EQ(registry_->wait_for_verdict(*one, std::chrono::seconds(30)), nullptr);
+  link.join();
+}
+
+TEST_F(RegistryTest, ConfigsOfOneUpdateShareTheirPatience) {
+  const auto one = add("a");
+  const auto two = add("b");
+  const auto begun = std::chrono::steady_clock::now();
+  EXPECT_EQ(registry_->wait_for_verdict(*one, std::chrono::milliseconds(300)), nullptr);
+  EXPECT_EQ(registry_->wait_for_verdict(*two, std::chrono::milliseconds(300)), nullptr);
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::milliseconds(590));
+}
+
+TEST_F(RegistryTest, AConfigMayOutliveIt) {
+  const auto one = add("a");
+  registry_.reset();
+  EXPECT_EQ(one->text().name, "a");
+}
+
+TEST(KnownVerdicts, AreOfOneGenerationAndStay) {
+  const auto registry = std::make_shared<ConfigRegistry>([] {});
+  auto one = ConfigRegistry::add(registry, text("a"));
+  KnownVerdicts known(1);
+  EXPECT_EQ(known.of(one), nullptr);
+  one->judge(2, accepted(2));
+  EXPECT_EQ(known.of(one), nullptr) << "of another generation";
+  one->judge(1, accepted(1));
+  const Verdict* const verdict = known.of(one);
+  ASSERT_NE(verdict, nullptr);
+  one->forget(1);
+  EXPECT_EQ(known.of(one), verdict) << "it is not asked for again";
+  EXPECT_EQ(verdict->phases, 1u);
+}
+
+TEST(JudgedConfig, SaysWhichLogHooksHaveAUseForLoggers) {
+  JudgedConfig config(1, text("a"));
+  EXPECT_EQ(config.logger_phases(), UINT32_MAX) << "not known";
+  config.judge(1, {true, wire::Phase_Log | wire::Phase_LogStart | wire::Phase_DecodeData, {}, ""});
+  EXPECT_EQ(config.logger_phases(), wire::Phase_LogStart);
+  config.judge(2, {true, wire::Phase_Log, {13}, ""});
+  EXPECT_EQ(config.logger_phases(), wire::Phase_Log) << "for its attributes";
+}
+
+}  // namespace
+}  // namespace tsf::core
