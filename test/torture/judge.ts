@@ -38,7 +38,7 @@ export class ResetLog {
   private readonly resets: Reset[];
 
   constructor(log: string) {
-    const line = /^\[(\S+ [\d:.]+)\].*ts_filter: filter t(\d+)-\d+: stream reset: (\S+)/gm;
+    const line = /^\[(\S+ [\d:.]+)\].*ts_filter: filter (?:t(\d+)-\d+|\S+): stream reset: (\S+)/gm;
     this.resets = [...log.matchAll(line)].map(([, at, chain, code]) => ({
       at: new Date(at!.replace(' ', 'T')).getTime(),
       chain: Number(chain),
@@ -47,10 +47,10 @@ export class ResetLog {
     }));
   }
 
-  /** The code of a reset of that chain at about that time, undefined: there was none. */
-  take(chain: number, began: number, ended: number): string | undefined {
+  /** The code of a reset of that chain, undefined: of any, at about that time; undefined: there was none. */
+  take(chain: number | undefined, began: number, ended: number): string | undefined {
     const near = this.resets.filter(({ at }) => at >= began - NEAR_MS && at <= ended + NEAR_MS);
-    const mine = near.find((reset) => reset.chain === chain && !reset.taken);
+    const mine = near.find((reset) => (chain === undefined || reset.chain === chain) && !reset.taken);
     if (mine !== undefined) {
       mine.taken = true;
       return mine.code;
