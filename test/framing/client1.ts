@@ -153,6 +153,15 @@ class Answers {
   }
 }
 
+/** What came instead of an answer came behind the one before, which has spoilt the connection. */
+const spoilt = (before: Seen | undefined, answer: Seen | undefined): boolean =>
+  before?.stays === true && answer?.status === 0 && /^(?:no status line|a line without CR)/.test(answer.why);
+const followed = (before: Seen, { why }: Seen): Seen => ({
+  ...before,
+  faults: [...before.faults, `followed by: ${why}`],
+  stays: false,
+});
+
 export class Http1Talk {
   private connection: Connection | undefined;
   private readonly attempts = new Map<number, number>();
@@ -171,7 +180,9 @@ export class Http1Talk {
           ({ request }) => request.expect || request.method === 'CONNECT' || request.malformed !== undefined,
         );
         const batch = pipelined && blind !== 0 ? left.slice(0, blind < 0 ? left.length : blind) : left.slice(0, 1);
-        seen.push(...(batch.length > 1 ? await this.blindly(batch) : [await this.single(batch[0]!)]));
+        const answers = batch.length > 1 ? await this.blindly(batch) : [await this.single(batch[0]!)];
+        if (spoilt(seen.at(-1), answers[0])) seen.push(followed(seen.pop()!, answers[0]!));
+        else seen.push(...answers);
       }
     } finally {
       this.drop();
@@ -216,8 +227,7 @@ export class Http1Talk {
       const answer = await this.bounded(answers.read(exchange, () => undefined));
       if (i > 0 && answer.status === 0 && answer.end === 'broken') {
         // what came is no answer, or none came: the one before has spoilt the connection
-        const before = seen[i - 1]!;
-        seen[i - 1] = { ...before, faults: [...before.faults, `followed by: ${answer.why}`], stays: false };
+        seen.push(followed(seen.pop()!, answer));
         this.drop();
         break;
       }

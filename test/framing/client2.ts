@@ -1,5 +1,11 @@
 /** A conversation over HTTP/2; node's client ends the session at whatever breaks the protocol. */
-import { connect, constants, type ClientHttp2Session, type ClientHttp2Stream, type OutgoingHttpHeaders } from 'node:http2';
+import {
+  connect,
+  constants,
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
+  type OutgoingHttpHeaders,
+} from 'node:http2';
 import { once } from 'node:events';
 import { lines } from '../fixture/upstream.js';
 import { sleep, within } from '../fixture/wait.js';
@@ -151,13 +157,17 @@ export class Http2Talk {
   }
 
   private async tunnel(stream: ClientHttp2Stream, closed: Promise<void>): Promise<string[]> {
-    const answered = new Promise<number>((resolve) => stream.once('response', (fields) => resolve(Number(fields[':status']))));
+    const answered = new Promise<number>((resolve) =>
+      stream.once('response', (fields) => resolve(Number(fields[':status']))),
+    );
     const status = await Promise.race([answered, closed, sleep(HUNG_MS, undefined, { ref: false })]);
     if (status !== 200) {
       if (!stream.destroyed) stream.end();
       return [];
     }
-    const text = new Promise<string>((resolve) => stream.once('data', (piece: Buffer) => resolve(piece.toString('latin1'))));
+    const text = new Promise<string>((resolve) =>
+      stream.once('data', (piece: Buffer) => resolve(piece.toString('latin1'))),
+    );
     stream.write(TUNNEL_TEXT);
     const back = await Promise.race([text, closed, sleep(2_000, undefined, { ref: false })]);
     stream.close(constants.NGHTTP2_NO_ERROR);

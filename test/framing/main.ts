@@ -58,7 +58,12 @@ const listed = (table: ReadonlyMap<string, number>): string =>
     .join('\n');
 
 /** True when all was right. */
-async function runVersion(world: World, settings: Settings, version: EnvoyVersion, failures: Failures): Promise<Counts> {
+async function runVersion(
+  world: World,
+  settings: Settings,
+  version: EnvoyVersion,
+  failures: Failures,
+): Promise<Counts> {
   const counts = new Counts();
   const began = performance.now();
   for (const jobs of rounds(settings)) {

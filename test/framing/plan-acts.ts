@@ -3,7 +3,7 @@ import type { Random } from '../fixture/bytes.js';
 import { bytesOf } from '../torture/bodies.js';
 import { sentMessage } from '../torture/chain.js';
 import { LOOKING, STYLES, through, type Acts, type Reply, type Style } from './ours.js';
-import type { AnswerPlan, RequestPlan, StageName } from './plan.js';
+import { refuses, type AnswerPlan, type Conversation, type RequestPlan } from './plan.js';
 
 /** Those without a transform: filters that declare phases have data hooks here. */
 const HOOKS: readonly Style[] = [
@@ -26,16 +26,37 @@ const BEFORE_REPLY: readonly Style[] = ['none', 'headers', 'headers-async', 'who
 const NOTHING: Acts = { request: 'none', response: 'none' };
 
 /** A content-length for the headers hook to set: right as often as not. */
-function lengthFor(random: Random, style: Style, tag: string, sent: ReturnType<typeof sentMessage>): string | undefined {
+function lengthFor(
+  random: Random,
+  style: Style,
+  tag: string,
+  sent: ReturnType<typeof sentMessage>,
+): string | undefined {
   if (random.next() < 0.8) return undefined;
   const right = through(style, tag, sent)[0]!.body.length;
-  return random.pick(['', ...Array.from({ length: 4 }, () => String(right)), `${right + 1}`, `${Math.max(0, right - 1)}`, '0']);
+  return random.pick([
+    '',
+    ...Array.from({ length: 4 }, () => String(right)),
+    `${right + 1}`,
+    `${Math.max(0, right - 1)}`,
+    '0',
+  ]);
 }
 
 function headersOf(random: Random, size: number): [string, string][] {
   const lines: [string, string][] = [['x-replied', 'yes']];
   if (random.next() < 0.3) lines.push(['content-type', 'application/octet-stream']);
-  const length = random.pick([undefined, undefined, undefined, undefined, size, size, size + 1, Math.max(0, size - 1), 0]);
+  const length = random.pick([
+    undefined,
+    undefined,
+    undefined,
+    undefined,
+    size,
+    size,
+    size + 1,
+    Math.max(0, size - 1),
+    0,
+  ]);
   if (length !== undefined) lines.push(['content-length', String(length)]);
   if (random.next() < 0.1) lines.push(['transfer-encoding', 'chunked']);
   if (random.next() < 0.05) lines.push(['connection', random.pick(['keep-alive', 'close'])]);
@@ -44,12 +65,25 @@ function headersOf(random: Random, size: number): [string, string][] {
 
 function planReply(random: Random, bodily: boolean): Reply {
   const kind = random.pick(['whole', 'whole', 'streamed', 'streamed', 'fetch'] as const);
-  const at = random.pick(['decodeHeaders', 'decodeHeaders', bodily ? 'decodeData' : 'decodeHeaders', 'encodeHeaders'] as const);
+  const at = random.pick([
+    'decodeHeaders',
+    'decodeHeaders',
+    bodily ? 'decodeData' : 'decodeHeaders',
+    'encodeHeaders',
+  ] as const);
   const size = random.pick([0, 0, 1, random.int(2, 100), random.int(2, 100), random.int(1_000, 100_000)]);
   const status = random.pick([200, 200, 200, 201, 204, 205, 304, 403, 404, 500]);
   const offset = random.int(0, 65_520);
   const pieces = random.int(1, 4);
-  const common = { at, kind, status, offset, pieces, pieceMs: random.pick([0, 0, 1, 3]), ms: random.pick([-1, -1, 0, 2]) };
+  const common = {
+    at,
+    kind,
+    status,
+    offset,
+    pieces,
+    pieceMs: random.pick([0, 0, 1, 3]),
+    ms: random.pick([-1, -1, 0, 2]),
+  };
   // a server that answers 204 with a body would be fetch()'s fault
   const empty = kind === 'fetch' && (status === 204 || status === 304 || status === 205);
   return {
@@ -61,7 +95,13 @@ function planReply(random: Random, bodily: boolean): Reply {
   };
 }
 
-function planOne(random: Random, tag: string, styles: readonly Style[], request: RequestPlan, answer: AnswerPlan): Acts {
+function planOne(
+  random: Random,
+  tag: string,
+  styles: readonly Style[],
+  request: RequestPlan,
+  answer: AnswerPlan,
+): Acts {
   const acts = { request: random.pick(styles), response: random.pick(styles) };
   const bodily = request.body.size > 0;
   if (random.next() < 0.2) {
@@ -108,16 +148,21 @@ function planLooking(random: Random, styles: readonly Style[], tunnel: boolean):
   return { ...acts, reply: { ...reply, status: random.pick([403, 404, 500]) } };
 }
 
-export function planActs(random: Random, stage: StageName, request: RequestPlan, answer: AnswerPlan): Acts[] {
+export function planActs(
+  random: Random,
+  talk: Pick<Conversation, 'client' | 'stage'>,
+  request: RequestPlan,
+  answer: AnswerPlan,
+): Acts[] {
+  const { stage } = talk;
+  // its request headers never reach the filter, so it does what it always does: it looks
+  if (stage === 'response') return [{ request: 'none', response: 'go-look' }];
   const tunnel = request.method === 'CONNECT';
-  if (tunnel || request.malformed !== undefined) {
+  if (tunnel || request.malformed !== undefined || refuses(talk)) {
     const one = planLooking(random, stage === 'request' || stage === 'both' ? HOOKS : STYLES, tunnel);
     return stage === 'list' || stage === 'two' ? [one, NOTHING] : [one];
   }
   switch (stage) {
-    case 'response':
-      // its request headers never reach the filter, so it does what it always does: it looks
-      return [{ request: 'none', response: 'go-look' }];
     case 'request':
       return [onlyRequest(planOne(random, 'A', HOOKS, request, answer))];
     case 'both':

@@ -145,13 +145,16 @@ function planAnswer(random: Random, request: RequestPlan): AnswerPlan {
   const bodiless = status === 204 || status === 304 || status === 205;
   const ends: readonly BodyPlan['end'][] = bodiless
     ? ['with the headers']
-    : ['with the last piece', 'with the last piece', 'with the last piece', 'empty frame', 'trailers', 'with the headers'];
+    : [
+        'with the last piece',
+        'with the last piece',
+        'with the last piece',
+        'empty frame',
+        'trailers',
+        'with the headers',
+      ];
   const planned = body(random, ends, together);
-  const framing = planned.length
-    ? 'length'
-    : planned.end === 'trailers' || random.next() < 0.75
-      ? 'chunked'
-      : 'close';
+  const framing = planned.length ? 'length' : planned.end === 'trailers' || random.next() < 0.75 ? 'chunked' : 'close';
   const early = request.body.end !== 'with the headers' && random.next() < 0.06;
   return {
     status,
@@ -165,6 +168,10 @@ function planAnswer(random: Random, request: RequestPlan): AnswerPlan {
   };
 }
 
+/** Envoy refuses HTTP/1.0 there before a filter sees it. */
+export const refuses = ({ client, stage }: Pick<Conversation, 'client' | 'stage'>): boolean =>
+  stage === 'plain' && client.startsWith('http1.0');
+
 export const talkOf = (exchange: number): number => Math.floor(exchange / TALK);
 
 export function planTalk(seed: number, number: number): Conversation {
@@ -175,7 +182,7 @@ export function planTalk(seed: number, number: number): Conversation {
   const exchanges = Array.from({ length: TALK }, (_, i): Exchange => {
     const request = planRequest(random, client, stage, i === TALK - 1);
     const answer = planAnswer(random, request);
-    return { number: number * TALK + i, request, answer, acts: planActs(random, stage, request, answer) };
+    return { number: number * TALK + i, request, answer, acts: planActs(random, { client, stage }, request, answer) };
   });
   return { number, client, stage, pipelined, exchanges };
 }

@@ -84,7 +84,12 @@ export interface Job {
   readonly run: string;
 }
 
-export async function runRound(world: World, version: EnvoyVersion, seed: number, jobs: readonly Job[]): Promise<Round> {
+export async function runRound(
+  world: World,
+  version: EnvoyVersion,
+  seed: number,
+  jobs: readonly Job[],
+): Promise<Round> {
   const { board, upstreams } = world;
   board.clear();
   const problems: string[] = [];
@@ -115,18 +120,16 @@ export async function runRound(world: World, version: EnvoyVersion, seed: number
     log: log.get(key),
   });
   const sights = spoken.flatMap(({ conversation, run, bare, ours, began, ended }) =>
-    conversation.exchanges.map(
-      (exchange, i): Sight => ({
-        version,
-        conversation,
-        exchange,
-        bare: view(bare[i]!, keyFor(`b${run}-`, exchange, bare[i]!.attempt)),
-        ours: view(ours[i]!, keyFor(`o${run}-`, exchange, ours[i]!.attempt)),
-        strays,
-        began,
-        ended,
-      }),
-    ),
+    conversation.exchanges.map((exchange, i): Sight => ({
+      version,
+      conversation,
+      exchange,
+      bare: view(bare[i]!, keyFor(`b${run}-`, exchange, bare[i]!.attempt)),
+      ours: view(ours[i]!, keyFor(`o${run}-`, exchange, ours[i]!.attempt)),
+      strays,
+      began,
+      ended,
+    })),
   );
   return { sights, problems, resets: new ResetLog(output) };
 }

@@ -106,9 +106,7 @@ export const all = (lines: readonly Line[], name: string): string[] =>
 export const one = (lines: readonly Line[], name: string): string | undefined => all(lines, name)[0];
 
 export type Framing =
-  | { readonly kind: 'length'; readonly size: number }
-  | { readonly kind: 'chunked' }
-  | { readonly kind: 'none' };
+  { readonly kind: 'length'; readonly size: number } | { readonly kind: 'chunked' } | { readonly kind: 'none' };
 
 /** What the headers say of the body; noted is what may not stand there. */
 export function framingOf(lines: readonly Line[], version: '1.0' | '1.1', faults: string[]): Framing {

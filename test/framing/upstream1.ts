@@ -138,4 +138,3 @@ export function upstream1(board: Board) {
     });
   });
 }
-

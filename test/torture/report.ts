@@ -5,7 +5,6 @@ import { describeMessage } from './plan.js';
 import type { Half } from './run.js';
 import { total, type Counts } from './tally.js';
 
-
 export const percent = (part: number, whole: number): string => {
   if (whole === 0) return '–';
   if (part === 0 || part === whole) return `${(part / whole) * 100} %`;

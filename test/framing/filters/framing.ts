@@ -168,8 +168,7 @@ function replyNow(reply: Reply, callbacks: FilterCallbacks, sidePort: number) {
       body: patternBody(reply.offset, reply.size),
       headers: reply.headers,
     });
-  if (reply.ms < 0 && reply.kind === 'streamed')
-    return callbacks.reply(reply.status, reply.headers, inPieces(reply));
+  if (reply.ms < 0 && reply.kind === 'streamed') return callbacks.reply(reply.status, reply.headers, inPieces(reply));
   const slept = reply.ms > 0 ? sleep(reply.ms) : Promise.resolve();
   return slept.then(() => replies(reply, callbacks, sidePort));
 }
