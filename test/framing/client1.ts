@@ -39,6 +39,7 @@ export function headOf(exchange: Exchange, key: string, client: Client): string 
   if (client === 'http1.0 keep-alive') lines.push(['connection', 'keep-alive']);
   if (body.end !== 'with the headers')
     lines.push(body.length ? ['content-length', String(body.size)] : ['transfer-encoding', 'chunked']);
+  if (request.upgrade) lines.push(['connection', 'upgrade'], ['upgrade', 'websocket']);
   if (request.expect) lines.push(['expect', '100-continue']);
   const text = lines.map(([name, value]) => `${name}: ${value}\r\n`).join('');
   return `${request.method} ${target} HTTP/${version}\r\n${text}\r\n`;
@@ -153,14 +154,13 @@ class Answers {
   }
 }
 
-/** What came instead of an answer came behind the one before, which has spoilt the connection. */
-const spoilt = (before: Seen | undefined, answer: Seen | undefined): boolean =>
-  before?.stays === true && answer?.status === 0 && /^(?:no status line|a line without CR)/.test(answer.why);
-const followed = (before: Seen, { why }: Seen): Seen => ({
+/** The exchange has spoilt its connection for the next one, which got no answer there and one on a new connection. */
+const followed = (before: Seen, why: string): Seen => ({
   ...before,
   faults: [...before.faults, `followed by: ${why}`],
   stays: false,
 });
+const unanswered = ({ status, end }: Seen): boolean => status === 0 && end !== 'clean';
 
 export class Http1Talk {
   private connection: Connection | undefined;
@@ -177,12 +177,12 @@ export class Http1Talk {
         // what waits for a 100, or is a tunnel, cannot be followed blindly, and Envoy may close on what is malformed
         // before it has sent the answers to what came before
         const blind = left.findIndex(
-          ({ request }) => request.expect || request.method === 'CONNECT' || request.malformed !== undefined,
+          ({ request }) =>
+            request.expect || request.upgrade || request.method === 'CONNECT' || request.malformed !== undefined,
         );
         const batch = pipelined && blind !== 0 ? left.slice(0, blind < 0 ? left.length : blind) : left.slice(0, 1);
-        const answers = batch.length > 1 ? await this.blindly(batch) : [await this.single(batch[0]!)];
-        if (spoilt(seen.at(-1), answers[0])) seen.push(followed(seen.pop()!, answers[0]!));
-        else seen.push(...answers);
+        if (batch.length > 1) seen.push(...(await this.blindly(batch)));
+        else seen.push(...(await this.next(seen.pop(), batch[0]!)));
       }
     } finally {
       this.drop();
@@ -200,6 +200,17 @@ export class Http1Talk {
   private async open(): Promise<Connection> {
     this.connection ??= await Connection.open(this.talk.port);
     return this.connection;
+  }
+
+  /** On the connection of the one before; if that has spoilt it, on a new one. */
+  private async next(before: Seen | undefined, exchange: Exchange): Promise<Seen[]> {
+    const earlier = before === undefined ? [] : [before];
+    const used = this.connection !== undefined;
+    const first = await this.single(exchange);
+    if (!used || before === undefined || !unanswered(first)) return [...earlier, first];
+    this.drop();
+    const again = await this.single(exchange);
+    return unanswered(again) ? [before, first] : [followed(before, first.why), again];
   }
 
   private async single(exchange: Exchange): Promise<Seen> {
@@ -225,9 +236,8 @@ export class Http1Talk {
     const seen: Seen[] = [];
     for (const [i, exchange] of batch.entries()) {
       const answer = await this.bounded(answers.read(exchange, () => undefined));
-      if (i > 0 && answer.status === 0 && answer.end === 'broken') {
-        // what came is no answer, or none came: the one before has spoilt the connection
-        seen.push(followed(seen.pop()!, answer));
+      if (i > 0 && unanswered(answer)) {
+        seen.push(followed(seen.pop()!, answer.why));
         this.drop();
         break;
       }
@@ -254,7 +264,8 @@ export class Http1Talk {
   private async afterwards(connection: Connection, exchange: Exchange, seen: Seen): Promise<Seen> {
     const { incoming } = connection;
     const faults = [...seen.faults];
-    if (exchange.request.method === 'CONNECT' && seen.status === 200 && seen.end === 'clean') {
+    const tunnels = seen.status === 101 || (exchange.request.method === 'CONNECT' && seen.status === 200);
+    if (tunnels && seen.end === 'clean') {
       faults.push(...(await this.tunnel(connection)));
     } else if (seen.stays) {
       if (incoming.waiting > 0) faults.push(`stray bytes: ${incoming.shown}`);

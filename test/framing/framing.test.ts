@@ -102,7 +102,7 @@ describe('plans', () => {
     expect(kinds(talks.map(({ client }) => client))).toBe(4);
     expect(kinds(exchanges.map(({ request }) => request.method))).toBe(8);
     expect(kinds(exchanges.map(({ request }) => request.malformed))).toBe(11);
-    expect(kinds(exchanges.map(({ answer }) => answer.status))).toBe(12);
+    expect(kinds(exchanges.map(({ answer }) => answer.status))).toBe(15);
   });
 });
 
@@ -112,7 +112,15 @@ describe('the judge', () => {
   const body = { size: 4, offset: 0, steps: [4], end: 'with the last piece' as const, length: true };
   const exchange = (acts: Acts, method = 'GET'): Exchange => ({
     number: 0,
-    request: { method, target: 'http1', body: none, expect: false, together: true, malformed: undefined },
+    request: {
+      method,
+      target: 'http1',
+      body: none,
+      expect: false,
+      upgrade: false,
+      together: true,
+      malformed: undefined,
+    },
     answer: {
       ...talk.exchanges[0]!.answer,
       status: 200,

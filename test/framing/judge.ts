@@ -4,6 +4,7 @@ import { type ResetLog } from '../torture/judge.js';
 import { TRAILER, type Arrival } from './board.js';
 import { expectedRequest, expectedResponses, ofUpstream, replyOf, setLength, styles, type Expected } from './expect.js';
 import { LETS_GO } from './ours.js';
+import { FILTERS } from './names.js';
 import { refuses } from './plan.js';
 import type { Sight } from './run.js';
 import { bodiless, one } from './strict.js';
@@ -90,7 +91,8 @@ class Judge {
     this.mayBeCoded = mayBeCoded(sight, this.response);
     let code = CODE.exec(ours.log?.details ?? '')?.[0] ?? CODE.exec(ours.seen.body.toString('latin1', 0, 200))?.[0];
     const broken = ours.seen.end === 'broken' || ours.arrivals.some(({ end }) => end === 'broken');
-    if (code === undefined && broken && this.mayBeCoded) code = resets.take(undefined, began, ended);
+    const mine = FILTERS[sight.conversation.stage];
+    if (code === undefined && broken) code = resets.take((filter) => mine.includes(filter), began, ended);
     this.code = code;
   }
 
@@ -107,7 +109,8 @@ class Judge {
   /** The request does not come to our filter, or is a tunnel. */
   private get neverOurs(): boolean {
     const { exchange, conversation } = this.sight;
-    const tunnel = exchange.request.method === 'CONNECT' && replyOf(exchange) === undefined;
+    const tunnel =
+      exchange.answer.status === 101 || (exchange.request.method === 'CONNECT' && replyOf(exchange) === undefined);
     return tunnel || exchange.request.malformed !== undefined || refuses(conversation);
   }
 

@@ -158,6 +158,13 @@ export function planActs(
   // its request headers never reach the filter, so it does what it always does: it looks
   if (stage === 'response') return [{ request: 'none', response: 'go-look' }];
   const tunnel = request.method === 'CONNECT';
+  if (request.upgrade) {
+    // the request is no message with an end; what refuses it is one, for all response hooks
+    const responses = answer.status === 101 ? LOOKING : STYLES;
+    const one = { request: random.pick(LOOKING), response: random.pick(responses) };
+    const hooks = stage === 'request' || stage === 'both' ? NOTHING : one;
+    return stage === 'list' || stage === 'two' ? [hooks, NOTHING] : [hooks];
+  }
   if (tunnel || request.malformed !== undefined || refuses(talk)) {
     const one = planLooking(random, stage === 'request' || stage === 'both' ? HOOKS : STYLES, tunnel);
     return stage === 'list' || stage === 'two' ? [one, NOTHING] : [one];

@@ -34,6 +34,8 @@ export interface RequestPlan {
   /** `end: 'with the headers'`: no body. */
   readonly body: BodyPlan;
   readonly expect: boolean;
+  /** To a websocket; the upstream takes it with 101, or refuses it by any other answer. */
+  readonly upgrade: boolean;
   /** Headers and the first piece in one write. */
   readonly together: boolean;
   readonly malformed: Malformed | undefined;
@@ -52,6 +54,8 @@ export interface AnswerPlan {
   readonly short: boolean;
   /** Says so, and closes behind the answer. */
   readonly closes: boolean;
+  /** HTTP/2: sends DATA behind a 204. */
+  readonly stray: boolean;
 }
 
 export interface Exchange {
@@ -114,65 +118,74 @@ const TARGETS: readonly Target[] = [
   'nobody',
 ];
 
-function planRequest(random: Random, client: Client, stage: StageName, last: boolean): RequestPlan {
+const PLAIN = { body: NO_BODY, expect: false, upgrade: false, together: true, malformed: undefined };
+
+/** What ends a connection, or is no message any more: only as the last of a conversation. */
+function planLast(random: Random, client: Client, stage: StageName): RequestPlan | undefined {
+  const at = random.next();
+  const tunnels = !client.startsWith('http1.0') && stage !== 'plain';
+  if (tunnels && at < 0.12) return { ...PLAIN, method: 'CONNECT', target: 'tunnel' };
+  if (client !== 'http1') return undefined;
+  if (tunnels && at < 0.24) return { ...PLAIN, method: 'GET', target: 'http1', upgrade: true };
+  if (at > 0.64) return undefined;
+  const malformed = random.pick(MALFORMED);
+  const posts = malformed === 'both lengths' || malformed === 'two lengths' || malformed === 'bad chunk';
+  // who answers before the body comes does not see what is wrong with it
+  const target = random.pick(malformed === 'bad chunk' ? (['http1', 'http2'] as const) : TARGETS);
+  return { ...PLAIN, method: posts ? 'POST' : 'GET', target, malformed };
+}
+
+function planRequest(random: Random, client: Client): RequestPlan {
   const method = random.pick(METHODS);
   const together = random.next() < 0.6;
   const bodily = WITH_BODY.includes(method) && random.next() < 0.9;
-  const chunks: readonly BodyPlan['end'][] = ['with the last piece', 'with the last piece', 'empty frame', 'trailers'];
-  let planned = bodily ? body(random, chunks, together) : NO_BODY;
+  const old = client.startsWith('http1.0');
+  const ends: readonly BodyPlan['end'][] = ['with the last piece', 'with the last piece', 'empty frame', 'trailers'];
+  let planned = bodily ? body(random, ends, together) : NO_BODY;
   // HTTP/1.0 knows content-length only
-  if (bodily && client.startsWith('http1.0')) planned = { ...planned, end: 'with the last piece', length: true };
-  const malformed = last && client === 'http1' && random.next() < 0.4 ? random.pick(MALFORMED) : undefined;
-  const target = random.pick(TARGETS);
-  const expect = bodily && client !== 'http2' && !client.startsWith('http1.0') && random.next() < 0.1;
-  if (malformed !== undefined) {
-    const posts = malformed === 'both lengths' || malformed === 'two lengths' || malformed === 'bad chunk';
-    // who answers before the body comes does not see what is wrong with it
-    const asked = malformed === 'bad chunk' ? random.pick<Target>(['http1', 'http2']) : target;
-    return { method: posts ? 'POST' : 'GET', target: asked, body: NO_BODY, expect: false, together: true, malformed };
-  }
-  const tunnel = last && !client.startsWith('http1.0') && stage !== 'plain' && random.next() < 0.15;
-  if (tunnel)
-    return { method: 'CONNECT', target: 'tunnel', body: NO_BODY, expect: false, together: true, malformed: undefined };
-  return { method, target, body: planned, expect, together, malformed: undefined };
+  if (bodily && old) planned = { ...planned, end: 'with the last piece', length: true };
+  const expect = bodily && client === 'http1' && random.next() < 0.1;
+  return { ...PLAIN, method, target: random.pick(TARGETS), body: planned, expect, together };
 }
 
 const STATUSES = [200, 200, 200, 200, 200, 201, 204, 204, 205, 206, 301, 304, 304, 400, 404, 411, 500, 503];
 
+function statusFor(random: Random, { upgrade }: RequestPlan): number {
+  if (!upgrade) return random.pick(STATUSES);
+  return random.next() < 0.5 ? 101 : random.pick([200, 401, 403, 500]);
+}
+
 function planAnswer(random: Random, request: RequestPlan): AnswerPlan {
-  const status = random.pick(STATUSES);
+  const status = statusFor(random, request);
   const together = random.next() < 0.6;
-  const bodiless = status === 204 || status === 304 || status === 205;
-  const ends: readonly BodyPlan['end'][] = bodiless
-    ? ['with the headers']
-    : [
-        'with the last piece',
-        'with the last piece',
-        'with the last piece',
-        'empty frame',
-        'trailers',
-        'with the headers',
-      ];
-  const planned = body(random, ends, together);
-  const framing = planned.length ? 'length' : planned.end === 'trailers' || random.next() < 0.75 ? 'chunked' : 'close';
+  const bodiless = status === 204 || status === 304 || status === 205 || status === 101;
+  const ends: readonly BodyPlan['end'][] = [
+    ...Array.from({ length: 3 }, () => 'with the last piece' as const),
+    'empty frame',
+    'trailers',
+    'with the headers',
+  ];
+  const planned = bodiless ? NO_BODY : body(random, ends, together);
+  const streamed = planned.end === 'trailers' || random.next() < 0.75 ? 'chunked' : 'close';
   const early = request.body.end !== 'with the headers' && random.next() < 0.06;
   return {
     status,
-    interim: random.next() < 0.08 ? random.pick([[103], [102], [103, 103]]) : [],
+    interim: random.next() < 0.08 && !request.upgrade ? random.pick([[103], [102], [103, 103]]) : [],
     when: early ? 'early' : 'late',
     body: planned,
-    framing: bodiless ? 'length' : framing,
+    framing: bodiless || planned.length ? 'length' : streamed,
     together,
     short: planned.length && planned.size > 1 && random.next() < 0.04,
     closes: random.next() < 0.05,
+    stray: status === 204 && request.target === 'http2' && random.next() < 0.3,
   };
 }
+
+export const talkOf = (exchange: number): number => Math.floor(exchange / TALK);
 
 /** Envoy refuses HTTP/1.0 there before a filter sees it. */
 export const refuses = ({ client, stage }: Pick<Conversation, 'client' | 'stage'>): boolean =>
   stage === 'plain' && client.startsWith('http1.0');
-
-export const talkOf = (exchange: number): number => Math.floor(exchange / TALK);
 
 export function planTalk(seed: number, number: number): Conversation {
   const random = seeded(seed, 11, number);
@@ -180,7 +193,7 @@ export function planTalk(seed: number, number: number): Conversation {
   const stage = random.pick<StageName>([...STAGES, 'one', 'one', 'one', 'one', 'edges', 'edges']);
   const pipelined = !client.startsWith('http1.0') && random.next() < 0.35;
   const exchanges = Array.from({ length: TALK }, (_, i): Exchange => {
-    const request = planRequest(random, client, stage, i === TALK - 1);
+    const request = (i === TALK - 1 ? planLast(random, client, stage) : undefined) ?? planRequest(random, client);
     const answer = planAnswer(random, request);
     return { number: number * TALK + i, request, answer, acts: planActs(random, { client, stage }, request, answer) };
   });

@@ -12,13 +12,18 @@ const describeBody = ({ size, steps, end, length }: BodyPlan): string =>
     : `${size} bytes${length ? ' with content-length' : ''} as [${steps.map((step) => (step < 0 ? `${-step}ms` : step)).join(' ')}], end ${end}`;
 
 export function describeExchange({ request, answer, acts }: Exchange): string {
-  const marks = [request.expect ? 'expects 100' : '', request.together ? 'in one write' : ''];
+  const marks = [
+    request.expect ? 'expects 100' : '',
+    request.upgrade ? 'upgrade' : '',
+    request.together ? 'in one write' : '',
+  ];
   const answered = [
     answer.interim.length > 0 ? `after ${answer.interim.join()}` : '',
     answer.when === 'early' ? 'early' : '',
     answer.together ? 'in one write' : '',
     answer.short ? 'cut short' : '',
     answer.closes ? 'closes' : '',
+    answer.stray ? 'DATA behind it' : '',
   ];
   const join = (parts: readonly string[]) =>
     parts

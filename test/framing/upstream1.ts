@@ -107,6 +107,13 @@ async function readRequest(from: Incoming, board: Board, before: Arrival | undef
   return { arrival, key, read };
 }
 
+/** A websocket that sends every byte back. */
+async function echo(from: Incoming): Promise<void> {
+  from.socket.write('HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\r\n');
+  while (from.waiting > 0 || (await from.more())) from.socket.write(await from.exactly(from.waiting));
+  from.socket.end();
+}
+
 async function serve(socket: Socket, board: Board): Promise<void> {
   const from = new Incoming(socket);
   let before: Arrival | undefined;
@@ -115,6 +122,10 @@ async function serve(socket: Socket, board: Board): Promise<void> {
     before = arrival;
     const exchange = board.planOf(key);
     if (exchange === undefined) throw new Unreadable(`a request of nobody: key ${JSON.stringify(key)}`);
+    if (exchange.answer.status === 101) {
+      await read();
+      return echo(from);
+    }
     let on: boolean;
     if (exchange.answer.when === 'early') {
       const answering = answer(socket, exchange, arrival.method);

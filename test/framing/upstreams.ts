@@ -32,6 +32,22 @@ function receive(stream: h2.ServerHttp2Stream, arrival: Arrival): Promise<void> 
   });
 }
 
+/** The bytes of an HTTP/2 frame; node's own server would not send what is not allowed. */
+function frame(type: number, flags: number, stream: number, payload: Uint8Array): Buffer {
+  const head = Buffer.alloc(9);
+  head.writeUIntBE(payload.length, 0, 3);
+  head.writeUInt8(type, 3);
+  head.writeUInt8(flags, 4);
+  head.writeUInt32BE(stream, 5);
+  return Buffer.concat([head, payload]);
+}
+
+/** `:status: 204` of HPACK's static table, END_HEADERS; then DATA with END_STREAM. */
+function strayBehind204(stream: h2.ServerHttp2Stream, socket: Socket): void {
+  const id = stream.id!;
+  socket.write(Buffer.concat([frame(1, 0x4, id, Buffer.from([0x89])), frame(0, 0x1, id, Buffer.from('stray'))]));
+}
+
 async function answer(stream: h2.ServerHttp2Stream, { number, answer: plan }: Exchange, method: string): Promise<void> {
   const { body, status, short } = plan;
   const empty = bodiless(method, status) || body.end === 'with the headers';
@@ -55,6 +71,10 @@ async function answer(stream: h2.ServerHttp2Stream, { number, answer: plan }: Ex
 
 function upstream2(board: Board): Server {
   const server = h2.createServer({ settings: { initialWindowSize: 1 << 20 } });
+  const sockets = new WeakMap<object, Socket>();
+  let latest: Socket | undefined;
+  (server as unknown as Server).prependListener('connection', (socket: Socket) => (latest = socket));
+  server.on('session', (session) => sockets.set(session, latest!));
   server.on('sessionError', () => undefined);
   server.on('stream', (stream, fields, _flags, ...rest: unknown[]) => {
     stream.on('error', () => undefined);
@@ -69,7 +89,11 @@ function upstream2(board: Board): Server {
     }
     const waited = exchange.answer.when === 'early' ? Promise.resolve() : received;
     void waited
-      .then(() => (arrival.end === 'broken' || stream.destroyed ? undefined : answer(stream, exchange, method)))
+      .then(() => {
+        if (arrival.end === 'broken' || stream.destroyed) return undefined;
+        if (exchange.answer.stray) return strayBehind204(stream, sockets.get(stream.session!)!);
+        return answer(stream, exchange, method);
+      })
       .catch(() => stream.destroy());
   });
   return server as unknown as Server;
