@@ -181,7 +181,7 @@ export class Http1Talk {
             request.expect || request.upgrade || request.method === 'CONNECT' || request.malformed !== undefined,
         );
         const batch = pipelined && blind !== 0 ? left.slice(0, blind < 0 ? left.length : blind) : left.slice(0, 1);
-        if (batch.length > 1) seen.push(...(await this.blindly(batch)));
+        if (batch.length > 1) seen.push(...(await this.blindly(seen.pop(), batch)));
         else seen.push(...(await this.next(seen.pop(), batch[0]!)));
       }
     } finally {
@@ -228,15 +228,17 @@ export class Http1Talk {
   }
 
   /** Requests in one write; those that get no answer because the connection was closed are for a next try. */
-  private async blindly(batch: readonly Exchange[]): Promise<Seen[]> {
+  private async blindly(before: Seen | undefined, batch: readonly Exchange[]): Promise<Seen[]> {
+    // only a connection that was used can have been spoilt
+    const seen: Seen[] = before === undefined ? [] : [before];
+    const used = this.connection === undefined ? seen.length : 0;
     const connection = await this.open();
     const { client } = this.talk.conversation;
     connection.socket.write(Buffer.concat(batch.map((one) => requestBytes(one, this.key(one), client))));
     const answers = new Answers(connection, client);
-    const seen: Seen[] = [];
     for (const [i, exchange] of batch.entries()) {
       const answer = await this.bounded(answers.read(exchange, () => undefined));
-      if (i > 0 && unanswered(answer)) {
+      if (seen.length > used && unanswered(answer)) {
         seen.push(followed(seen.pop()!, answer.why));
         this.drop();
         break;
