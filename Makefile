@@ -305,7 +305,7 @@ torture-short: build $(TORTURE_VERSIONS:%=build/envoy/%/envoy)
 	@TORTURE_VERSIONS="$(TORTURE_VERSIONS)" TORTURE_MESSAGES=$(TORTURE_SHORT) node scripts/torture.mjs --report
 TORTURE_SHORT := 1200
 
-framing-torture: build $(TORTURE_VERSIONS:%=build/envoy/%/envoy) ## Random exchanges judged by strict readers (docs/framing.md)
+framing-torture: build $(TORTURE_VERSIONS:%=build/envoy/%/envoy) ## Random exchanges judged by strict readers (docs/framing-torture.md)
 	@TORTURE_VERSIONS="$(TORTURE_VERSIONS)" node scripts/torture.mjs framing
 framing-short: build $(TORTURE_VERSIONS:%=build/envoy/%/envoy)
 	@echo "test: framing torture, short"
