@@ -134,7 +134,7 @@ describe('the judge', () => {
   });
   const seen = (change: Partial<Seen>): Seen => ({ ...nothingSeen('clean', ''), status: 200, stays: true, ...change });
   const arrival: Arrival = { method: 'GET', lines: [], body: Buffer.alloc(0), trailers: [], end: 'clean', faults: [] };
-  const view = (one: Seen): View => ({ seen: one, arrivals: [arrival], log: undefined });
+  const view = (one: Seen): View => ({ seen: one, arrivals: [arrival], log: undefined, code: undefined });
   const bare = seen({ body: Buffer.from('abcd'), lines: [['content-length', '4']] });
   const kinds = (acts: Acts, ours: Seen, method = 'GET', without = bare): Kind[] => {
     const sight: Sight = {

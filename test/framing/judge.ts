@@ -92,7 +92,8 @@ class Judge {
     let code = CODE.exec(ours.log?.details ?? '')?.[0] ?? CODE.exec(ours.seen.body.toString('latin1', 0, 200))?.[0];
     const broken = ours.seen.end === 'broken' || ours.arrivals.some(({ end }) => end === 'broken');
     const mine = FILTERS[sight.conversation.stage];
-    // each line of the log is one stream's: it is only for those that may have one
+    if (broken) code ??= ours.code;
+    // each line of Envoy's log is one stream's: it is only for those that may have one
     if (code === undefined && broken && this.mayBeCoded)
       code = resets.take((filter) => mine.includes(filter), began, ended);
     this.code = code;

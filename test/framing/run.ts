@@ -21,6 +21,8 @@ export interface View {
   readonly seen: Seen;
   readonly arrivals: readonly Arrival[];
   readonly log: AccessEntry | undefined;
+  /** The code with which the filter failed. */
+  readonly code: string | undefined;
 }
 
 export interface Sight {
@@ -96,6 +98,7 @@ export async function runRound(
   const stage = await Stage.start(version, upstreams);
   const spoken: Spoken[] = [];
   let output = '';
+  let codes = new Map<string, string>();
   let log = new Map<string, AccessEntry>();
   try {
     const left = jobs.values();
@@ -107,6 +110,7 @@ export async function runRound(
     await sleep(LOG_MS);
     log = new Map(stage.accessLog().map((entry) => [(entry as AccessEntry & { key: string }).key, entry]));
     output = stage.envoy.output;
+    codes = stage.failures();
   } catch (error) {
     problems.push(`${(error as Error).stack}\n${stage.logs()}`);
   } finally {
@@ -118,6 +122,7 @@ export async function runRound(
     seen,
     arrivals: board.arrivals.get(key) ?? [],
     log: log.get(key),
+    code: codes.get(key),
   });
   const sights = spoken.flatMap(({ conversation, run, bare, ours, began, ended }) =>
     conversation.exchanges.map((exchange, i): Sight => ({

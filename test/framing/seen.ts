@@ -54,6 +54,8 @@ export function commonLines(exchange: Exchange, key: string): Line[] {
   const lines: Line[] = [
     ['x-target', exchange.request.target],
     ['x-key', key],
+    // the host's log names the request by it
+    ['x-request-id', key],
   ];
   exchange.acts.forEach((acts, i) => lines.push([`x-ours-${TAGS[i]!.toLowerCase()}`, JSON.stringify(acts)]));
   return lines;

@@ -110,6 +110,16 @@ export class Stage extends Fixture {
     super.remove();
   }
 
+  /** The code of each request whose filter has failed, as the host's log has it. */
+  failures(): Map<string, string> {
+    return new Map(
+      this.host.records.flatMap(({ requestId, err }) => {
+        const code = (err as { code?: unknown } | undefined)?.code;
+        return typeof requestId === 'string' && typeof code === 'string' ? [[requestId, code] as const] : [];
+      }),
+    );
+  }
+
   port1(name: ListenerName): number {
     return this.ports.get(name)!;
   }
@@ -126,6 +136,7 @@ export class Stage extends Fixture {
     const manager = listener['filter_chains'][0].filters[0].typed_config as Config;
     manager['stat_prefix'] = name;
     manager['route_config'].virtual_hosts = virtualHosts(name.startsWith('bare') ? PLAIN_POOL : OUR_POOL);
+    manager['preserve_external_request_id'] = true;
     manager['upgrade_configs'] = [{ upgrade_type: 'websocket' }, { upgrade_type: 'CONNECT' }];
     manager['http2_protocol_options'] = { allow_connect: true };
     const old = name !== 'plain' && name !== 'bare-plain';
