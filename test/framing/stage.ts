@@ -137,6 +137,8 @@ export class Stage extends Fixture {
     manager['stat_prefix'] = name;
     manager['route_config'].virtual_hosts = virtualHosts(name.startsWith('bare') ? PLAIN_POOL : OUR_POOL);
     manager['preserve_external_request_id'] = true;
+    // of each connection that Envoy closes; a second by default
+    manager['delayed_close_timeout'] = '0.1s';
     manager['upgrade_configs'] = [{ upgrade_type: 'websocket' }, { upgrade_type: 'CONNECT' }];
     manager['http2_protocol_options'] = { allow_connect: true };
     const old = name !== 'plain' && name !== 'bare-plain';
