@@ -140,6 +140,8 @@ class Judge {
     const { short, stray } = sight.exchange.answer;
     if (replyOf(sight.exchange)?.at === 'encodeHeaders' && (short || stray) && seen.status >= 500) return;
     if (response === undefined) {
+      // an answer that comes before the request's end may be lost with the connection, here and there
+      if (sight.exchange.answer.when === 'early') return;
       // without us it is cut, too: then it may be anything but a whole answer
       if (seen.end === 'clean' && seen.status < 500)
         this.tell('client: cut', `status ${seen.status} with a clean end, and the upstream's was none`);
@@ -166,7 +168,7 @@ class Judge {
       this.tell('client: coding', `content-encoding ${one(lines, 'content-encoding')} of a body that is not packed`);
     if (exchange.request.method !== 'HEAD' || length === undefined || bodiless('GET', status)) return;
     // of HEAD: what GET would have
-    if (reply === undefined || reply.size === 0 || length === String(reply.size)) return;
+    if (reply === undefined || status !== reply.status || reply.size === 0 || length === String(reply.size)) return;
     if (reply.kind === 'whole' && styles(exchange, 'response')[0] !== 'none') return;
     // a body that streams is not asked for when nobody gets it: the length is the filter's own word
     if (reply.kind === 'streamed') return;
