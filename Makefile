@@ -220,8 +220,8 @@ VITEST := node node_modules/vitest/vitest.mjs run
 E2E_DEPENDENCIES := build tools build/grpc-interop
 E2E := $(ENVOY_VERSIONS:%=e2e-%)
 
-.PHONY: test cpp-test unit test-envoy go-matrix smoke $(E2E) check fuzz fuzz-short soak torture torture-short bench profile
-test: cpp-test unit fuzz-short test-envoy torture-short ## Every test that CI runs
+.PHONY: test cpp-test unit test-envoy go-matrix smoke $(E2E) check fuzz fuzz-short soak torture torture-short framing-torture framing-short bench profile
+test: cpp-test unit fuzz-short test-envoy framing-short torture-short ## Every test that CI runs
 # A failing suite does not keep the others from running, nor the matrix; it fails all the same.
 test-envoy: ## End-to-end tests on Envoy 1.40, 1.39 and 1.38, and the matrix of the Golang filter's cases
 	@rm -f $(ENVOY_VERSIONS:%=build/reports/e2e-%.json)
@@ -308,6 +308,13 @@ torture-short: build $(TORTURE_VERSIONS:%=build/envoy/%/envoy)
 	@echo "test: chain torture, short"
 	@TORTURE_VERSIONS="$(TORTURE_VERSIONS)" TORTURE_MESSAGES=$(TORTURE_SHORT) node scripts/torture.mjs --report
 TORTURE_SHORT := 1200
+
+framing-torture: build $(TORTURE_VERSIONS:%=build/envoy/%/envoy) ## Random exchanges judged by strict readers (docs/framing-torture.md)
+	@TORTURE_VERSIONS="$(TORTURE_VERSIONS)" node scripts/torture.mjs framing
+framing-short: build $(TORTURE_VERSIONS:%=build/envoy/%/envoy)
+	@echo "test: framing torture, short"
+	@TORTURE_VERSIONS="$(TORTURE_VERSIONS)" FRAMING_EXCHANGES=$(FRAMING_SHORT) node scripts/torture.mjs framing --report
+FRAMING_SHORT := 6000
 
 bench: build $(ENVOY) ## Against no filter, Lua and ext_proc (BENCH_OPTS="--rounds 5 --write-docs")
 	@ENVOY_VERSION=$(ENVOY_VERSION) node bench/run.js $(BENCH_OPTS)

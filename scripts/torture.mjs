@@ -1,12 +1,13 @@
-// `make torture`: bundles test/torture, which is TypeScript, and runs it. The bundle lies as deep as its sources, which
-// find the project's root from where they are.
+// `make torture`, `make framing-torture`: bundles test/torture or test/framing, which are TypeScript, and runs it. The
+// bundle lies as deep as its sources, which find the project's root from where they are.
 import { build } from 'esbuild';
 import { fileURLToPath } from 'node:url';
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
-const outfile = here('../build/torture/main.mjs');
+const torture = process.argv[2] === 'framing' ? 'framing' : 'torture';
+const outfile = here(`../build/${torture}/main.mjs`);
 await build({
-  entryPoints: [here('../test/torture/main.ts')],
+  entryPoints: [here(`../test/${torture}/main.ts`)],
   outfile,
   bundle: true,
   platform: 'node',

@@ -1,15 +1,8 @@
 /** A planned body as bytes. */
-import { patternAt } from '../fixture/bytes.js';
+import { patternBody } from '../fixture/bytes.js';
 import type { BodyPlan } from './plan.js';
 
-const MOST_AT_ONCE = 65_536;
-
-export function bytesOf({ offset, size }: BodyPlan): Buffer {
-  const pieces: Buffer[] = [];
-  for (let at = 0; at < size; at += MOST_AT_ONCE)
-    pieces.push(patternAt(offset + at, Math.min(MOST_AT_ONCE, size - at)));
-  return Buffer.concat(pieces);
-}
+export const bytesOf = ({ offset, size }: BodyPlan): Buffer => patternBody(offset, size);
 
 /** Its pieces, and its pauses as numbers of milliseconds. */
 export function* piecesOf(plan: BodyPlan): Generator<Buffer | number> {

@@ -28,29 +28,29 @@ const LINES_A_SECOND = 10;
 
 interface Reset {
   readonly at: number;
-  readonly chain: number;
+  readonly filter: string;
   readonly code: string;
   taken: boolean;
 }
 
-/** The resets in Envoy's log. Each line stands for one stream of the chain that its filter's name tells. */
+/** The resets in Envoy's log. Each line stands for one stream; the filter's name tells where it was. */
 export class ResetLog {
   private readonly resets: Reset[];
 
   constructor(log: string) {
-    const line = /^\[(\S+ [\d:.]+)\].*ts_filter: filter t(\d+)-\d+: stream reset: (\S+)/gm;
-    this.resets = [...log.matchAll(line)].map(([, at, chain, code]) => ({
+    const line = /^\[(\S+ [\d:.]+)\].*ts_filter: filter (\S+): stream reset: (\S+)/gm;
+    this.resets = [...log.matchAll(line)].map(([, at, filter, code]) => ({
       at: new Date(at!.replace(' ', 'T')).getTime(),
-      chain: Number(chain),
+      filter: filter!,
       code: code!,
       taken: false,
     }));
   }
 
-  /** The code of a reset of that chain at about that time, undefined: there was none. */
-  take(chain: number, began: number, ended: number): string | undefined {
+  /** The code of a reset by such a filter at about that time, undefined: there was none. */
+  take(isOne: (filter: string) => boolean, began: number, ended: number): string | undefined {
     const near = this.resets.filter(({ at }) => at >= began - NEAR_MS && at <= ended + NEAR_MS);
-    const mine = near.find((reset) => reset.chain === chain && !reset.taken);
+    const mine = near.find((reset) => !reset.taken && isOne(reset.filter));
     if (mine !== undefined) {
       mine.taken = true;
       return mine.code;
@@ -80,7 +80,8 @@ export function judge(sight: Sight, access: AccessEntry | undefined, resets: Res
   const broken = response.end === 'broken' || request.end === 'broken';
   let code = CODE.exec(access?.details ?? '')?.[0] ?? CODE.exec(text)?.[0];
   const rashly = plan.answer === 'rash' && response.end === 'whole' && response.wrong === '';
-  if (code === undefined && broken && !rashly) code = resets.take(chain.number, sight.began, sight.ended);
+  if (code === undefined && broken && !rashly)
+    code = resets.take((name) => name.startsWith(`t${chain.number}-`), sight.began, sight.ended);
   const answered = direction(response, { code, early: replied || response.end === 'broken' }, false);
   // the upstream counts a short request with a clean end as cut, whatever the client is told
   // a request that was not over when the client gave up did not end by itself

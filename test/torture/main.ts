@@ -3,11 +3,12 @@
  * How to ask for what: docs/chains.md.
  */
 import { envoyBinary, type EnvoyVersion } from '../fixture/paths.js';
+import { Failures, writeReport } from '../support/torture-report.js';
 import type { Verdict } from './judge.js';
 import { ROUND } from './plan.js';
 import { startPeers } from './peers.js';
 import { Board, startReceivers } from './receiver.js';
-import { countsText, failureText, Failures, halfName, writeReport } from './report.js';
+import { countsText, failureText, halfName } from './report.js';
 import { jobsOf, runRound, type Half, type Job, type World } from './run.js';
 import { readSettings, type Settings } from './settings.js';
 import { writeDocs } from './table.js';
@@ -76,7 +77,7 @@ async function torture(settings: Settings): Promise<number> {
   const run: Run = {
     settings,
     world,
-    failures: new Failures(),
+    failures: new Failures('torture'),
     tallies: new Map(),
   };
   let failedHalves = 0;
@@ -93,7 +94,8 @@ async function torture(settings: Settings): Promise<number> {
   console.log(`torture: ${countsText(all)}; seed ${seed}`);
   if (settings.writeDocs) writeDocs(settings, [...run.tallies.values()]);
   if (!settings.report) return run.failures.count > 0 ? 1 : 0;
-  writeReport(halves.length, failedHalves);
+  // each half on each Envoy is a test
+  writeReport('torture', halves.length, failedHalves);
   return failedHalves > 0 ? 1 : 0;
 }
 

@@ -58,7 +58,7 @@ export interface Message {
   readonly headersOnly: 'yes' | 'no' | 'maybe';
 }
 
-const around = (before: string, body: Uint8Array, after: string): Buffer =>
+export const around = (before: string, body: Uint8Array, after: string): Buffer =>
   Buffer.concat([Buffer.from(before), body, Buffer.from(after)]);
 
 function change(style: Style, tag: string, { body, trailers }: Message): Buffer {

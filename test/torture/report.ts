@@ -1,16 +1,9 @@
-/** What the torture prints, and its report for scripts/count_results.py. */
-import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { root } from '../fixture/paths.js';
+/** What the torture prints. */
 import { describeChain } from './chain.js';
 import { OUTCOMES, type Verdict } from './judge.js';
 import { describeMessage } from './plan.js';
 import type { Half } from './run.js';
 import { total, type Counts } from './tally.js';
-
-const FAILURES = join(root, 'build', 'torture', 'failures.txt');
-const REPORT = join(root, 'build', 'reports', 'torture.json');
-const PRINTED = 10;
 
 export const percent = (part: number, whole: number): string => {
   if (whole === 0) return '–';
@@ -38,28 +31,4 @@ export function failureText(half: Half, { sight, whole, why }: Verdict): string 
     `  ${describeMessage(sight.plan)}`,
     `  again: ${again} TORTURE_ONLY=${sight.plan.index}`,
   ].join('\n');
-}
-
-/** All failures go into a file, the first ones are printed. */
-export class Failures {
-  private printed = 0;
-  count = 0;
-
-  constructor() {
-    mkdirSync(join(root, 'build', 'torture'), { recursive: true });
-    writeFileSync(FAILURES, '');
-  }
-
-  tell(text: string): void {
-    this.count++;
-    appendFileSync(FAILURES, `${text}\n`);
-    if (this.printed++ < PRINTED) console.log(text);
-    else if (this.printed === PRINTED + 1) console.log(`... more in ${FAILURES}`);
-  }
-}
-
-/** Each half on each Envoy is a test. */
-export function writeReport(tests: number, failures: number): void {
-  mkdirSync(join(root, 'build', 'reports'), { recursive: true });
-  writeFileSync(REPORT, JSON.stringify({ tests, failures }));
 }

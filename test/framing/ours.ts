@@ -1,0 +1,125 @@
+/**
+ * What the filter of the framing torture does to an exchange. The filter (filters/framing.ts) and the judge read the same
+ * table, so that what a receiver should get is known. No map looks at where a body is cut.
+ */
+import { around, closing, doubled, mapped, opening, thinned } from '../torture/ours.js';
+
+/** How a filter meets the body of one direction. The first group changes nothing. */
+export const LOOKING = [
+  'none',
+  'headers',
+  'headers-async',
+  'go-look',
+  'whole-look',
+  'per-chunk-look',
+  'generator-look',
+  'bypass',
+  'bypass-late',
+  'trailers',
+] as const;
+export const CHANGING = [
+  'go-map',
+  'go-end',
+  'go-drop',
+  'go-watermark',
+  'whole-go',
+  'whole-data',
+  'per-chunk',
+  'generator',
+  'generator-whole',
+  'transform-stream',
+  'double',
+  'thin',
+  'add-data',
+  'add-in-trailers',
+] as const;
+export const STYLES = [...LOOKING, ...CHANGING] as const;
+export type Style = (typeof STYLES)[number];
+
+export const changesNothing = (style: Style): boolean => (LOOKING as readonly Style[]).includes(style);
+/** The message never is with the filter, or only its headers are. */
+export const LETS_GO: readonly Style[] = ['none', 'headers', 'headers-async', 'bypass'];
+
+export interface Reply {
+  readonly at: 'decodeHeaders' | 'decodeData' | 'encodeHeaders';
+  /** `fetch`: with the status, headers and body that a fetch() gave. */
+  readonly kind: 'whole' | 'streamed' | 'fetch';
+  readonly status: number;
+  readonly size: number;
+  readonly offset: number;
+  /** Of a streamed body; each comes after so many milliseconds. */
+  readonly pieces: number;
+  readonly pieceMs: number;
+  /** An await before the reply; negative: none. */
+  readonly ms: number;
+  /** Besides what describes the body; names and values. */
+  readonly headers: readonly (readonly [string, string])[];
+  /** Of a fetched body: what its server does. */
+  readonly gzip: boolean;
+  readonly length: boolean;
+}
+
+/** Travels in the request, as JSON in `x-ours`. */
+export interface Acts {
+  readonly request: Style;
+  readonly response: Style;
+  /** The value of content-length that the headers hook sets; '' deletes it. */
+  readonly requestLength?: string;
+  readonly responseLength?: string;
+  /** The status that encodeHeaders sets. */
+  readonly status?: number;
+  readonly reply?: Reply;
+}
+
+export interface Message {
+  readonly body: Buffer;
+  readonly trailers: boolean;
+  /** Its headers carry the end. `maybe`: the end followed as an empty frame, which Envoy may join to held headers. */
+  readonly headersOnly: 'yes' | 'no' | 'maybe';
+}
+
+function change(style: Style, tag: string, { body, trailers }: Message): Buffer {
+  const map = () => mapped(body, tag);
+  switch (style) {
+    case 'go-map':
+    case 'go-watermark':
+    case 'per-chunk':
+    case 'whole-data':
+      return Buffer.from(map());
+    case 'go-end':
+      // with trailers to come no data hook sees the end
+      return around('', map(), trailers ? '' : closing(tag));
+    case 'go-drop':
+      return Buffer.alloc(0);
+    case 'whole-go':
+    case 'generator':
+    case 'generator-whole':
+      return around(opening(tag), map(), closing(tag));
+    case 'transform-stream':
+      return around('', map(), closing(tag));
+    case 'double':
+      return Buffer.from(doubled(body));
+    case 'thin':
+      return Buffer.from(thinned(body));
+    case 'add-data':
+      return around(opening(tag), body, '');
+    case 'add-in-trailers':
+      return around('', body, trailers ? closing(tag) : '');
+    default:
+      return body;
+  }
+}
+
+/** What may come out of the filter for that message; several where its headers may or may not carry the end. */
+export function through(style: Style, tag: string, message: Message): Message[] {
+  const { headersOnly } = message;
+  if (headersOnly === 'maybe')
+    return [
+      ...through(style, tag, { ...message, headersOnly: 'no' }),
+      ...through(style, tag, { ...message, headersOnly: 'yes' }),
+    ];
+  if (headersOnly === 'yes' && style !== 'add-data') return [message];
+  const body = change(style, tag, message);
+  const empty = body.length === 0 && !message.trailers;
+  return [{ body, trailers: message.trailers, headersOnly: empty ? 'maybe' : 'no' }];
+}
