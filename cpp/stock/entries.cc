@@ -30,6 +30,7 @@ class FilterInStream final : public StreamEntry {
   HeadersStatus on_headers(Dir dir, bool end) override { return stream_.on_headers(dir, end); }
   BodyStatus on_body(Dir dir, bool end) override { return stream_.on_body(dir, end); }
   TrailersStatus on_trailers(Dir dir) override { return stream_.on_trailers(dir); }
+  void on_local_reply(std::string_view details) override { stream_.on_local_reply(details); }
   void on_complete() override { stream_.on_complete(); }
   void on_scheduled() override { stream_.core().worker().run(); }
   void on_above_watermark() override { stream_.on_above_watermark(); }

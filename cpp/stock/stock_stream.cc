@@ -51,6 +51,11 @@ void StockStream::on_above_watermark() {
   if (chain_ != nullptr) chain_->let_far_end_go();
 }
 
+void StockStream::on_local_reply(std::string_view details) {
+  constexpr std::string_view kOfCodec = "http1.";
+  if (details.starts_with(kOfCodec)) codec_error_ = true;
+}
+
 void StockStream::on_complete() {
   const core::Worker::Scope scope(core_.worker());
   if (response_.was_cut()) core_.log_failure("cut", core::kCutByChain.code);
@@ -130,10 +135,12 @@ bool StockStream::pump(const StockFlow& flow) {
   return !core_.is_over();
 }
 
-// ---- Envoy 1.38 ----
+// ---- what cannot be held ----
 
 bool StockStream::must_pass_unseen(Dir dir) {
-  if (dir == Dir::kRequest || !nested_ || !flag_.is_shared()) return false;
+  if (dir == Dir::kRequest) return false;
+  if (is_codecs_answer()) return true;
+  if (!is_nested_answer()) return false;
   static std::atomic<bool> said{false};
   if (!said.exchange(true, std::memory_order_relaxed))  // relaxed: only who says it first
     core_.worker().process().log(
@@ -142,6 +149,19 @@ bool StockStream::must_pass_unseen(Dir dir) {
         "such responses pass the encode hooks by (said once)");
   return true;
 }
+
+// Envoy's HTTP/1 codec answers what it cannot read, and Envoy closes the connection in the same call, with all that is
+// held. Where the headers could not be read there is no map of them, for there is no request; their timeout is told
+// apart from that on no version, and has no request either.
+bool StockStream::is_codecs_answer() const {
+  if (codec_error_) return true;
+  return !request_.headers_came() && !envoy_.header(core::HeaderType::kRequest, ":method");
+}
+
+// 1.38, inside our own continue: a Stop would be overwritten, and the answer would hang.
+bool StockStream::is_nested_answer() const { return nested_ && flag_.is_shared(); }
+
+// ---- Envoy 1.38 ----
 
 bool StockStream::is_void(Dir dir) const { return flag_.is_shared() && dir == Dir::kRequest && response_.owes_end(); }
 
