@@ -10,7 +10,7 @@ struct Failure {
   int grpc = 0;
   const char* code = nullptr;  // response code details, and the body when there is no other
   const char* body = nullptr;
-  bool in_any_mode = false;  // failure_mode does not let it pass: bytes are lost already
+  bool in_any_mode = false;  // failure_mode does not let it pass: bytes are lost already, or the filter has no say
 };
 
 inline constexpr Failure kNoHost{503, 14, "ts_filter_no_host"};
@@ -28,6 +28,8 @@ inline constexpr Failure kFilterError{500, 13, "ts_filter_error", "error happene
 inline constexpr Failure kFilterErrorLate{0, 13, "ts_filter_error_late"};
 inline constexpr Failure kReplyTooLate{0, 13, "ts_filter_reply_late"};
 inline constexpr Failure kRecreateRefused{500, 13, "ts_filter_recreate_refused"};
+// As an upstream HTTP filter it would have to do what it cannot do there (docs/lifecycle.md).
+inline constexpr Failure kNotUpstream{500, 13, "ts_filter_not_upstream", nullptr, true};
 // Another filter of the chain has ended the message before ours was through (docs/chains.md).
 inline constexpr Failure kCutByChain{502, 13, "ts_filter_cut_by_chain", nullptr, true};
 // Envoy 1.38 lost the request's last continue (docs/lifecycle.md).

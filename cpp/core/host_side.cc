@@ -146,6 +146,7 @@ bool HostSide::send_some_headers(uint32_t& cursor, HeaderType type, uint8_t flag
   uint8_t frame_flags = flags;
   if (start) frame_flags |= wire::HeadersFlag_Start | (grpc_ ? wire::HeadersFlag_Grpc : 0);
   if (upgrade_) frame_flags |= wire::HeadersFlag_Upgrade;
+  if (start && mount_.is_upstream()) frame_flags |= wire::HeadersFlag_Upstream;
   if (end < lines.size()) frame_flags |= wire::HeadersFlag_More;
   const auto fill = [&](wire::Headers& frame, FrameBytes& out) {
     frame.mutate_type(static_cast<wire::HeaderType>(type));

@@ -113,6 +113,7 @@ class Stream final : public FlowOwner {
   OnHeaders begin_flow(Flow& f);
   void begin_waiting();
   bool wants_headers(Dir dir) const;
+  bool is_misplaced() const;
   bool any_headers() const { return request_.has_headers() || response_.has_headers(); }
   // The flow whose headers wait for their answer, the response's first.
   Flow& asked_flow() { return response_.state() == FlowState::kAsked ? response_ : request_; }

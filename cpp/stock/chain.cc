@@ -30,9 +30,12 @@ bool is_open_filter(const Neighbour& one) { return !one.is_edge() && one.is_open
 
 Chain& Chain::join(Envoy& envoy, Entry entry) {
   const void* key = envoy.stream_key();
+  // The filters of a try have a buffer of their own, but the map of the client's stream. Only an edge there works for
+  // the filters of that stream.
+  if (entry.edge == nullptr && envoy.is_upstream()) key = static_cast<const char*>(key) + 1;
   auto& found = chains().by_key[key];
   // Envoy makes each configured entry once per stream: the same one again means that the map has a new stream.
-  const bool upstream = entry.edge != nullptr && found && envoy.has_upstream();
+  const bool upstream = entry.edge != nullptr && found && envoy.is_upstream();
   if (found && !upstream && found->has(entry.config)) chains().keyless.push_back(std::move(found));
   if (!found) found = std::make_shared<Chain>();
   Chain& chain = *found;

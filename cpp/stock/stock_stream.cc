@@ -20,7 +20,7 @@ StockStream::StockStream(core::Worker& worker, std::shared_ptr<const core::Filte
 
 // Access loggers find a stream by its chain. Whose log hooks have no use for them is spared that.
 void StockStream::on_new() {
-  const bool for_logger = Chain::has_logger() && core_.log_phases() != 0;
+  const bool for_logger = Chain::has_logger() && !envoy_.is_upstream() && core_.log_phases() != 0;
   if (!Chain::is_needed() && !for_logger) return;
   Chain::Entry entry;
   entry.config = &core_.config();
@@ -117,7 +117,7 @@ bool StockStream::arm(StockFlow& flow) {
 // From 1.39 on Envoy passes an entry over that has sent a frame of a response: it has to be one that has nothing else
 // to do.
 Envoy* StockStream::pump_entry() const {
-  if (core_.has_replied()) return nullptr;
+  if (core_.has_replied() || envoy_.is_upstream()) return nullptr;
   if (flag_.is_shared()) return &envoy_;
   EdgeFilter* edge = chain_ != nullptr ? chain_->edge(Chain::Role::kLastEdge) : nullptr;
   return edge != nullptr ? &edge->envoy() : nullptr;
@@ -139,7 +139,9 @@ bool StockStream::pump(const StockFlow& flow) {
 
 bool StockStream::must_pass_unseen(Dir dir) {
   if (dir == Dir::kRequest) return false;
-  if (is_codecs_answer()) return true;
+  // Behind the router a response cannot be held at its end: the codec's stream is gone by then, and the router pauses it
+  // all the same when the client becomes slow, which crashes Envoy.
+  if (envoy_.is_upstream() || is_codecs_answer()) return true;
   if (!is_nested_answer()) return false;
   static std::atomic<bool> said{false};
   if (!said.exchange(true, std::memory_order_relaxed))  // relaxed: only who says it first
