@@ -61,8 +61,9 @@ void HostSide::begin() {
   channel_ = worker_.channel();
   phases_ = config_.judged->verdict()->phases;
   begun_ = true;
-  upgrade_ = !config_.settings.upgrades && (mount_.header(HeaderType::kRequest, "upgrade").has_value() ||
-                                            mount_.header(HeaderType::kRequest, ":method").value_or("") == "CONNECT");
+  tunnel_ = mount_.header(HeaderType::kRequest, "upgrade").has_value() ||
+            mount_.header(HeaderType::kRequest, ":method").value_or("") == "CONNECT";
+  upgrade_ = tunnel_ && !config_.settings.upgrades;
 }
 
 void HostSide::forget() {
@@ -82,6 +83,13 @@ FailureMode HostSide::failure_mode() const {
 Nanos HostSide::message_timeout() const {
   return nanos(route_ && route_->settings().message_timeout ? *route_->settings().message_timeout
                                                             : config_.settings.message_timeout);
+}
+
+bool HostSide::is_endless(Dir dir) const {
+  if (!tunnel_ || upgrade_) return false;
+  if (dir == Dir::kRequest) return true;
+  const auto status = mount_.header(HeaderType::kResponse, ":status").value_or("");
+  return status == "101" || status.starts_with('2');  // any other refuses it, and has a body as any other
 }
 
 bool HostSide::is_grpc() const { return grpc_ || names_grpc(mount_.header(HeaderType::kRequest, "content-type")); }
