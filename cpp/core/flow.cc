@@ -325,8 +325,7 @@ void Flow::start_timer() {
 
 // Headers that wait for output of a message which may have none before they have gone.
 bool Flow::times_held_headers() const {
-  const bool waits =
-      state_ == FlowState::kStreaming || state_ == FlowState::kGathering || state_ == FlowState::kEnding;
+  const bool waits = state_ == FlowState::kStreaming || state_ == FlowState::kGathering || state_ == FlowState::kEnding;
   return waits && hold_ && input_.headers != Headers::kLetGo && output_.waiting.empty() && !input_ended() &&
          owner_.host().is_endless(dir_);
 }

@@ -13,10 +13,10 @@ constexpr uint32_t header_phases(Dir dir) {
 }
 
 // Hooks that cannot run in an upstream HTTP filter.
-constexpr uint32_t kNotUpstreamPhases = wire::Phase_EncodeHeaders | wire::Phase_EncodeData | wire::Phase_EncodeTrailers |
-                                        wire::Phase_TransformRequest | wire::Phase_TransformResponse |
-                                        wire::Phase_DecodeTrailers | wire::Phase_Log | wire::Phase_LogStart |
-                                        wire::Phase_LogPeriodic;
+constexpr uint32_t kNotUpstreamPhases = wire::Phase_EncodeHeaders | wire::Phase_EncodeData |
+                                        wire::Phase_EncodeTrailers | wire::Phase_TransformRequest |
+                                        wire::Phase_TransformResponse | wire::Phase_DecodeTrailers | wire::Phase_Log |
+                                        wire::Phase_LogStart | wire::Phase_LogPeriodic;
 
 }  // namespace
 

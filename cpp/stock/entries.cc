@@ -71,8 +71,8 @@ class FilterInStream final : public StreamEntry {
   StockStream stream_;
 };
 
-// One of our filters in a stream of Envoy's main thread, whose own requests (a remote JWKS, xDS) pass a cluster's filters,
-// too. There is no channel to the host for that thread.
+// One of our filters in a stream of Envoy's main thread, whose own requests (a remote JWKS, xDS) pass a cluster's
+// filters, too. There is no channel to the host for that thread.
 class FilterOffWorkers final : public StreamEntry {
  public:
   using StreamEntry::StreamEntry;
@@ -114,9 +114,9 @@ class ConfiguredFilter final : public ConfiguredEntry {
   explicit ConfiguredFilter(std::shared_ptr<core::FilterConfig> config) : config_(std::move(config)) {}
   std::unique_ptr<StreamEntry> new_stream(FilterEnvoy envoy) const override {
     if (std::this_thread::get_id() != main_thread_) return std::make_unique<FilterInStream>(envoy, config_);
-    envoy_process().log(core::LogLevel::kWarn, "ts_filter: filter " + config_->name +
-                                                   " stands in a cluster that Envoy's main thread asks: answered: " +
-                                                   core::kNotUpstream.code);
+    envoy_process().log(core::LogLevel::kWarn,
+                        "ts_filter: filter " + config_->name +
+                            " stands in a cluster that Envoy's main thread asks: answered: " + core::kNotUpstream.code);
     return std::make_unique<FilterOffWorkers>(envoy);
   }
   void on_scheduled() const override {

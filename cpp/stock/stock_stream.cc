@@ -139,8 +139,8 @@ bool StockStream::pump(const StockFlow& flow) {
 
 bool StockStream::must_pass_unseen(Dir dir) {
   if (dir == Dir::kRequest) return false;
-  // Behind the router a response cannot be held at its end: the codec's stream is gone by then, and the router pauses it
-  // all the same when the client becomes slow, which crashes Envoy.
+  // Behind the router a response cannot be held at its end: the codec's stream is gone by then, and the router pauses
+  // it all the same when the client becomes slow, which crashes Envoy.
   if (envoy_.is_upstream() || is_codecs_answer()) return true;
   if (!is_nested_answer()) return false;
   static std::atomic<bool> said{false};
