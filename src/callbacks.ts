@@ -171,6 +171,7 @@ export class Callbacks implements FilterCallbacks<Attribute> {
       setUpstreamOverrideHost: (host, strict = false) => {
         const call = `setUpstreamOverrideHost(${JSON.stringify(host)})`;
         stream.assertAlive(call);
+        stream.assertDownstream(call);
         if (!isAddress(host)) {
           throw new FilterError(
             'TSF_ARGUMENT_INVALID',
@@ -224,6 +225,7 @@ export class Callbacks implements FilterCallbacks<Attribute> {
 
   #routeCache(call: string, op: typeof HeaderOp.ClearRouteCache | typeof HeaderOp.RefreshRouteCache): void {
     this.#stream.assertAlive(call);
+    this.#stream.assertDownstream(call);
     const headers = this.#requestHeaders(call);
     headers.assertHeld(call);
     headers.routeCache(op);

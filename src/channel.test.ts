@@ -182,6 +182,7 @@ test('a stream hears its frames in order, and only its own generation', async ()
     workerId: 9,
     grpc: true,
     upgrade: false,
+    upstream: false,
     attributes: 'ATTR',
   });
   expect(events).toEqual([

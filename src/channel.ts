@@ -277,6 +277,7 @@ export class Channel {
           workerId: t.worker(),
           grpc: (flags & HeadersFlag.Grpc) !== 0,
           upgrade: (flags & HeadersFlag.Upgrade) !== 0,
+          upstream: (flags & HeadersFlag.Upstream) !== 0,
           attributes,
         },
         stream,

@@ -44,6 +44,7 @@ export const ERROR_CODES = {
   TSF_METRIC_UNKNOWN: "the filter's configuration declares no such metric",
   TSF_METRIC_LABELS: 'the labels are not those that the metric was declared with',
   TSF_UNSUPPORTED: 'this Envoy is too old for that',
+  TSF_UPSTREAM: 'an upstream HTTP filter cannot do that',
   // rest
   TSF_ARGUMENT_INVALID: 'an argument is of the wrong type or out of range',
   TSF_GLOBAL_FAILED: 'the thread of runtime.global has died or does not have that function',

@@ -129,6 +129,7 @@ export class StreamInfoImpl implements StreamInfo {
 
   drainConnectionUponCompletion(): void {
     this.#check('drainConnectionUponCompletion()');
+    this.#stream.assertDownstream('drainConnectionUponCompletion()');
     this.#stream.act(ActKind.Drain, 0, 0, 0, NO_BYTES);
   }
 

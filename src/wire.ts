@@ -171,6 +171,8 @@ export interface StreamStart {
   readonly workerId: number;
   readonly grpc: boolean;
   readonly upgrade: boolean;
+  /** An upstream HTTP filter: one try of a request, behind the router. */
+  readonly upstream: boolean;
   /** Attribute values in the order of the filter's declared attributes; {u32 length, bytes}*, 0xffffffff = absent. */
   readonly attributes: Uint8Array;
 }

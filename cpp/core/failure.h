@@ -41,6 +41,8 @@ inline constexpr Failure kFilterError{500, 13, "ts_filter_error", "error happene
 inline constexpr Failure kFilterErrorLate{0, 13, "ts_filter_error_late", nullptr, WhenOpen::kSame};
 inline constexpr Failure kReplyTooLate{0, 13, "ts_filter_reply_late", nullptr, WhenOpen::kSame};
 inline constexpr Failure kRecreateRefused{500, 13, "ts_filter_recreate_refused", nullptr, WhenOpen::kSame};
+// As an upstream HTTP filter it would have to do what it cannot do there (docs/lifecycle.md).
+inline constexpr Failure kNotUpstream{500, 13, "ts_filter_not_upstream", nullptr, WhenOpen::kSame, true};
 // Another filter of the chain has ended the message before ours was through (docs/chains.md).
 inline constexpr Failure kCutByChain{502, 13, "ts_filter_cut_by_chain", nullptr, WhenOpen::kSame, true};
 // Envoy 1.38 lost the request's last continue (docs/lifecycle.md).
@@ -113,6 +115,13 @@ inline constexpr FailureRow kFailureTable[] = {
     {"whole body over `max_body_bytes`", kResponseTooLarge, {kPartly}},
     {"header map over `max_header_bytes`", kRequestHeadersTooLarge, {kBefore}},
     {"header map over `max_header_bytes`", kHeadersTooLarge, {kBefore}},
+    {"an upgraded or CONNECT stream with `upgrades: true` whose headers a hook holds for the body (StopAndBuffer, "
+     "StopAndBufferWatermark)",
+     kTimeout,
+     {kBefore}},
+    {"as an upstream HTTP filter: one that works on responses, streams a body, or has trailers or log hooks",
+     kNotUpstream,
+     {kBefore}},
     {"config refused by the filter, told after Envoy took it", kRejected, {kBefore}},
     {"Envoy 1.38 loses a continue (docs/lifecycle.md)", kContinueLost, {kPartly, kAnswered}, 2},
 };

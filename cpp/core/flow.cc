@@ -326,6 +326,13 @@ void Flow::start_timer() {
   owner_.arm(deadline_);
 }
 
+// Headers that wait for output of a message which may have none before they have gone.
+bool Flow::times_held_headers() const {
+  const bool waits = state_ == FlowState::kStreaming || state_ == FlowState::kGathering || state_ == FlowState::kEnding;
+  return waits && hold_ && input_.headers != Headers::kLetGo && output_.waiting.empty() && !input_ended() &&
+         owner_.host().is_endless(dir_);
+}
+
 // The answer to a whole body is timed from the body's end.
 void Flow::time_gathered() {
   if (state_ == FlowState::kGathering && input_ended() && deadline_ == 0) start_timer();

@@ -139,6 +139,7 @@ class Flow final : public FlowEvents {
   void take_flags(uint8_t flags);
 
   void start_timer();
+  bool times_held_headers() const;
   void time_gathered();
   void time_trailers();
 

@@ -1,5 +1,6 @@
 // What the host says of a flow, and how it goes to the mount.
 #include <algorithm>
+#include <utility>
 
 #include "core/flow.h"
 #include "core/frame.h"
@@ -34,6 +35,7 @@ bool Flow::on_answer(uint8_t mode) {
     hold_ = mode == wire::BodyMode_StreamHold;
     if (!hold_) let_headers_go();
   }
+  if (times_held_headers()) start_timer();
   advance();
   return true;
 }
@@ -64,11 +66,12 @@ bool Flow::on_output(const wire::Output& frame) {
     case FlowState::kLettingGo: break;
     default: return true;
   }
-  deadline_ = 0;
+  const Nanos held_until = std::exchange(deadline_, 0);
   whole_ = false;
   original_.clear();
   if (!take_output(view_of(frame.bytes()))) return true;
   take_flags(flags);
+  if (times_held_headers()) deadline_ = held_until;
   advance();
   return true;
 }

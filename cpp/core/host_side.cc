@@ -65,8 +65,9 @@ void HostSide::begin() {
   channel_.begin();
   phases_ = verdict_->phases;
   begun_ = true;
-  upgrade_ = !config_.settings.upgrades && (mount_.header(HeaderType::kRequest, "upgrade").has_value() ||
-                                            mount_.header(HeaderType::kRequest, ":method").value_or("") == "CONNECT");
+  tunnel_ = mount_.header(HeaderType::kRequest, "upgrade").has_value() ||
+            mount_.header(HeaderType::kRequest, ":method").value_or("") == "CONNECT";
+  upgrade_ = tunnel_ && !config_.settings.upgrades;
 }
 
 void HostSide::forget() {
@@ -87,6 +88,13 @@ FailureMode HostSide::failure_mode() const {
 Nanos HostSide::message_timeout() const {
   return nanos(route_ && route_->settings().message_timeout ? *route_->settings().message_timeout
                                                             : config_.settings.message_timeout);
+}
+
+bool HostSide::is_endless(Dir dir) const {
+  if (!tunnel_ || upgrade_) return false;
+  if (dir == Dir::kRequest) return true;
+  const auto status = mount_.header(HeaderType::kResponse, ":status").value_or("");
+  return status == "101" || status.starts_with('2');  // any other refuses it, and has a body as any other
 }
 
 bool HostSide::is_grpc() const { return grpc_ || names_grpc(mount_.header(HeaderType::kRequest, "content-type")); }
@@ -151,6 +159,7 @@ bool HostSide::send_some_headers(uint32_t& cursor, HeaderType type, uint8_t flag
   uint8_t frame_flags = flags;
   if (start) frame_flags |= wire::HeadersFlag_Start | (grpc_ ? wire::HeadersFlag_Grpc : 0);
   if (upgrade_) frame_flags |= wire::HeadersFlag_Upgrade;
+  if (start && mount_.is_upstream()) frame_flags |= wire::HeadersFlag_Upstream;
   if (end < lines.size()) frame_flags |= wire::HeadersFlag_More;
   const auto fill = [&](wire::Headers& frame, FrameBytes& out) {
     frame.mutate_type(static_cast<wire::HeaderType>(type));

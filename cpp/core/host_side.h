@@ -75,6 +75,8 @@ class HostSide {
   }
   // Without `upgrades: true`: bodies flow past.
   bool is_upgrade() const { return upgrade_; }
+  // With it: an upgraded or CONNECT stream, each side of which may wait for the other's headers before it says more.
+  bool is_endless(Dir dir) const;
   bool is_grpc() const;
 
   // ---- to the host ----
@@ -116,6 +118,7 @@ class HostSide {
   bool begun_ = false;
   bool start_told_ = false;  // a frame with Start has been written
   bool grpc_ = false;        // the request came as gRPC, which is what Envoy goes by
+  bool tunnel_ = false;      // the request asks for an upgrade, or is CONNECT
   bool upgrade_ = false;
   bool waiting_for_room_ = false;
 };

@@ -207,6 +207,10 @@ class StreamMount {
   virtual std::optional<std::string_view> filter_state(std::string_view key) const = 0;
   virtual void set_filter_state(std::string_view key, std::string_view value) = 0;
 
+  // It carries one try of a request to a host, behind the router: responses go by, as do calls about the route and the
+  // client's stream, which has neither.
+  virtual bool is_upstream() const = 0;
+
   // False when Envoy does not take this text for an address.
   virtual bool override_host(std::string_view host, bool strict) = 0;
   // The downstream connection takes no new stream.

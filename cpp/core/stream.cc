@@ -12,6 +12,12 @@ constexpr uint32_t header_phases(Dir dir) {
                               : wire::Phase_EncodeHeaders | wire::Phase_EncodeData | wire::Phase_TransformResponse;
 }
 
+// Hooks that cannot run in an upstream HTTP filter.
+constexpr uint32_t kNotUpstreamPhases = wire::Phase_EncodeHeaders | wire::Phase_EncodeData |
+                                        wire::Phase_EncodeTrailers | wire::Phase_TransformRequest |
+                                        wire::Phase_TransformResponse | wire::Phase_DecodeTrailers | wire::Phase_Log |
+                                        wire::Phase_LogStart | wire::Phase_LogPeriodic;
+
 }  // namespace
 
 Stream::Stream(Worker& worker, std::shared_ptr<const FilterConfig> config, Mounts mounts)
@@ -25,6 +31,11 @@ Stream::Stream(Worker& worker, std::shared_ptr<const FilterConfig> config, Mount
       response_(Dir::kResponse, *this, mounts.response) {}
 
 bool Stream::wants_headers(Dir dir) const { return (host_.phases() & header_phases(dir)) != 0; }
+
+// All bits: the first answer tells them.
+bool Stream::is_misplaced() const {
+  return mount_.is_upstream() && host_.phases() != UINT32_MAX && (host_.phases() & kNotUpstreamPhases) != 0;
+}
 
 // ---- beginning ----
 
@@ -53,7 +64,9 @@ Stream::Start Stream::try_start(Dir dir) {
   }
   host_.begin();
   wait_ = {};
-  return Start::kReady;
+  if (!is_misplaced()) return Start::kReady;
+  fail_later(dir, kNotUpstream);
+  return Start::kFailed;
 }
 
 Stream::OnHeaders Stream::on_headers(Dir dir, bool end) {

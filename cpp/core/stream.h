@@ -117,6 +117,7 @@ class Stream final : public FlowOwner {
   OnHeaders begin_flow(Flow& f);
   void begin_waiting();
   bool wants_headers(Dir dir) const;
+  bool is_misplaced() const;
   bool any_headers() const { return request_.has_headers() || response_.has_headers(); }
 
   // A failure waits for its turn: what the host says meanwhile must not make a success of it.

@@ -12,6 +12,7 @@ namespace {
 
 bool is_header_type(uint8_t type) { return type <= static_cast<uint8_t>(HeaderType::kResponseTrailers); }
 bool is_trailers(uint8_t type) { return type == 1 || type == 3; }
+bool streams_body(uint8_t mode) { return mode == wire::BodyMode_Stream || mode == wire::BodyMode_StreamHold; }
 Dir direction_of(uint8_t type) { return type < 2 ? Dir::kRequest : Dir::kResponse; }
 
 }  // namespace
@@ -21,6 +22,10 @@ bool Stream::on_answer(const wire::Answer& frame) {
   if (!is_live() || is_failing()) return true;
   Flow& f = flow(direction_of(frame.type()));
   host_.set_phases(frame.phases());
+  if (is_misplaced() || (mount_.is_upstream() && streams_body(frame.mode()) && !f.is_headers_only())) {
+    fail(kNotUpstream);
+    return true;
+  }
   const bool trailers = is_trailers(frame.type());
   if (trailers ? !f.takes_trailers_answer() : !f.takes_answer()) return true;
   if (!apply_header_ops(mount_, static_cast<HeaderType>(frame.type()), view_of(frame.block()), f.takes_ops(trailers)))
@@ -77,6 +82,10 @@ bool Stream::on_reply(const wire::Reply& frame) {
   if (dead_) return true;
   if (frame.part() == wire::ReplyPart_Headers) {
     if (reply_.exists()) return true;
+    if (mount_.is_upstream()) {
+      fail(kNotUpstream);
+      return true;
+    }
     if (response_.headers_gone()) {
       fail(kReplyTooLate);
       return true;

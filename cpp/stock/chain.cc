@@ -30,11 +30,18 @@ bool is_open_filter(const Neighbour& one) { return !one.is_edge() && one.is_open
 
 }  // namespace
 
+// The filters of a try have a buffer of their own, but the map of the client's stream. Only an edge there works for the
+// filters of that stream.
+const void* Chain::key_of(const Envoy& envoy, bool is_edge) {
+  const void* key = envoy.stream_key();
+  return !is_edge && envoy.is_upstream() ? static_cast<const char*>(key) + 1 : key;
+}
+
 // Envoy makes each configured entry once per stream: the same one again means that the header map has a new stream.
 Chain& Chain::join(Envoy& envoy, Entry entry) {
-  const void* key = envoy.stream_key();
+  const void* key = key_of(envoy, entry.edge != nullptr);
   auto& found = chains().by_key[key];
-  const bool upstream = entry.edge != nullptr && envoy.has_upstream();
+  const bool upstream = entry.edge != nullptr && envoy.is_upstream();
   if (found && !upstream && found->has(entry.config)) chains().keyless.push_back(std::move(found));
   if (const auto alone = chains().alone.find(key); alone != chains().alone.end()) {
     const Entry first = alone->second;
@@ -58,7 +65,7 @@ Chain& Chain::join(Envoy& envoy, Entry entry) {
 }
 
 Chain* Chain::join_others(Envoy& envoy, Entry entry) {
-  const void* key = envoy.stream_key();
+  const void* key = key_of(envoy, false);
   const auto chain = chains().by_key.find(key);
   const auto alone = chains().alone.find(key);
   const bool has_chain = chain != chains().by_key.end() && chain->second && !chain->second->has(entry.config);

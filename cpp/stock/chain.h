@@ -100,6 +100,8 @@ class Chain {
   static Chain& join(Envoy& envoy, Entry entry);
   // As join, but no chain is made for a filter that is alone in its stream; null. Another entry that comes makes it.
   static Chain* join_others(Envoy& envoy, Entry entry);
+  // By which entries of one stream find each other.
+  static const void* key_of(const Envoy& envoy, bool is_edge);
   // A filter that is alone goes, or its header map goes to a new stream.
   static void forget_alone(const Neighbour& request, const void* key);
   void leave(const Neighbour& request);

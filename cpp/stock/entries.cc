@@ -1,8 +1,10 @@
 #include "stock/entries.h"
 
 #include <atomic>
+#include <thread>
 #include <utility>
 
+#include "core/failure.h"
 #include "core/link.h"
 #include "stock/envoy_config.h"
 #include "stock/envoy_metrics.h"
@@ -31,6 +33,7 @@ class FilterInStream final : public StreamEntry {
   HeadersStatus on_headers(Dir dir, bool end) override { return stream_.on_headers(dir, end); }
   BodyStatus on_body(Dir dir, bool end) override { return stream_.on_body(dir, end); }
   TrailersStatus on_trailers(Dir dir) override { return stream_.on_trailers(dir); }
+  void on_local_reply(std::string_view details) override { stream_.on_local_reply(details); }
   void on_complete() override { stream_.on_complete(); }
   void on_scheduled() override { stream_.core().worker().run(); }
   void on_above_watermark() override { stream_.on_above_watermark(); }
@@ -54,6 +57,7 @@ class FilterInStream final : public StreamEntry {
   }
 
   bool recreate() override {
+    if (is_upstream()) return false;
     stream_.on_recreate();
     return RealEnvoy::recreate();
   }
@@ -67,6 +71,23 @@ class FilterInStream final : public StreamEntry {
   const ConfigPtr config_;
   const std::shared_ptr<ChainFacts> facts_;
   StockStream stream_;
+};
+
+// One of our filters in a stream of Envoy's main thread, whose own requests (a remote JWKS, xDS) pass a cluster's
+// filters, too. There is no channel to the host for that thread.
+class FilterOffWorkers final : public StreamEntry {
+ public:
+  using StreamEntry::StreamEntry;
+  // The reply may destroy this object.
+  HeadersStatus on_headers(Dir dir, bool) override {
+    if (dir == Dir::kResponse) return HeadersStatus::kContinue;
+    send_local_reply(core::kNotUpstream.http, {}, core::kNotUpstream.code, core::kNotUpstream.code);
+    return HeadersStatus::kStopIteration;
+  }
+  BodyStatus on_body(Dir, bool) override { return BodyStatus::kContinue; }
+  TrailersStatus on_trailers(Dir) override { return TrailersStatus::kContinue; }
+  void on_destroy() override { const std::unique_ptr<StreamEntry> gone(this); }
+  RouteHandle route_config() const override { return nullptr; }
 };
 
 class EdgeInStream final : public StreamEntry {
@@ -94,7 +115,11 @@ class ConfiguredFilter final : public ConfiguredEntry {
  public:
   explicit ConfiguredFilter(std::shared_ptr<core::FilterConfig> config) : config_(std::move(config)) {}
   std::unique_ptr<StreamEntry> new_stream(FilterEnvoy envoy) const override {
-    return std::make_unique<FilterInStream>(envoy, config_, facts_);
+    if (std::this_thread::get_id() != main_thread_) return std::make_unique<FilterInStream>(envoy, config_, facts_);
+    envoy_process().log(core::LogLevel::kWarn,
+                        "ts_filter: filter " + config_->name +
+                            " stands in a cluster that Envoy's main thread asks: answered: " + core::kNotUpstream.code);
+    return std::make_unique<FilterOffWorkers>(envoy);
   }
   void on_scheduled() const override {
     if (EnvoyMetrics* sink = metrics()) sink->flush();
@@ -109,6 +134,7 @@ class ConfiguredFilter final : public ConfiguredEntry {
 
   const ConfigPtr config_;
   const std::shared_ptr<ChainFacts> facts_ = std::make_shared<ChainFacts>();
+  const std::thread::id main_thread_ = std::this_thread::get_id();  // configs are made there
 };
 
 class ConfiguredEdge final : public ConfiguredEntry {

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <span>
+#include <string_view>
 
 #include "core/filter_config.h"
 #include "core/worker.h"
@@ -20,6 +21,8 @@ class StreamEntry : public RealEnvoy, public core::Retired {
   virtual HeadersStatus on_headers(Dir dir, bool end) = 0;
   virtual BodyStatus on_body(Dir dir, bool end) = 0;
   virtual TrailersStatus on_trailers(Dir dir) = 0;
+  // Envoy is about to answer itself.
+  virtual void on_local_reply(std::string_view) {}
   virtual void on_complete() {}
   virtual void on_scheduled() {}
   virtual void on_above_watermark() {}

@@ -48,6 +48,11 @@ std::string define(ConfigEnvoy envoy, core::FilterConfig& config) {
   return {};
 }
 
+// Envoy 1.38 hands a route's Struct over as it is on the wire, where each key begins with this byte.
+bool is_struct_of_1_38(std::string_view text) {
+  return envoy_process().envoy_version() == "1.38" && text.starts_with('\n');
+}
+
 }  // namespace
 
 std::shared_ptr<core::FilterConfig> new_filter_config(ConfigEnvoy envoy, std::string name, std::string_view text) {
@@ -83,6 +88,10 @@ std::shared_ptr<core::FilterConfig> new_filter_config(ConfigEnvoy envoy, std::st
 std::shared_ptr<const core::RouteConfig> new_route_config(std::string name, std::string_view text) {
   auto parsed = core::parse_route_settings(text);
   if (!parsed.error.empty()) {
+    if (is_struct_of_1_38(text))
+      parsed.error =
+          "filter_config: Envoy 1.38 does not hand a route's google.protobuf.Struct over as JSON; write it as a "
+          "google.protobuf.StringValue that holds the JSON object (Envoy 1.39 and later take both)";
     say(LogLevel::kError, "route config of filter \"" + name + "\": " + parsed.error);
     return nullptr;
   }

@@ -115,8 +115,12 @@ TSF_EXPORT void envoy_dynamic_module_on_http_filter_downstream_below_write_buffe
     return 0;
   });
 }
-TSF_EXPORT int envoy_dynamic_module_on_http_filter_local_reply(FilterEnvoy, const void*, uint32_t, Buffer, bool) {
-  return 0;  // Continue: Envoy's own replies take their ordinary way
+TSF_EXPORT int envoy_dynamic_module_on_http_filter_local_reply(FilterEnvoy, const void* module, uint32_t,
+                                                               Buffer details, bool) {
+  return with_entry("local_reply", module, [&](StreamEntry& entry) {
+    entry.on_local_reply({details.ptr, details.length});
+    return 0;  // Continue: it takes its ordinary way
+  });
 }
 
 // Calls that a filter makes.

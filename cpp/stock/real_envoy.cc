@@ -128,10 +128,10 @@ const void* RealEnvoy::stream_key() const {
              : envoy_;
 }
 
-bool RealEnvoy::has_upstream() const {
+bool RealEnvoy::has_upstream_now(FilterEnvoy envoy) {
   constexpr int kUpstreamAddress = 41;
   Buffer address{nullptr, 0};
-  return envoy_dynamic_module_callback_http_filter_get_attribute_string(envoy_, kUpstreamAddress, &address);
+  return envoy_dynamic_module_callback_http_filter_get_attribute_string(envoy, kUpstreamAddress, &address);
 }
 
 void RealEnvoy::continue_flow(core::Dir dir) {
@@ -233,13 +233,16 @@ void RealEnvoy::set_filter_state(std::string_view key, std::string_view value) {
 }
 
 bool RealEnvoy::override_host(std::string_view host, bool strict) {
-  return envoy_dynamic_module_callback_http_set_upstream_override_host(envoy_, buffer_of(host), strict);
+  return upstream_ || envoy_dynamic_module_callback_http_set_upstream_override_host(envoy_, buffer_of(host), strict);
 }
 void RealEnvoy::drain_connection() {
+  if (upstream_) return;
   constexpr bool kGraceful = true;
   envoy_dynamic_module_callback_http_filter_send_go_away_and_close(envoy_, kGraceful);
 }
-bool RealEnvoy::recreate() { return envoy_dynamic_module_callback_http_filter_recreate_stream(envoy_, nullptr, 0); }
+bool RealEnvoy::recreate() {
+  return !upstream_ && envoy_dynamic_module_callback_http_filter_recreate_stream(envoy_, nullptr, 0);
+}
 
 void RealEnvoy::record(core::MetricKind kind, core::MetricOp op, size_t metric,
                        std::span<const std::string_view> labels, uint64_t value) {
@@ -281,8 +284,12 @@ void RealEnvoy::cancel_call(uint64_t call) {
   envoy_dynamic_module_callback_http_filter_reset_http_stream(envoy_, call);
 }
 
-void RealEnvoy::clear_route_cache() { envoy_dynamic_module_callback_http_clear_route_cache(envoy_); }
+// 1.38 looks for the client's stream without asking whether there is one.
+void RealEnvoy::clear_route_cache() {
+  if (!upstream_) envoy_dynamic_module_callback_http_clear_route_cache(envoy_);
+}
 void RealEnvoy::refresh_route_cache() {
+  if (upstream_) return;
   clear_route_cache();
   // A look-up of the route's config looks the route up.
   (void)envoy_dynamic_module_callback_get_most_specific_route_config(envoy_);

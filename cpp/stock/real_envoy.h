@@ -16,7 +16,8 @@ uint64_t chain_id_of(std::string_view value);
 
 class RealEnvoy : public Envoy {
  public:
-  explicit RealEnvoy(FilterEnvoy envoy) : envoy_(envoy) {}
+  // Made when Envoy makes the entry: in the router's own chain a host has been chosen by then, in the client's never.
+  explicit RealEnvoy(FilterEnvoy envoy) : envoy_(envoy), upstream_(has_upstream_now(envoy)) {}
 
   bool headers(core::HeaderType type, std::vector<core::HeaderLine>& out) const override;
   std::optional<std::string_view> header(core::HeaderType type, std::string_view name) const override;
@@ -39,7 +40,7 @@ class RealEnvoy : public Envoy {
   void inject_response(std::string_view bytes) override;
   void repeat_response_end() override;
   const void* stream_key() const override;
-  bool has_upstream() const override;
+  bool has_upstream() const override { return has_upstream_now(envoy_); }
   void read_response_trailers_from(Envoy* other) override { trailers_ = other; }
   void send_local_reply(uint32_t status, std::span<const core::HeaderLine> headers, std::string_view body,
                         std::string_view details) override;
@@ -60,6 +61,7 @@ class RealEnvoy : public Envoy {
   std::optional<std::string_view> filter_state(std::string_view key) const override;
   void set_filter_state(std::string_view key, std::string_view value) override;
 
+  bool is_upstream() const override { return upstream_; }
   bool override_host(std::string_view host, bool strict) override;
   void drain_connection() override;
   bool recreate() override;
@@ -82,11 +84,13 @@ class RealEnvoy : public Envoy {
   const FilterEnvoy envoy_;
 
  private:
+  static bool has_upstream_now(FilterEnvoy envoy);
   // The entry that has a map, null = this one.
   Envoy* other_for(core::HeaderType type) const {
     return type == core::HeaderType::kResponseTrailers ? trailers_ : nullptr;
   }
 
+  const bool upstream_;
   Envoy* trailers_ = nullptr;
 };
 

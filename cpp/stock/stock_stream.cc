@@ -22,7 +22,7 @@ StockStream::~StockStream() { leave_chain(); }
 
 // Access loggers find a stream by its chain. Whose log hooks have no use for them is spared that.
 void StockStream::on_new() {
-  const bool for_logger = Chain::has_logger() && core_.log_phases() != 0;
+  const bool for_logger = Chain::has_logger() && !envoy_.is_upstream() && core_.log_phases() != 0;
   if (!Chain::is_needed() && !for_logger) return;
   Chain::Entry entry;
   entry.config = &core_.config();
@@ -32,7 +32,7 @@ void StockStream::on_new() {
   if (Chain::has_edges() || for_logger) {
     chain_ = &Chain::join(envoy_, entry);
   } else {
-    key_ = envoy_.stream_key();
+    key_ = Chain::key_of(envoy_, false);
     chain_ = Chain::join_others(envoy_, entry);
   }
   if (for_logger) chain_->be_found(envoy_);
@@ -62,6 +62,11 @@ void StockStream::on_above_watermark() {
   const core::Worker::Scope scope(core_.worker());
   core_.on_above_watermark();
   if (chain_ != nullptr) chain_->let_far_end_go();
+}
+
+void StockStream::on_local_reply(std::string_view details) {
+  constexpr std::string_view kOfCodec = "http1.";
+  if (details.starts_with(kOfCodec)) codec_error_ = true;
 }
 
 void StockStream::on_complete() {
@@ -127,7 +132,7 @@ bool StockStream::arm(StockFlow& flow) {
 // From 1.39 on Envoy passes an entry over that has sent a frame of a response: it has to be one that has nothing else
 // to do.
 Envoy* StockStream::pump_entry() const {
-  if (core_.has_replied()) return nullptr;
+  if (core_.has_replied() || envoy_.is_upstream()) return nullptr;
   if (flag_.is_shared()) return &envoy_;
   EdgeFilter* edge = chain_ != nullptr ? chain_->edge(Chain::Role::kLastEdge) : nullptr;
   return edge != nullptr ? &edge->envoy() : nullptr;
@@ -145,10 +150,14 @@ bool StockStream::pump(const StockFlow& flow) {
   return !core_.is_over();
 }
 
-// ---- Envoy 1.38 ----
+// ---- what cannot be held ----
 
 bool StockStream::must_pass_unseen(Dir dir) {
-  if (dir == Dir::kRequest || !nested_ || !flag_.is_shared()) return false;
+  if (dir == Dir::kRequest) return false;
+  // Behind the router a response cannot be held at its end: the codec's stream is gone by then, and the router pauses
+  // it all the same when the client becomes slow, which crashes Envoy.
+  if (envoy_.is_upstream() || is_codecs_answer()) return true;
+  if (!is_nested_answer()) return false;
   static std::atomic<bool> said{false};
   if (!said.exchange(true, std::memory_order_relaxed))  // relaxed: only who says it first
     core_.worker().process().log(
@@ -157,6 +166,19 @@ bool StockStream::must_pass_unseen(Dir dir) {
         "such responses pass the encode hooks by (said once)");
   return true;
 }
+
+// Envoy's HTTP/1 codec answers what it cannot read, and Envoy closes the connection in the same call, with all that is
+// held. Where the headers could not be read there is no map of them, for there is no request; their timeout is told
+// apart from that on no version, and has no request either.
+bool StockStream::is_codecs_answer() const {
+  if (codec_error_) return true;
+  return !request_.headers_came() && !envoy_.header(core::HeaderType::kRequest, ":method");
+}
+
+// 1.38, inside our own continue: a Stop would be overwritten, and the answer would hang.
+bool StockStream::is_nested_answer() const { return nested_ && flag_.is_shared(); }
+
+// ---- Envoy 1.38 ----
 
 bool StockStream::is_void(Dir dir) const { return flag_.is_shared() && dir == Dir::kRequest && response_.owes_end(); }
 

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <string_view>
 
 #include "core/stream.h"
 #include "stock/chain.h"
@@ -34,6 +35,8 @@ class StockStream {
   BodyStatus on_body(Dir dir, bool end);
   TrailersStatus on_trailers(Dir dir);
   void on_above_watermark();
+  // Envoy is about to answer itself, with these details.
+  void on_local_reply(std::string_view details);
   // Once in a process: a body is streamed without the companion entries.
   void say_what_edges_bring();
   void on_complete();
@@ -55,9 +58,10 @@ class StockStream {
   void set_pumped(const Neighbour* flow);
   const Neighbour* pumped() const { return chain_ != nullptr ? chain_->pumped() : pumped_; }
 
-  // ---- Envoy 1.38 ----
-  // A response that Envoy makes inside our own continue: a Stop would be overwritten, and it would hang.
+  // A message that cannot be held: no hook of the filter sees it.
   bool must_pass_unseen(Dir dir);
+
+  // ---- Envoy 1.38 ----
   // The router has given this upload up, and a Continue of it would disarm the response's last continue.
   bool is_void(Dir dir) const;
   // Several of ours: an empty frame may not get to our own hook, so that nothing grants the request's last continue
@@ -71,6 +75,8 @@ class StockStream {
 
  private:
   void leave_chain();
+  bool is_codecs_answer() const;
+  bool is_nested_answer() const;
 
   Envoy& envoy_;
   ContinueFlag flag_;
@@ -80,8 +86,9 @@ class StockStream {
   Chain* chain_ = nullptr;     // where there are other entries of ours, or may be edges
   const void* key_ = nullptr;  // under which others find this one, while it may be the only one
   const Neighbour* pumped_ = nullptr;
-  bool nested_ = false;  // inside the request's continue
-  size_t left_ = 0;      // by the request's last continue
+  bool nested_ = false;       // inside the request's continue
+  bool codec_error_ = false;  // Envoy's codec could not read on
+  size_t left_ = 0;           // by the request's last continue
   core::Nanos lost_continue_at_ = 0;
 };
 

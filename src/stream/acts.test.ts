@@ -293,6 +293,31 @@ it('the log level is that of the configuration', async () => {
   expect(seen).toEqual(['trace', 'warn', 'off']);
 });
 
+describe('an upstream HTTP filter', () => {
+  it('cannot do what needs a route or the whole stream', async () => {
+    const codes: unknown[] = [];
+    const stream = await open(
+      (callbacks) => ({
+        decodeHeaders() {
+          for (const call of [
+            () => callbacks.clearRouteCache(),
+            () => callbacks.refreshRouteCache(),
+            () => callbacks.decoderFilterCallbacks().setUpstreamOverrideHost('127.0.0.1:80'),
+            () => callbacks.streamInfo().drainConnectionUponCompletion(),
+            () => callbacks.reply(200, {}, ['a']),
+            () => callbacks.recreateStream(),
+          ])
+            codes.push(code(call));
+          return callbacks.sendLocalReply(403);
+        },
+      }),
+      { upstream: true },
+    );
+    expect(stream.request().take().join()).toContain('403');
+    expect(new Set(codes)).toEqual(new Set(['TSF_UPSTREAM']));
+  });
+});
+
 describe('recreateStream', () => {
   it('sends the writes, says so once, and nothing follows', async () => {
     const codes: unknown[] = [];

@@ -81,6 +81,7 @@ export class Replies {
   streaming(status: number, headers: HeaderInit, body: AsyncIterable<Chunk> | Iterable<Chunk>): void {
     const { stream } = this;
     this.assertPossible('reply()');
+    stream.assertDownstream('reply()');
     const lines = [':status', String(replyStatus(status)), ...checkedLines(stream.rules, headers)];
     if (typeof body === 'string' || body instanceof Uint8Array || !isIterable(body)) {
       throw new FilterError(
@@ -106,6 +107,7 @@ export class Replies {
   recreate(): void {
     const { stream } = this;
     this.assertPossible('recreateStream()');
+    stream.assertDownstream('recreateStream()');
     stream.flushWrites();
     this.own?.flow.kill();
     this.taken();

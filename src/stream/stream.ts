@@ -381,6 +381,12 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
     );
   }
 
+  /** What a stream that is one try of a request, behind Envoy's router, cannot do. */
+  assertDownstream(call: string): void {
+    if (!this.start.upstream) return;
+    throw new FilterError('TSF_UPSTREAM', `${call}: not in an upstream HTTP filter`, this.phase);
+  }
+
   // ---- inside ----
 
   private get queries(): Queries {

@@ -1,7 +1,15 @@
 /** Several filters in a chain, their configs per route, and filters switched off per route. */
 import { describe, expect, it } from 'vitest';
-import { dynamicModulePerRoute, get, type Config, type Seen } from '../fixture/index.js';
-import { logsOnFailure, stage } from './support.js';
+import {
+  dynamicModulePerRoute,
+  envoyVersion,
+  Fixture,
+  get,
+  type Config,
+  type EnvoyOptions,
+  type Seen,
+} from '../fixture/index.js';
+import { logsOnFailure, scene, stage } from './support.js';
 
 const DISABLED: Config = { '@type': 'type.googleapis.com/envoy.config.route.v3.FilterConfig', disabled: true };
 const toUpstream = { cluster: 'upstream', timeout: '0s' };
@@ -124,6 +132,38 @@ describe('per-route keys of the module', () => {
     expect((await get(at.port, '/quick', [['x-park', 'decodeHeaders']])).status).toBe(504);
     expect((await get(at.port, '/open', [['x-park', 'decodeHeaders']])).text).toBe('you asked for /open');
     expect(performance.now() - started).toBeLessThan(3_000);
+  });
+});
+
+describe("a route's config as a Struct", () => {
+  const filter_config = {
+    '@type': 'type.googleapis.com/google.protobuf.Struct',
+    value: { plugin_config: { set: { 'x-from': 'route' } } },
+  };
+  const options: EnvoyOptions = {
+    filters: [{ name: 'rules', config: { set: { 'x-from': 'filter' } } }],
+    virtualHost: { typed_per_filter_config: { rules: { ...dynamicModulePerRoute('rules', {}), filter_config } } },
+  };
+
+  it.skipIf(envoyVersion === '1.38')('works', async () => {
+    await scene(
+      options.filters!,
+      async (fx) => {
+        expect(((await get(fx.port, '/sink')).json as Seen).headers).toContainEqual(['x-from', 'route']);
+      },
+      options,
+    );
+  });
+
+  it.runIf(envoyVersion === '1.38')('is refused by a message that says what 1.38 takes', async () => {
+    const fx = new Fixture({ ...options, host: false });
+    try {
+      const { code, output } = await fx.runToEnd('--mode', 'validate');
+      expect(code).toBe(1);
+      expect(output).toMatch(/route config of filter "rules": filter_config: Envoy 1\.38 .*StringValue/);
+    } finally {
+      fx.remove();
+    }
   });
 });
 

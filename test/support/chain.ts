@@ -110,6 +110,7 @@ export class ChainDriver {
         workerId: 0,
         grpc: options.grpc ?? false,
         upgrade: false,
+        upstream: false,
         attributes: options.attributes ?? new Uint8Array(0),
       },
       this.sink,

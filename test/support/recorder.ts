@@ -280,6 +280,7 @@ export interface OpenOptions {
   readonly route?: unknown;
   readonly rules?: Partial<ConfigRules>;
   readonly upgrade?: boolean;
+  readonly upstream?: boolean;
   readonly attributes?: Uint8Array;
 }
 
@@ -312,6 +313,7 @@ export class TestStream {
         workerId: 3,
         grpc: false,
         upgrade: options.upgrade ?? false,
+        upstream: options.upstream ?? false,
         attributes: options.attributes ?? new Uint8Array(0),
       },
       this.sink,

@@ -92,6 +92,7 @@ struct StreamFacts {
   int route_refreshes = 0;
   // The router has chosen an upstream host.
   bool has_upstream = false;
+  bool is_upstream = false;      // our filters are the router's
   bool connection_ends = false;  // with this stream, over HTTP/1
   uint64_t chain_id = 0;
   std::vector<std::string> violations;
@@ -149,6 +150,7 @@ class MountStub : public Base {
   void set_filter_state(std::string_view key, std::string_view value) override {
     asked().filter_state.emplace(key, value);
   }
+  bool is_upstream() const override { return facts_.is_upstream; }
   bool override_host(std::string_view host, bool strict) override {
     asked().host = std::string(host) + (strict ? " strict" : "");
     return host.find(':') != std::string_view::npos;

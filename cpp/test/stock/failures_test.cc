@@ -107,6 +107,33 @@ TEST_F(StreamTest, AHookOfAChainIsTimedFromItsMark) {
   EXPECT_EQ(envoy().reply_details(), "ts_filter_timeout");
 }
 
+TEST_F(StreamTest, HeadersThatAnUpgradeHoldsAreTimed) {
+  settings().upgrades = true;
+  settings().message_timeout = Millis(40);
+  for (const uint8_t mode : {BodyMode_Whole, BodyMode_StreamHold}) {
+    connect_and_open({{":method", "GET"}, {":path", "/"}, {"upgrade", "websocket"}});
+    ASSERT_TRUE(host().answer(id_, HeaderType::kRequest, mode));
+    turn();
+    EXPECT_FALSE(envoy().gone());
+    pass_time(60);
+    EXPECT_EQ(envoy().downstream().header(":status"), "504");
+    close();
+  }
+}
+
+TEST_F(StreamTest, AnUpgradeThatHoldsNothingIsNotTimed) {
+  settings().upgrades = true;
+  settings().message_timeout = Millis(40);
+  connect_and_open({{":method", "GET"}, {":path", "/"}, {"upgrade", "websocket"}});
+  answer(HeaderType::kRequest, BodyMode_StreamHold);
+  envoy().data(kReq, "a", false);
+  hear();
+  output(kReq, 1, "A", OutputFlag_Digested);
+  pass_time(60);
+  EXPECT_FALSE(envoy().gone());
+  EXPECT_EQ(envoy().upstream().body, "A");
+}
+
 TEST_F(StreamTest, ExtendGivesMoreTime) {
   settings().message_timeout = Millis(30);
   connect_and_open();

@@ -237,6 +237,7 @@ class FakeEnvoy : public StreamFacts, private FilterManager::Owner {
       return status;
     }
 
+    bool is_upstream() const override { return facts_.is_upstream || &manager_ == &envoy_.upstream_; }
     size_t body_size(Dir dir, BodySource source) const override {
       const BodyBuffer* buffer = body(dir, source);
       return buffer == nullptr ? 0 : buffer->size();

@@ -49,6 +49,7 @@ TEST_F(StreamTest, APhaseThatNobodyHasIsNotSent) {
 TEST_F(StreamTest, AResponseWithoutARequestBringsTheRequestAsContext) {
   stage_->connect();
   envoy_ = stage_->open();
+  envoy().show(HeaderType::kRequest, kGet);
   envoy().headers(kRes, {{":status", "403"}}, false);
   const auto heard = hear();
   ASSERT_EQ(heard.size(), 2u);
@@ -58,6 +59,33 @@ TEST_F(StreamTest, AResponseWithoutARequestBringsTheRequestAsContext) {
   id_ = heard[1].id();
   answer(kRes, BodyMode_Pass);
   EXPECT_EQ(envoy().downstream().header(":status"), "403");
+}
+
+// Envoy's codec could not read the headers, and the connection ends in the same call.
+TEST_F(StreamTest, AnAnswerWithoutAMapOfTheRequestIsNotHeld) {
+  stage_->connect();
+  EXPECT_TRUE(open(kRes, {{":status", "400"}}, false).empty());
+  envoy().data(kRes, "Bad Request", true);
+  EXPECT_EQ(envoy().downstream().header(":status"), "400");
+  EXPECT_EQ(envoy().downstream().body, "Bad Request");
+  EXPECT_EQ(envoy().downstream().ends, 1);
+}
+
+TEST_F(StreamTest, AnAnswerToABodyThatCannotBeReadIsNotHeld) {
+  connect_and_open();
+  envoy().stream().on_local_reply("http1.codec_error");
+  envoy().headers(kRes, {{":status", "400"}}, true);
+  EXPECT_EQ(envoy().downstream().header(":status"), "400");
+  EXPECT_EQ(envoy().downstream().ends, 1);
+}
+
+TEST_F(StreamTest, AnyOtherAnswerOfEnvoysIsForTheFilter) {
+  connect_and_open();
+  envoy().stream().on_local_reply("request_timeout");
+  envoy().headers(kRes, {{":status", "408"}}, true);
+  EXPECT_FALSE(envoy().downstream().headers.has_value());
+  answer(kRes, BodyMode_Pass);
+  EXPECT_EQ(envoy().downstream().header(":status"), "408");
 }
 
 TEST_F(StreamTest, TheFirstAnswersPhasesCountFromThenOn) {
