@@ -181,7 +181,7 @@ test('a stream hears its frames in order, and only its own generation', async ()
     attempt: 1,
     workerId: 9,
     grpc: true,
-    upgrade: false,
+    head: false,
     attributes: 'ATTR',
   });
   expect(events).toEqual([

@@ -28,6 +28,8 @@ inline constexpr Failure kFilterError{500, 13, "ts_filter_error", "error happene
 inline constexpr Failure kFilterErrorLate{0, 13, "ts_filter_error_late"};
 inline constexpr Failure kReplyTooLate{0, 13, "ts_filter_reply_late"};
 inline constexpr Failure kRecreateRefused{500, 13, "ts_filter_recreate_refused"};
+// A filter has named a length that its body does not have.
+inline constexpr Failure kWrongLength{500, 13, "ts_filter_wrong_length", "error happened in filter\r\n", true};
 // Another filter of the chain has ended the message before ours was through (docs/chains.md).
 inline constexpr Failure kCutByChain{502, 13, "ts_filter_cut_by_chain", nullptr, true};
 // Envoy 1.38 lost the request's last continue (docs/lifecycle.md).

@@ -3,11 +3,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include "core/byte_queue.h"
 #include "core/failure.h"
 #include "core/flow_states.h"
+#include "core/framing.h"
 #include "core/host_side.h"
 #include "core/mount.h"
 
@@ -17,8 +19,10 @@ namespace tsf::core {
 class FlowOwner {
  public:
   virtual ~FlowOwner() = default;
+  virtual StreamMount& mount() = 0;
   virtual HostSide& host() = 0;
   virtual const Settings& settings() const = 0;
+  virtual const Asked& asked() const = 0;
   // The filter's answers still count: Envoy has the stream and nobody has replied.
   virtual bool is_live() const = 0;
   virtual MemoryCount& memory() = 0;
@@ -76,6 +80,7 @@ class Flow final : public FlowEvents {
   void extend_deadline(Nanos by, Nanos most);
   // True when it has passed; it is then none.
   bool take_deadline(Nanos now);
+  Framing& framing() { return framing_; }
   void host_lost() { input_.trailers = has_trailers() ? Trailers::kAnswered : input_.trailers; }
 
   // ---- from the host; false: no correct host sends it ----
@@ -115,6 +120,8 @@ class Flow final : public FlowEvents {
   };
 
   void move(FlowEvent event);
+  // Without `upgrades: true` what is no body flows past.
+  bool is_tunnel() const { return framing_.is_tunnel() && !owner_.settings().upgrades; }
   bool wants_trailers() const;
 
   bool send_headers();
@@ -126,13 +133,18 @@ class Flow final : public FlowEvents {
   bool send_end();
   bool is_body_told();
   bool send_data(std::string_view bytes, bool last);
+  void take_input(size_t length);
   void drain_input();
   uint64_t window() const { return owner_.settings().stream_window; }
 
   void give();
   void finish_letting_go();
+  void go_by(FlowEvent event, bool until_trailers);
+  void drain_body();
   void absorb_input();
   void let_headers_go();
+  bool settle_end();
+  std::optional<uint64_t> rest_of_input();
   bool is_complete() const;
   void give_credit();
   bool take_output(std::string_view bytes);
@@ -145,6 +157,7 @@ class Flow final : public FlowEvents {
   const Dir dir_;
   FlowOwner& owner_;
   FlowMount& mount_;
+  Framing framing_;
   FlowState state_ = FlowState::kIdle;
   Input input_;
   Output output_;

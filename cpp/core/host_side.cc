@@ -57,12 +57,11 @@ HostSide::Found HostSide::look() {
   return verdict->accepted && route->accepted ? Found::kReady : Found::kRefused;
 }
 
-void HostSide::begin() {
+void HostSide::begin(const Asked& asked) {
   channel_ = worker_.channel();
   phases_ = config_.judged->verdict()->phases;
   begun_ = true;
-  upgrade_ = !config_.settings.upgrades && (mount_.header(HeaderType::kRequest, "upgrade").has_value() ||
-                                            mount_.header(HeaderType::kRequest, ":method").value_or("") == "CONNECT");
+  head_ = asked.is_head();
 }
 
 void HostSide::forget() {
@@ -144,8 +143,7 @@ bool HostSide::send_some_headers(uint32_t& cursor, HeaderType type, uint8_t flag
   // Nothing of ours has changed the request yet.
   if (start) grpc_ = is_grpc();
   uint8_t frame_flags = flags;
-  if (start) frame_flags |= wire::HeadersFlag_Start | (grpc_ ? wire::HeadersFlag_Grpc : 0);
-  if (upgrade_) frame_flags |= wire::HeadersFlag_Upgrade;
+  if (start) frame_flags |= wire::HeadersFlag_Start | (grpc_ ? wire::HeadersFlag_Grpc : 0) | (head_ ? wire::HeadersFlag_Head : 0);
   if (end < lines.size()) frame_flags |= wire::HeadersFlag_More;
   const auto fill = [&](wire::Headers& frame, FrameBytes& out) {
     frame.mutate_type(static_cast<wire::HeaderType>(type));

@@ -12,6 +12,7 @@
 #include "core/channel.h"
 #include "core/failure.h"
 #include "core/filter_config.h"
+#include "core/framing.h"
 #include "core/frame_writer.h"
 #include "core/mount.h"
 #include "core/worker.h"
@@ -35,7 +36,7 @@ class HostSide {
   enum class Found : uint8_t { kAbsent, kUnjudged, kRefused, kReady };
   // The host that can take this stream now, with its verdicts on all that the stream is configured with.
   Found look();
-  void begin();
+  void begin(const Asked& asked);
   // Of a stream that only log hooks have begun: it may still find another host.
   void forget();
   // The stream goes on without it.
@@ -62,8 +63,6 @@ class HostSide {
   void set_phases(uint32_t phases) {
     if (phases != UINT32_MAX) phases_ = phases;
   }
-  // Without `upgrades: true`: bodies flow past.
-  bool is_upgrade() const { return upgrade_; }
   bool is_grpc() const;
 
   // ---- to the host ----
@@ -103,8 +102,8 @@ class HostSide {
   uint32_t phases_ = UINT32_MAX;
   bool begun_ = false;
   bool start_told_ = false;  // a frame with Start has been written
+  bool head_ = false;        // the request came as HEAD
   bool grpc_ = false;        // the request came as gRPC, which is what Envoy goes by
-  bool upgrade_ = false;
   bool waiting_for_room_ = false;
 };
 

@@ -5,29 +5,34 @@
 
 namespace tsf::core {
 
-void Reply::whole(uint32_t status, std::span<const HeaderLine> headers, std::string_view body,
-                  std::string_view details) {
+void Reply::whole(const ReplyFraming& framing, const WholeReply& reply) {
   state_ = State::kSent;
-  mount_.send_local_reply(status, headers, body, details);
+  mount_.send_local_reply(reply.status, reply.headers, framing.has_length() ? reply.body : std::string_view(),
+                          reply.details);
 }
 
-void Reply::begin(std::span<const HeaderLine> headers, bool end, bool in_one) {
+void Reply::begin(const ReplyFraming& framing, std::span<const HeaderLine> headers, bool end, bool in_one) {
+  framing_ = framing;
   in_one_ = in_one;
-  state_ = end ? State::kSent : State::kOpen;
-  send([&] { mount_.send_reply_headers(headers, end); });
+  const bool ends = end || !framing.has_body();
+  state_ = ends ? State::kSent : State::kOpen;
+  send([&] { mount_.send_reply_headers(headers, ends); });
 }
 
-void Reply::data(std::string_view bytes, bool end) {
+bool Reply::data(std::string_view bytes, bool end) {
   waiting_.append(bytes);
   if (end) state_ = State::kClosing;
+  return framing_.made(bytes.size()) && (!end || framing_.is_kept());
 }
 
-void Reply::trailers(std::span<const HeaderLine> lines) {
+bool Reply::trailers(std::span<const HeaderLine> lines) {
+  if (!framing_.is_kept()) return false;
   above_ = 0;
   flush();
-  if (state_ == State::kSent) return;
+  if (state_ == State::kSent) return true;
   state_ = State::kSent;
   send([&] { mount_.send_reply_trailers(lines); });
+  return true;
 }
 
 void Reply::cut() {

@@ -2,6 +2,7 @@
 //
 //   none ──whole──► sent
 //   none ──headers──► open ──last part──► closing ──all given to Envoy──► sent
+//     └────headers of an answer that has no body──► sent
 //   open, closing ──cut (fault, lost host, too much)──► sent
 //
 // Worker thread only.
@@ -12,9 +13,17 @@
 #include <string_view>
 
 #include "core/byte_queue.h"
+#include "core/framing.h"
 #include "core/mount.h"
 
 namespace tsf::core {
+
+struct WholeReply {
+  uint32_t status;
+  std::span<const HeaderLine> headers;
+  std::string_view body;
+  std::string_view details;
+};
 
 class Reply {
  public:
@@ -30,12 +39,13 @@ class Reply {
 
   // A reply that somebody else sends, or a reset.
   void taken() { state_ = State::kSent; }
-  void whole(uint32_t status, std::span<const HeaderLine> headers, std::string_view body, std::string_view details);
+  void whole(const ReplyFraming& framing, const WholeReply& reply);
   // `in_one`: the response that it replaces has ended for Envoy, which would end the stream with the first piece.
-  void begin(std::span<const HeaderLine> headers, bool end, bool in_one);
-  void data(std::string_view bytes, bool end);
-  // Trailers go behind all data; what the client has not taken yet is the codec's to hold now.
-  void trailers(std::span<const HeaderLine> lines);
+  void begin(const ReplyFraming& framing, std::span<const HeaderLine> headers, bool end, bool in_one);
+  // False: the body is not as long as the headers promise.
+  bool data(std::string_view bytes, bool end);
+  // Trailers go behind all data; what the client has not taken yet is the codec's to hold now. False: as above.
+  bool trailers(std::span<const HeaderLine> lines);
   // Drops what waits; the caller resets the stream.
   void cut();
   // What the client takes now. Returns the bytes that the host may be credited for.
@@ -62,6 +72,7 @@ class Reply {
 
   StreamMount& mount_;
   ByteQueue waiting_;
+  ReplyFraming framing_;
   State state_ = State::kNone;
   bool in_one_ = false;
   bool on_stack_ = false;

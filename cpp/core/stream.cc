@@ -51,7 +51,7 @@ Stream::Start Stream::try_start() {
     case HostSide::Found::kRefused: fail_later(kRejected); return Start::kFailed;
     case HostSide::Found::kReady: break;
   }
-  host_.begin();
+  host_.begin(asked_);
   wait_ = {};
   return Start::kReady;
 }
@@ -61,6 +61,7 @@ Stream::OnHeaders Stream::on_headers(Dir dir, bool end) {
   Flow& f = flow(dir);
   if (host_.begun() && !any_headers() && !host_.reachable()) host_.forget();
   if (!host_.begun()) host_.find_route();
+  if (!any_headers()) asked_ = Asked::read(mount_);
   f.headers_came(end);
   return begin_flow(f);
 }
@@ -153,10 +154,7 @@ void Stream::on_channel_lost() {
   if (calls_) calls_->cancel_all();
   if (!any_headers()) return host_.forget();
   if (reply_.exists()) {
-    if (reply_.is_open()) {
-      reply_.cut();
-      reset(kHostLost.code);
-    }
+    if (reply_.is_open()) cut_reply(kHostLost.code);
     return;
   }
   for (Flow* f : {&request_, &response_}) {
@@ -207,9 +205,10 @@ void Stream::fail(const Failure& failure) {
   if (!can_reply) return reset(failure.code);
   if (failure.in_any_mode) log_failure("answered", failure.code);
   const std::string status = std::to_string(failure.grpc);
-  const HeaderLine line = HeaderLine::of("grpc-status", status);
-  reply_.whole(failure.http, {&line, grpc ? 1u : 0u}, failure.body != nullptr ? failure.body : failure.code,
-               failure.code);
+  std::vector<HeaderLine> lines;
+  if (grpc) lines.push_back(HeaderLine::of("grpc-status", status));
+  const ReplyFraming framing(asked_, failure.http, lines);
+  reply_.whole(framing, {failure.http, lines, failure.body != nullptr ? failure.body : failure.code, failure.code});
 }
 
 void Stream::log_failure(const char* what, const char* code) {
@@ -221,6 +220,11 @@ void Stream::log_failure(const char* what, const char* code) {
   constexpr int kLinesASecond = 10;
   if (++said <= kLinesASecond)
     worker_.process().log(LogLevel::kWarn, "ts_filter: filter " + config_->name + ": stream " + what + ": " + code);
+}
+
+void Stream::cut_reply(const char* code) {
+  reply_.cut();
+  reset(code);
 }
 
 void Stream::reset(const char* code) {
@@ -284,7 +288,7 @@ void Stream::on_log(wire::LogKind kind, const LogSource& source) {
     host_.find_route();
     if (host_.look() != HostSide::Found::kReady || (config_->judged->verdict()->phases & phase) == 0)
       return host_.forget();
-    host_.begin();
+    host_.begin(Asked::read(mount_));
   }
   if ((host_.phases() & phase) == 0 || !host_.reachable()) return;
   thread_local std::string attributes;

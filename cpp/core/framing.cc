@@ -1,0 +1,204 @@
+#include "core/framing.h"
+
+#include <algorithm>
+#include <charconv>
+#include <string>
+#include <system_error>
+
+namespace tsf::core {
+namespace {
+
+constexpr std::string_view kLength = "content-length";
+constexpr std::string_view kEncoding = "transfer-encoding";
+
+bool is_named(std::string_view name, std::string_view lower) {
+  const auto same = [](char a, char b) { return (a >= 'A' && a <= 'Z' ? a + ('a' - 'A') : a) == b; };
+  return std::equal(name.begin(), name.end(), lower.begin(), lower.end(), same);
+}
+
+// Digits, and nothing else.
+std::optional<uint64_t> number_of(std::string_view text) {
+  uint64_t number = 0;
+  const char* const end = text.data() + text.size();
+  const auto [at, error] = std::from_chars(text.data(), end, number);
+  if (text.empty() || error != std::errc{} || at != end) return std::nullopt;
+  return number;
+}
+
+constexpr bool is_bodiless(uint32_t status) { return status < 200 || status == 204 || status == 304; }
+// Not even the length that a body would have.
+constexpr bool forbids_length(uint32_t status) { return status < 200 || status == 204; }
+
+}  // namespace
+
+uint32_t status_of(std::string_view text) { return static_cast<uint32_t>(number_of(text).value_or(0)); }
+
+// ---- Asked ----
+
+Asked Asked::read(const StreamMount& mount) {
+  Asked asked;
+  const auto method = mount.header(HeaderType::kRequest, ":method").value_or("");
+  if (method == "CONNECT") {
+    asked.kind_ = Kind::kConnect;
+  } else if (mount.header(HeaderType::kRequest, "upgrade")) {
+    asked.kind_ = Kind::kUpgrade;
+  } else if (method == "HEAD") {
+    asked.kind_ = Kind::kHead;
+  }
+  return asked;
+}
+
+BodyRule Asked::response(uint32_t status) const {
+  constexpr uint32_t kSwitching = 101;
+  if (kind_ == Kind::kUpgrade && status == kSwitching) return BodyRule::kTunnel;
+  if (kind_ == Kind::kConnect && status >= 200 && status < 300) return BodyRule::kTunnel;
+  return is_head() || is_bodiless(status) ? BodyRule::kNone : BodyRule::kBody;
+}
+
+// ---- Framing ----
+
+void Framing::begin(const Asked& asked, bool end) {
+  asked_ = asked;
+  end_ = end;
+  is_tunnel_ = asked.is_tunnel() && rule() == BodyRule::kTunnel;
+}
+
+uint32_t Framing::status() const {
+  return status_of(mount_.header(HeaderType::kResponse, ":status").value_or(""));
+}
+
+BodyRule Framing::rule() const { return dir_ == Dir::kRequest ? asked_.request() : asked_.response(status()); }
+
+bool Framing::write(std::string_view name, std::optional<std::string_view> value) {
+  if (is_named(name, kEncoding)) return true;
+  if (!is_named(name, kLength)) return false;
+  const auto length = value ? number_of(*value) : std::nullopt;
+  length_ = length.value_or(0);
+  written_ = !value ? Written::kRemoved : length ? Written::kLength : Written::kWrong;
+  return true;
+}
+
+void Framing::restore() {
+  written_ = Written::kNothing;
+  made_ = read_;
+}
+
+std::optional<uint64_t> Framing::came() {
+  if (!has_looked_) {
+    has_looked_ = true;
+    if (const auto text = mount_.header(type(), kLength)) came_ = number_of(*text);
+  }
+  return came_;
+}
+
+// Of the whole message as it goes on.
+std::optional<uint64_t> Framing::length_with(std::optional<uint64_t> rest) {
+  if (end_) return made_;
+  if (came() && *came_ >= read_) return made_ + *came_ - read_;
+  if (rest) return made_ + *rest;
+  return std::nullopt;
+}
+
+void Framing::show(uint64_t length) {
+  const std::string text = std::to_string(length);
+  if (mount_.header(type(), kLength) != text) mount_.set_header(type(), kLength, text);
+}
+
+void Framing::hide() {
+  if (mount_.header(type(), kLength)) mount_.remove_header(type(), kLength);
+}
+
+bool Framing::open() {
+  const BodyRule now = rule();
+  if (now == BodyRule::kTunnel) return true;
+  if (now == BodyRule::kNone) return settle_without_body();
+  (void)came();
+  promised_.reset();
+  if (written_ == Written::kWrong) return false;
+  if (written_ != Written::kLength) {
+    hide();
+    return true;
+  }
+  promised_ = length_;
+  show(length_);
+  return made_ <= length_;
+}
+
+bool Framing::complete(bool bare) {
+  const BodyRule now = rule();
+  if (now == BodyRule::kTunnel) return true;
+  if (now == BodyRule::kNone) return settle_without_body();
+  promised_.reset();
+  if (written_ == Written::kWrong || (written_ == Written::kLength && length_ != made_)) return false;
+  if (written_ != Written::kLength && bare) {
+    hide();
+  } else {
+    show(made_);
+  }
+  return true;
+}
+
+bool Framing::pass(std::optional<uint64_t> rest) {
+  const BodyRule now = rule();
+  if (now == BodyRule::kTunnel) return true;
+  if (now == BodyRule::kNone) return settle_without_body();
+  const bool is_changed = made_ != read_;
+  const bool has_own_end = dir_ == Dir::kResponse && end_;  // it may have been an answer without a body
+  if (written_ == Written::kNothing && !is_changed && !has_looked_ && !rest && !has_own_end) return true;  // as most
+  promised_.reset();
+  const auto length = length_with(rest);
+  switch (written_) {
+    case Written::kWrong: return false;
+    case Written::kRemoved: hide(); return true;
+    case Written::kLength:
+      if (length && *length != length_) return false;
+      // Nobody would see whether it is right: a host sends such a body through the filter.
+      if (!length) {
+        hide();
+      } else {
+        show(*length);
+      }
+      return true;
+    case Written::kNothing: break;
+  }
+  if (length && (came() || is_changed || rest)) {
+    show(*length);
+  } else if (!length && is_changed) {
+    hide();
+  }
+  return true;
+}
+
+// The length of an answer to HEAD, or of a 304, is that of the body which a GET would get.
+bool Framing::settle_without_body() {
+  drops_body_ = true;
+  promised_.reset();
+  if (written_ == Written::kWrong) return false;
+  if (written_ == Written::kRemoved || forbids_length(status())) {
+    hide();
+  } else if (written_ == Written::kLength) {
+    show(length_);
+  } else if (came() && made_ > read_) {
+    show(*came_ + made_ - read_);
+  }
+  return true;
+}
+
+// ---- ReplyFraming ----
+
+ReplyFraming::ReplyFraming(const Asked& asked, uint32_t status, std::vector<HeaderLine>& lines)
+    : has_body_(asked.response(status) == BodyRule::kBody),
+      has_length_(has_body_ || (asked.is_head() && !is_bodiless(status))) {
+  const bool keeps_length = !forbids_length(status) && asked.response(status) != BodyRule::kTunnel;
+  std::erase_if(lines, [&](const HeaderLine& line) {
+    if (is_named(line.name(), kEncoding)) return true;
+    if (!is_named(line.name(), kLength)) return false;
+    const auto length = number_of(line.value());
+    if (!length || (promised_ && promised_ != length)) is_valid_ = false;
+    promised_ = length;
+    return !keeps_length;
+  });
+  if (!has_body_) promised_.reset();
+}
+
+}  // namespace tsf::core

@@ -1,0 +1,149 @@
+/**
+ * Framing: no body where there may be none, and lengths that are true. Every exchange is followed by another one on the
+ * same connection, which parses only if the one before ended where its framing says.
+ */
+import { once } from 'node:events';
+import { connect as connectTcp, createServer, type AddressInfo, type Socket } from 'node:net';
+import { describe, expect, it } from 'vitest';
+import {
+  Connection,
+  http2,
+  openSession,
+  pattern,
+  type AnyFilter,
+  type FilterSpec,
+  type Request,
+  type Response,
+  type Seen,
+} from '../fixture/index.js';
+import type { FramingConfig, Style } from './filters/framing.js';
+import { through, talkStage, type Chains } from './exact/support.js';
+import { logsOnFailure, stage } from './support.js';
+
+const framing = (config: FramingConfig): FilterSpec => ({ name: 'framing', config });
+const listed = (...configs: FramingConfig[]): FilterSpec => ({
+  name: 'listed',
+  filters: configs.map((config) => ({ name: 'framing', plugin_config: config })),
+});
+
+type Exchange = (request: Request) => Promise<Response>;
+
+/** Several requests on one connection. */
+async function onOne(protocol: 'http1' | 'http2', port: number, run: (exchange: Exchange) => Promise<void>) {
+  if (protocol === 'http1') {
+    const connection = await Connection.open(port);
+    try {
+      await run((request) => connection.request({ timeoutMs: 8_000, ...request }));
+    } finally {
+      connection.close();
+    }
+    return;
+  }
+  const session = await openSession(port);
+  try {
+    await run((request) => http2(port, { timeoutMs: 8_000, ...request }, session));
+  } finally {
+    session.destroy();
+  }
+}
+
+const told = (answer: Response): unknown[] => [answer.status, answer.text, answer.broken];
+
+describe('no body on an answer that has none', () => {
+  const ALL: Record<string, FramingConfig> = {
+    'a whole reply': { reply: 'whole' },
+    'a streamed reply': { reply: 'streamed' },
+    'a late streamed reply': { reply: 'late' },
+    addData: { response: { add: 'added' } },
+    'addData beside a hook': { response: { add: 'added', style: 'hook', more: '!' } },
+    'a data hook that appends': { response: { style: 'hook', more: '!' } },
+    perChunk: { response: { style: 'perChunk', more: '!' } },
+    generator: { response: { style: 'generator', more: '!' } },
+    whole: { response: { style: 'whole', more: '!' } },
+  };
+  const chains: Record<string, readonly AnyFilter[]> = {};
+  for (const [name, config] of Object.entries(ALL)) {
+    chains[name] = [framing(config)];
+    chains[`${name}, in a list`] = [listed({}, config)];
+    chains[`${name}, first in a list`] = [listed(config, { response: { style: 'perChunk' } })];
+    for (const status of [204, 304]) {
+      chains[`${name}, ${status}`] = [framing({ ...config, status, replyStatus: status })];
+      chains[`${name}, ${status}, in a list`] = [listed({}, { ...config, status, replyStatus: status }, {})];
+    }
+  }
+  for (const upstream of ['http1', 'http2'] as const) {
+    for (const edges of [false, true]) {
+      const at = talkStage(chains as Chains, upstream, { edges });
+      for (const client of ['http1', 'http2'] as const) {
+        const names = Object.keys(chains).filter((name) => upstream === 'http1' || !name.includes('list'));
+        it.each(names)(`%s: ${client} to ${upstream}${edges ? ', edges' : ''}`, async (name) => {
+          logsOnFailure(at);
+          const status = /204|304/.exec(name)?.[0];
+          const config = ALL[name.replace(/, (204|304|in a list|first in a list).*/, '')]!;
+          const paths = config.reply === undefined ? ['/bytes?n=20&cl=1&', '/bytes?n=20&'] : ['/hello?reply&', '/bytes?n=9&replace&'];
+          await onOne(client, at.port, async (exchange) => {
+            for (const path of paths) {
+              const head = await exchange({ method: 'HEAD', path: path + through(name) });
+              expect(told(head), `HEAD ${path}`).toEqual([Number(status ?? 200), '', '']);
+              const answer = await exchange({ path: path + through(name) });
+              expect(answer.broken, path).toBe('');
+              expect(answer.status).toBe(Number(status ?? 200));
+              if (status !== undefined) expect(answer.text).toBe('');
+              else expect(answer.length).toBeGreaterThan(0);
+              if (status === '204') {
+                expect(answer.header('content-length')).toBeUndefined();
+                expect(answer.header('transfer-encoding')).toBeUndefined();
+              }
+            }
+            const last = await exchange({ method: 'HEAD', path: '/hello?' + through(name) });
+            expect(last.broken).toBe('');
+          });
+        });
+      }
+    }
+  }
+});
+
+const STYLES: readonly Style[] = ['hook', 'perChunk', 'generator', 'through', 'bypass', 'whole', 'watermark'];
+const lengthOf = (answer: Response): string | undefined =>
+  (JSON.parse(answer.text) as Seen).headers.find(([name]) => name === 'content-length')?.[1];
+
+describe('the exact length goes with every small message', () => {
+  const chains: Record<string, readonly AnyFilter[]> = {};
+  for (const style of STYLES) {
+    chains[style] = [framing({ request: { style }, response: { style } })];
+    chains[`${style} that adds`] = [framing({ request: { style, more: 'more' }, response: { style, more: 'more' } })];
+    chains[`${style} in a list`] = [listed({ request: { style }, response: { style } }, {})];
+    chains[`${style} twice`] = [
+      listed({ request: { style, more: 'mo' }, response: { style, more: 'mo' } }, { request: { style, more: 're' }, response: { style, more: 're' } }),
+    ];
+  }
+  chains['addData'] = [framing({ request: { add: 'more' }, response: { add: 'more' } })];
+  for (const edges of [false, true]) {
+    for (const upstream of ['http1', 'http2'] as const) {
+      const at = talkStage(chains as Chains, upstream, { edges });
+      const added = (name: string): number => (/adds|twice|addData/.test(name) && !name.startsWith('bypass') ? 4 : 0);
+      it.each(Object.keys(chains))(`of a request: %s, ${upstream}${edges ? ', edges' : ''}`, async (name) => {
+        logsOnFailure(at);
+        await onOne('http1', at.port, async (exchange) => {
+          for (let i = 0; i < 3; i++) {
+            const answer = await exchange({ method: 'PUT', path: '/sink?' + through(name), body: 'x'.repeat(100) });
+            expect(answer.status).toBe(200);
+            const sunk = JSON.parse(answer.text.slice(0, answer.text.lastIndexOf('}') + 1)) as Seen;
+            expect(sunk.headers.find(([key]) => key === 'content-length')?.[1]).toBe(String(100 + added(name)));
+          }
+        });
+      });
+      it.each(Object.keys(chains))(`of a response: %s, ${upstream}${edges ? ', edges' : ''}`, async (name) => {
+        logsOnFailure(at);
+        await onOne('http1', at.port, async (exchange) => {
+          for (const path of ['/bytes?n=50&cl=1&', '/bytes?n=0&cl=1&']) {
+            const answer = await exchange({ path: path + through(name) });
+            expect([answer.status, answer.broken]).toEqual([200, '']);
+            expect(answer.header('content-length')).toBe(String(answer.length));
+          }
+        });
+      });
+    }
+  }
+});
