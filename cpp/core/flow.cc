@@ -92,7 +92,7 @@ bool Flow::takes_ops(bool trailers) const {
 void Flow::headers_came(bool end) {
   input_.headers = Headers::kUnsent;
   input_.headers_only = end;
-  framing_.begin(owner_.asked(), end);
+  framing_.begin(owner_.request_kind(), end);
   if (end) input_.end = InputEnd::kIn;
 }
 

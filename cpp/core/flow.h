@@ -22,7 +22,7 @@ class FlowOwner {
   virtual StreamMount& mount() = 0;
   virtual HostSide& host() = 0;
   virtual const Settings& settings() const = 0;
-  virtual const Asked& asked() const = 0;
+  virtual const RequestKind& request_kind() const = 0;
   // The filter's answers still count: Envoy has the stream and nobody has replied.
   virtual bool is_live() const = 0;
   virtual MemoryCount& memory() = 0;

@@ -33,22 +33,22 @@ constexpr bool forbids_length(uint32_t status) { return status < 200 || status =
 
 uint32_t status_of(std::string_view text) { return static_cast<uint32_t>(number_of(text).value_or(0)); }
 
-// ---- Asked ----
+// ---- RequestKind ----
 
-Asked Asked::read(const StreamMount& mount) {
-  Asked asked;
+RequestKind RequestKind::read(const StreamMount& mount) {
+  RequestKind kind;
   const auto method = mount.header(HeaderType::kRequest, ":method").value_or("");
   if (method == "CONNECT") {
-    asked.kind_ = Kind::kConnect;
+    kind.kind_ = Kind::kConnect;
   } else if (mount.header(HeaderType::kRequest, "upgrade")) {
-    asked.kind_ = Kind::kUpgrade;
+    kind.kind_ = Kind::kUpgrade;
   } else if (method == "HEAD") {
-    asked.kind_ = Kind::kHead;
+    kind.kind_ = Kind::kHead;
   }
-  return asked;
+  return kind;
 }
 
-BodyRule Asked::response(uint32_t status) const {
+BodyRule RequestKind::response(uint32_t status) const {
   constexpr uint32_t kSwitching = 101;
   if (kind_ == Kind::kUpgrade && status == kSwitching) return BodyRule::kTunnel;
   if (kind_ == Kind::kConnect && status >= 200 && status < 300) return BodyRule::kTunnel;
@@ -57,17 +57,17 @@ BodyRule Asked::response(uint32_t status) const {
 
 // ---- Framing ----
 
-void Framing::begin(const Asked& asked, bool end) {
-  asked_ = asked;
+void Framing::begin(const RequestKind& kind, bool end) {
+  kind_ = kind;
   end_ = end;
-  is_tunnel_ = asked.is_tunnel() && rule() == BodyRule::kTunnel;
+  is_tunnel_ = kind.is_tunnel() && rule() == BodyRule::kTunnel;
 }
 
 uint32_t Framing::status() const {
   return status_of(mount_.header(HeaderType::kResponse, ":status").value_or(""));
 }
 
-BodyRule Framing::rule() const { return dir_ == Dir::kRequest ? asked_.request() : asked_.response(status()); }
+BodyRule Framing::rule() const { return dir_ == Dir::kRequest ? kind_.request() : kind_.response(status()); }
 
 bool Framing::write(std::string_view name, std::optional<std::string_view> value) {
   if (is_named(name, kEncoding)) return true;
@@ -186,10 +186,10 @@ bool Framing::settle_without_body() {
 
 // ---- ReplyFraming ----
 
-ReplyFraming::ReplyFraming(const Asked& asked, uint32_t status, std::vector<HeaderLine>& lines)
-    : has_body_(asked.response(status) == BodyRule::kBody),
-      has_length_(has_body_ || (asked.is_head() && !is_bodiless(status))) {
-  const bool keeps_length = !forbids_length(status) && asked.response(status) != BodyRule::kTunnel;
+ReplyFraming::ReplyFraming(const RequestKind& kind, uint32_t status, std::vector<HeaderLine>& lines)
+    : has_body_(kind.response(status) == BodyRule::kBody),
+      has_length_(has_body_ || (kind.is_head() && !is_bodiless(status))) {
+  const bool keeps_length = !forbids_length(status) && kind.response(status) != BodyRule::kTunnel;
   std::erase_if(lines, [&](const HeaderLine& line) {
     if (is_named(line.name(), kEncoding)) return true;
     if (!is_named(line.name(), kLength)) return false;

@@ -28,9 +28,9 @@ enum class BodyRule : uint8_t {
 uint32_t status_of(std::string_view text);
 
 // The request as it came, as far as it decides what may follow.
-class Asked {
+class RequestKind {
  public:
-  static Asked read(const StreamMount& mount);
+  static RequestKind read(const StreamMount& mount);
 
   bool is_head() const { return kind_ == Kind::kHead; }
   bool is_tunnel() const { return kind_ == Kind::kConnect || kind_ == Kind::kUpgrade; }
@@ -48,7 +48,7 @@ class Framing {
   Framing(Dir dir, StreamMount& mount) : mount_(mount), dir_(dir) {}
 
   // The headers have come; `end`: nothing follows them.
-  void begin(const Asked& asked, bool end);
+  void begin(const RequestKind& kind, bool end);
   bool is_tunnel() const { return is_tunnel_; }
 
   // A filter's operation on the headers. False: it is about something else.
@@ -99,7 +99,7 @@ class Framing {
 
   StreamMount& mount_;
   const Dir dir_;
-  Asked asked_;
+  RequestKind kind_;
   bool is_tunnel_ = false;
   bool end_ = false;  // the headers ended it
   bool drops_body_ = false;
@@ -117,7 +117,7 @@ class ReplyFraming {
  public:
   ReplyFraming() = default;
   // Takes out of the lines what an answer to that request may not have.
-  ReplyFraming(const Asked& asked, uint32_t status, std::vector<HeaderLine>& lines);
+  ReplyFraming(const RequestKind& kind, uint32_t status, std::vector<HeaderLine>& lines);
 
   bool has_body() const { return has_body_; }
   // Of a whole reply: Envoy drops the body of an answer to HEAD by itself, and makes the length of it.

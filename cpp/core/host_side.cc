@@ -57,11 +57,11 @@ HostSide::Found HostSide::look() {
   return verdict->accepted && route->accepted ? Found::kReady : Found::kRefused;
 }
 
-void HostSide::begin(const Asked& asked) {
+void HostSide::begin(const RequestKind& kind) {
   channel_ = worker_.channel();
   phases_ = config_.judged->verdict()->phases;
   begun_ = true;
-  head_ = asked.is_head();
+  head_ = kind.is_head();
 }
 
 void HostSide::forget() {

@@ -36,7 +36,7 @@ class HostSide {
   enum class Found : uint8_t { kAbsent, kUnjudged, kRefused, kReady };
   // The host that can take this stream now, with its verdicts on all that the stream is configured with.
   Found look();
-  void begin(const Asked& asked);
+  void begin(const RequestKind& kind);
   // Of a stream that only log hooks have begun: it may still find another host.
   void forget();
   // The stream goes on without it.

@@ -51,7 +51,7 @@ Stream::Start Stream::try_start() {
     case HostSide::Found::kRefused: fail_later(kRejected); return Start::kFailed;
     case HostSide::Found::kReady: break;
   }
-  host_.begin(asked_);
+  host_.begin(request_kind_);
   wait_ = {};
   return Start::kReady;
 }
@@ -61,7 +61,7 @@ Stream::OnHeaders Stream::on_headers(Dir dir, bool end) {
   Flow& f = flow(dir);
   if (host_.begun() && !any_headers() && !host_.reachable()) host_.forget();
   if (!host_.begun()) host_.find_route();
-  if (!any_headers()) asked_ = Asked::read(mount_);
+  if (!any_headers()) request_kind_ = RequestKind::read(mount_);
   f.headers_came(end);
   return begin_flow(f);
 }
@@ -207,7 +207,7 @@ void Stream::fail(const Failure& failure) {
   const std::string status = std::to_string(failure.grpc);
   std::vector<HeaderLine> lines;
   if (grpc) lines.push_back(HeaderLine::of("grpc-status", status));
-  const ReplyFraming framing(asked_, failure.http, lines);
+  const ReplyFraming framing(request_kind_, failure.http, lines);
   reply_.whole(framing, {failure.http, lines, failure.body != nullptr ? failure.body : failure.code, failure.code});
 }
 
@@ -288,7 +288,7 @@ void Stream::on_log(wire::LogKind kind, const LogSource& source) {
     host_.find_route();
     if (host_.look() != HostSide::Found::kReady || (config_->judged->verdict()->phases & phase) == 0)
       return host_.forget();
-    host_.begin(Asked::read(mount_));
+    host_.begin(RequestKind::read(mount_));
   }
   if ((host_.phases() & phase) == 0 || !host_.reachable()) return;
   thread_local std::string attributes;

@@ -91,7 +91,7 @@ class Stream final : public FlowOwner {
   // ---- for the flows ----
   HostSide& host() override { return host_; }
   const Settings& settings() const override { return config_->settings; }
-  const Asked& asked() const override { return asked_; }
+  const RequestKind& request_kind() const override { return request_kind_; }
   bool is_live() const override { return !dead_ && !reply_.exists(); }
   MemoryCount& memory() override { return worker_.memory(); }
   void defer() override { worker_.defer(host_.id()); }
@@ -138,7 +138,7 @@ class Stream final : public FlowOwner {
   StreamMount& mount_;
   FlowMount& request_mount_;
   HostSide host_;
-  Asked asked_;
+  RequestKind request_kind_;
   Reply reply_;
   Flow request_;
   Flow response_;

@@ -130,6 +130,8 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   bool is_dear();
   bool waits_for_quiet();
   bool may_push();
+  bool has_edge() const;
+  bool is_small() const;
   void start_moment();
   void time_moment();
   void release_headers();

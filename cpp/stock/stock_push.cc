@@ -62,9 +62,20 @@ bool StockFlow::waits_for_quiet() {
   return true;
 }
 
+// An edge keeps this direction exact, so that headers need not wait for that.
+bool StockFlow::has_edge() const {
+  return gate_ahead() || (can_pump() && chain() != nullptr && chain()->edge(Chain::Role::kUpstreamEdge) != nullptr);
+}
+
+// All of it is about to be here, and its length can go with the headers.
+bool StockFlow::is_small() const {
+  constexpr size_t kSmallDigits = 5;
+  const auto length = envoy_.header(core::headers_of(dir_), "content-length");
+  return length && length->size() <= kSmallDigits;
+}
+
 void StockFlow::start_moment() {
-  const bool end_can_be_held = can_pump() && chain() != nullptr && chain()->edge(Chain::Role::kUpstreamEdge) != nullptr;
-  if (gate_ahead() || end_can_be_held) return;
+  if (has_edge() && !is_small()) return;
   // One of ours before us has had its moment: no small message is on its way.
   if (chain() == nullptr || !chain()->has_filter_before(*this, dir_)) moment_.start();
 }
@@ -77,7 +88,7 @@ void StockFlow::time_moment() {
 void StockFlow::let_headers_go() {
   headers_may_go_ = true;
   if (watch_.are_gone()) return;
-  if (moment_.is_running() && !ended_) stream_.say_what_edges_bring();
+  if (moment_.is_running() && !ended_ && !has_edge()) stream_.say_what_edges_bring();
   time_moment();
   stream_.core().defer();
 }
@@ -242,6 +253,7 @@ bool StockFlow::tell_far_end() {
   if (phase_ != Phase::kHeld || !far_end_.all_has_come() || buffer_.is_held_before()) return false;
   far_end_.told();
   const bool trailers = far_end_.end() == core::InputEnd::kInBeforeTrailers;
+  if (!watch_.are_gone()) moment_.start();  // the filter may be through at once, and then its length is known
   if (trailers) envoy_.read_response_trailers_from(&chain()->edge(Chain::Role::kUpstreamEdge)->envoy());
   events().on_input(far_end_.end());
   if (trailers) events().on_trailers();
@@ -257,6 +269,7 @@ void StockFlow::look_at_far_end() {
 }
 
 core::Injected StockFlow::finish_before_far_end(core::ByteQueue& bytes) {
+  moment_ = {};
   if (!bytes.empty() && inject(bytes) == core::Injected::kLater) return core::Injected::kLater;
   if (stream_.core().is_over()) return core::Injected::kAccepted;
   // The bytes have filled a buffer, so that the end came back to us while they went.

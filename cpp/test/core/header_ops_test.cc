@@ -74,7 +74,7 @@ class HeaderOps : public testing::Test {
  protected:
   HeaderOps() { facts_.map(HeaderType::kRequest) = HeaderMap{{":path", "/"}, {"a", "1"}, {"a", "2"}}; }
   bool apply(const std::vector<Op>& ops, bool held = true, HeaderType type = HeaderType::kRequest) {
-    return apply_header_ops(mount_, type, packed(ops), held);
+    return apply_header_ops(mount_, type, packed(ops), held, &framing_);
   }
   HeaderMap& request() { return *facts_.map(HeaderType::kRequest); }
 
@@ -112,10 +112,10 @@ TEST_F(HeaderOps, WhatNoCorrectHostSendsIsRefused) {
   EXPECT_FALSE(apply({{wire::HeaderOp_Set, ":path", "/"}}, true, HeaderType::kRequestTrailers));
   EXPECT_FALSE(apply({{5, "a", "b"}}));
   EXPECT_FALSE(apply({{UINT32_MAX, "a", "b"}}));
-  EXPECT_FALSE(apply_header_ops(mount_, HeaderType::kRequest, "abc", true));
+  EXPECT_FALSE(apply_header_ops(mount_, HeaderType::kRequest, "abc", true, nullptr));
   const std::string block = packed(std::vector<Op>{{wire::HeaderOp_Set, "name", "value"}});
   for (size_t length = 1; length < block.size(); ++length)
-    EXPECT_FALSE(apply_header_ops(mount_, HeaderType::kRequest, std::string(block, 0, length), true)) << length;
+    EXPECT_FALSE(apply_header_ops(mount_, HeaderType::kRequest, std::string(block, 0, length), true, nullptr)) << length;
 }
 
 }  // namespace
