@@ -203,7 +203,7 @@ bool Flow::send_headers() {
 // Not beyond the window, and not while what the host has made piles up.
 bool Flow::may_send_body() const {
   if (input_.outstanding >= window()) return false;
-  return output_.waiting.size() < window() || mount_.room() == OutputRoom::kCollected;
+  return output_.waiting.size() < window() || mount_.room() == OutputRoom::kCollected || framing_.is_full();
 }
 
 // From the mount's memory straight into the ring.

@@ -47,6 +47,7 @@ class Flow final : public FlowEvents {
   void on_input(InputEnd end) override;
   bool on_trailers() override;
   void on_ready() override { advance(); }
+  void on_headers_go() override { framing_.go(); }
   bool owes_output() const override;
   size_t waiting_output() const override { return output_.waiting.size(); }
   bool is_open() const override;

@@ -78,6 +78,7 @@ void Flow::take_flags(uint8_t flags) {
     gathered_.clear();
   } else if ((flags & wire::OutputFlag_Bypass) != 0) {
     move(FlowEvent::kLetGo);
+    if (!headers_gone() && !framing_.let_go(input_.outstanding)) return owner_.fail(kWrongLength);
   }
   if ((flags & wire::OutputFlag_Release) != 0) hold_ = false;
   if ((flags & wire::OutputFlag_Timed) != 0) start_timer();
@@ -129,7 +130,7 @@ void Flow::give() {
   if (state_ != FlowState::kStreaming && state_ != FlowState::kEnding && state_ != FlowState::kLettingGo) return;
   if (output_.waiting.empty() && hold_) return;
   let_headers_go();
-  if (owner_.is_live() && !output_.waiting.empty()) mount_.inject(output_.waiting);
+  if (owner_.is_live() && !output_.waiting.empty() && !framing_.is_full()) mount_.inject(output_.waiting);
 }
 
 // Everything that the host had is back. What it never saw goes by, or belongs to the output where it still has to
@@ -208,7 +209,7 @@ bool Flow::is_complete() const {
 // Half a window at a time: the host goes on long before it has used up the other half.
 void Flow::give_credit() {
   if (output_.uncredited < window() / 2) return;
-  if (output_.waiting.size() >= window() && mount_.room() == OutputRoom::kPaced) return;
+  if (output_.waiting.size() >= window() && mount_.room() == OutputRoom::kPaced && !framing_.is_full()) return;
   const auto of = dir_ == Dir::kRequest ? wire::CreditOf_Request : wire::CreditOf_Response;
   owner_.host().send_credit(of, std::exchange(output_.uncredited, 0));
 }

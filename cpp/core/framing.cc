@@ -83,105 +83,97 @@ void Framing::restore() {
   made_ = read_;
 }
 
-std::optional<uint64_t> Framing::came() {
-  if (!has_looked_) {
-    has_looked_ = true;
-    if (const auto text = mount_.header(type(), kLength)) came_ = number_of(*text);
-  }
-  return came_;
+// With the message. Nothing is written before the headers go.
+std::optional<uint64_t> Framing::came() const {
+  const auto text = mount_.header(type(), kLength);
+  return text ? number_of(*text) : std::nullopt;
 }
 
 // Of the whole message as it goes on.
-std::optional<uint64_t> Framing::length_with(std::optional<uint64_t> rest) {
+std::optional<uint64_t> Framing::length_with(std::optional<uint64_t> rest) const {
   if (end_) return made_;
-  if (came() && *came_ >= read_) return made_ + *came_ - read_;
+  if (const auto all = came(); all && *all >= read_) return made_ + *all - read_;
   if (rest) return made_ + *rest;
   return std::nullopt;
 }
 
-void Framing::show(uint64_t length) {
-  const std::string text = std::to_string(length);
-  if (mount_.header(type(), kLength) != text) mount_.set_header(type(), kLength, text);
-}
-
-void Framing::hide() {
-  if (mount_.header(type(), kLength)) mount_.remove_header(type(), kLength);
-}
-
 bool Framing::open() {
-  const BodyRule now = rule();
-  if (now == BodyRule::kTunnel) return true;
-  if (now == BodyRule::kNone) return settle_without_body();
-  (void)came();
   promised_.reset();
-  if (written_ == Written::kWrong) return false;
-  if (written_ != Written::kLength) {
-    hide();
-    return true;
+  switch (rule()) {
+    case BodyRule::kTunnel: return true;
+    case BodyRule::kNone: return settle_without_body();
+    case BodyRule::kBody: break;
   }
+  if (written_ == Written::kWrong) return false;
+  if (written_ != Written::kLength) return hide();
   promised_ = length_;
-  show(length_);
-  return made_ <= length_;
+  return show(length_) && made_ <= length_;
+}
+
+bool Framing::let_go(uint64_t at_host) {
+  if (!open()) return false;
+  if (line_ != Line::kNone || written_ != Written::kNothing) return true;
+  const auto all = came();
+  if (!all || *all < read_) return true;
+  promised_ = made_ + at_host + *all - read_;
+  return show(*promised_);
 }
 
 bool Framing::complete(bool bare) {
-  const BodyRule now = rule();
-  if (now == BodyRule::kTunnel) return true;
-  if (now == BodyRule::kNone) return settle_without_body();
   promised_.reset();
-  if (written_ == Written::kWrong || (written_ == Written::kLength && length_ != made_)) return false;
-  if (written_ != Written::kLength && bare) {
-    hide();
-  } else {
-    show(made_);
+  switch (rule()) {
+    case BodyRule::kTunnel: return true;
+    case BodyRule::kNone: return settle_without_body();
+    case BodyRule::kBody: break;
   }
-  return true;
+  if (written_ == Written::kWrong || (written_ == Written::kLength && length_ != made_)) return false;
+  return written_ != Written::kLength && bare ? hide() : show(made_);
 }
 
 bool Framing::pass(std::optional<uint64_t> rest) {
-  const BodyRule now = rule();
-  if (now == BodyRule::kTunnel) return true;
-  if (now == BodyRule::kNone) return settle_without_body();
-  const bool is_changed = made_ != read_;
-  const bool has_own_end = dir_ == Dir::kResponse && end_;  // it may have been an answer without a body
-  if (written_ == Written::kNothing && !is_changed && !has_looked_ && !rest && !has_own_end) return true;  // as most
   promised_.reset();
+  line_ = Line::kAsItCame;
+  switch (rule()) {
+    case BodyRule::kTunnel: return true;
+    case BodyRule::kNone: return settle_without_body();
+    case BodyRule::kBody: break;
+  }
+  const bool has_own_end = dir_ == Dir::kResponse && end_;  // it may have been an answer without a body
+  const bool is_changed = made_ != read_ || has_own_end;
+  if (written_ == Written::kNothing && !is_changed && !rest) return true;  // as most
   const auto length = length_with(rest);
   switch (written_) {
     case Written::kWrong: return false;
-    case Written::kRemoved: hide(); return true;
+    case Written::kRemoved: return hide();
     case Written::kLength:
-      if (length && *length != length_) return false;
-      // Nobody would see whether it is right: a host sends such a body through the filter.
-      if (!length) {
-        hide();
-      } else {
-        show(*length);
-      }
-      return true;
+      // Of unknown length nobody would see whether it is right: a host sends such a body through the filter.
+      if (!length) return hide();
+      return show(length_) && *length == length_;
     case Written::kNothing: break;
   }
-  if (length && (came() || is_changed || rest)) {
-    show(*length);
-  } else if (!length && is_changed) {
-    hide();
-  }
-  return true;
+  if (!length) return is_changed ? hide() : true;
+  return has_own_end && made_ == 0 && !came() ? true : show(*length);
 }
 
 // The length of an answer to HEAD, or of a 304, is that of the body which a GET would get.
 bool Framing::settle_without_body() {
   drops_body_ = true;
-  promised_.reset();
   if (written_ == Written::kWrong) return false;
-  if (written_ == Written::kRemoved || forbids_length(status())) {
-    hide();
-  } else if (written_ == Written::kLength) {
-    show(length_);
-  } else if (came() && made_ > read_) {
-    show(*came_ + made_ - read_);
+  if (written_ == Written::kRemoved || forbids_length(status())) return hide();
+  if (written_ == Written::kLength) return show(length_);
+  const auto all = came();
+  return all && made_ > read_ ? show(*all + made_ - read_) : true;
+}
+
+void Framing::go() {
+  if (line_ == Line::kAsItCame) return;
+  const auto there = mount_.header(type(), kLength);
+  if (line_ == Line::kNone) {
+    if (there) mount_.remove_header(type(), kLength);
+    return;
   }
-  return true;
+  const std::string text = std::to_string(shown_);
+  if (there != text) mount_.set_header(type(), kLength, text);
 }
 
 // ---- ReplyFraming ----

@@ -1,11 +1,13 @@
 // What the headers of a message say of its body, and that it is so: which answers have no body, and content-length.
 // transfer-encoding is the connections' own, so what a filter writes of it is let fall.
 //
-//   held ──open()────► gone, of unknown length, or with the length that the filter promises
-//     ├────complete()► gone, with the exact length
-//     └────pass()────► gone, with the length that came, mended by what was added to it
+// While the headers are here it is said, again and again, how they may go, and the last word counts:
 //
-// Each of them can be said again while the headers are here: the last word counts.
+//   open()      of unknown length, or with the length that the filter promises
+//   complete()  with the exact length
+//   pass()      with the length that came, mended by what was added to the body
+//
+// go() writes it, so that headers whose length stays as it is are not touched.
 #pragma once
 
 #include <cstdint>
@@ -64,21 +66,28 @@ class Framing {
   // What has been made is the message as it came, and the filter has not said a word.
   void restore();
 
-  // ---- the headers may go; false: the length that the filter has written is wrong ----
+  // ---- how the headers may go; false: the length that the filter has written is wrong ----
 
   // Before the body is complete.
   bool open();
   // All of the body has been made. `bare`: without an exact length where the filter names none.
   bool complete(bool bare);
+  // The rest will be as it came: so many bytes that are at the host, and what is still to come.
+  bool let_go(uint64_t at_host);
   // The rest is as it came; where all of that is here, it is so many bytes.
   bool pass(std::optional<uint64_t> rest);
 
+  // They go now.
+  void go();
   // No byte of a body may go on.
   bool drops_body() const { return drops_body_; }
 
   // ---- the headers have gone; false: not what they promised ----
 
   bool is_kept() const { return !promised_ || *promised_ == made_; }
+  // All that was promised is here. Whoever gets it takes the message for complete, so that the last of it waits for the
+  // filter's end, which shows that nothing more comes.
+  bool is_full() const { return promised_ && *promised_ <= made_; }
   // Nothing is counted from here on.
   bool is_kept_by_passing(std::optional<uint64_t> rest) {
     const auto promised = std::exchange(promised_, std::nullopt);
@@ -87,15 +96,23 @@ class Framing {
 
  private:
   enum class Written : uint8_t { kNothing, kLength, kRemoved, kWrong };
+  enum class Line : uint8_t { kAsItCame, kNone, kLength };
 
   HeaderType type() const { return headers_of(dir_); }
   uint32_t status() const;
   BodyRule rule() const;
-  std::optional<uint64_t> came();
-  std::optional<uint64_t> length_with(std::optional<uint64_t> rest);
+  std::optional<uint64_t> came() const;
+  std::optional<uint64_t> length_with(std::optional<uint64_t> rest) const;
   bool settle_without_body();
-  void show(uint64_t length);
-  void hide();
+  bool show(uint64_t length) {
+    line_ = Line::kLength;
+    shown_ = length;
+    return true;
+  }
+  bool hide() {
+    line_ = Line::kNone;
+    return true;
+  }
 
   StreamMount& mount_;
   const Dir dir_;
@@ -105,8 +122,8 @@ class Framing {
   bool drops_body_ = false;
   Written written_ = Written::kNothing;
   uint64_t length_ = 0;  // that the filter has written
-  bool has_looked_ = false;
-  std::optional<uint64_t> came_;      // with the message, known once looked at
+  Line line_ = Line::kAsItCame;
+  uint64_t shown_ = 0;
   std::optional<uint64_t> promised_;  // by headers that go before the body is complete
   uint64_t read_ = 0;
   uint64_t made_ = 0;
@@ -130,6 +147,8 @@ class ReplyFraming {
     return !promised_ || made_ <= *promised_;
   }
   bool is_kept() const { return !promised_ || *promised_ == made_; }
+  // As Framing::is_full.
+  bool is_full() const { return promised_ && *promised_ <= made_; }
 
  private:
   bool has_body_ = true;

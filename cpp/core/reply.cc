@@ -1,5 +1,6 @@
 #include "core/reply.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -28,7 +29,7 @@ bool Reply::data(std::string_view bytes, bool end) {
 bool Reply::trailers(std::span<const HeaderLine> lines) {
   if (!framing_.is_kept()) return false;
   above_ = 0;
-  flush();
+  (void)flush_pieces();
   if (state_ == State::kSent) return true;
   state_ = State::kSent;
   send([&] { mount_.send_reply_trailers(lines); });
@@ -42,11 +43,20 @@ void Reply::cut() {
 
 uint64_t Reply::flush() {
   if (!is_under_way()) return 0;
+  if (state_ == State::kOpen && (in_one_ || framing_.is_full())) return credit_waiting();
   return in_one_ ? flush_in_one() : flush_pieces();
+}
+
+// It goes later, with the end.
+uint64_t Reply::credit_waiting() {
+  const uint64_t fresh = waiting_.size() - credited_;
+  credited_ = waiting_.size();
+  return fresh;
 }
 
 uint64_t Reply::flush_pieces() {
   uint64_t taken = 0;
+  const uint64_t credited = std::exchange(credited_, 0);
   while (!waiting_.empty() && above_ == 0) {
     const std::string bytes(waiting_.front());  // the call below can end the stream and with it the queue
     waiting_.pop(bytes.size());
@@ -54,21 +64,17 @@ uint64_t Reply::flush_pieces() {
     if (end) state_ = State::kSent;
     taken += bytes.size();
     send([&] { mount_.send_reply_data(bytes, end); });
-    if (state_ == State::kSent) return taken;
+    if (state_ == State::kSent) return taken - std::min(credited, taken);
   }
   if (state_ == State::kClosing && waiting_.empty()) {
     state_ = State::kSent;
     send([&] { mount_.send_reply_data({}, true); });
   }
-  return taken;
+  credited_ = credited - std::min(credited, taken);
+  return taken - std::min(credited, taken);
 }
 
 uint64_t Reply::flush_in_one() {
-  if (state_ == State::kOpen) {
-    const uint64_t fresh = waiting_.size() - credited_;
-    credited_ = waiting_.size();
-    return fresh;
-  }
   std::string all;
   all.reserve(waiting_.size());
   waiting_.each([&](std::string_view piece) { all.append(piece); });

@@ -60,6 +60,7 @@ class Reply {
  private:
   enum class State : uint8_t { kNone, kOpen, kClosing, kSent };
 
+  uint64_t credit_waiting();
   uint64_t flush_pieces();
   uint64_t flush_in_one();
   // Our own encode hooks know it from the upstream's response.
@@ -76,7 +77,7 @@ class Reply {
   State state_ = State::kNone;
   bool in_one_ = false;
   bool on_stack_ = false;
-  uint64_t credited_ = 0;  // of a reply that goes in one
+  uint64_t credited_ = 0;  // of what waits
   int above_ = 0;
 };
 

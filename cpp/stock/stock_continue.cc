@@ -157,14 +157,20 @@ void StockFlow::on_injected_behind() {
   if (ended_ && !stream_.core().flow(dir_).has_trailers()) events().on_cut();
 }
 
+// The headers go with what comes now.
+void StockFlow::let_go() {
+  if (!watch_.are_gone()) events().on_headers_go();
+  watch_.let_go();
+  moment_ = {};
+}
+
 void StockFlow::do_continue() {
   // 1.38: Envoy has answered while our bytes were put into its buffer; a continue now would spend the response's flag.
   if (stream_.is_void(dir_)) return;
   const EdgeFilter* const gate = chain() != nullptr ? chain()->gate(dir_) : nullptr;
   const uint64_t frames = gate != nullptr ? gate->frames(dir_) : 0;
   const uint64_t given = (watch_.are_gone() ? 0 : 1) + (buffer_.exists() ? 1 : 0);
-  watch_.let_go();
-  moment_ = {};
+  let_go();
   const size_t behind_before = buffer_.behind();
   const bool was_ended = ended_;
   const size_t length = buffer_.size();

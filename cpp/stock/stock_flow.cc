@@ -114,8 +114,7 @@ BodyStatus StockFlow::on_pump_frame() {
     frame_->clear();
     stream_.set_pumped(nullptr);  // for those behind us it is a frame as any other
     stream_.flag().on_hook(dir_, false);
-    watch_.let_go();
-    moment_ = {};
+    let_go();
     return BodyStatus::kContinue;
   }
   // A Continue of one that is stopped would take along what lies in the shared buffer. A filter before us may have

@@ -156,6 +156,7 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   void put_aside_back(Aside& aside, bool is_routers, size_t shown);
   void repeat_end();
   void note_push(size_t behind, size_t length, bool at_once);
+  void let_go();
   void do_continue();
 
   core::FlowEvents& events();

@@ -275,6 +275,7 @@ core::Injected StockFlow::finish_before_far_end(core::ByteQueue& bytes) {
   // The bytes have filled a buffer, so that the end came back to us while they went.
   if (ended_) return finish(bytes);
   phase_ = Phase::kFinished;
+  let_go();  // where they are still here they go with the end
   (void)release_far_end();
   return core::Injected::kAccepted;
 }

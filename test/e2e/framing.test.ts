@@ -147,3 +147,125 @@ describe('the exact length goes with every small message', () => {
     }
   }
 });
+
+describe('a length that a filter writes, or declares to keep', () => {
+  const half = (at: 'request' | 'response', config: FramingConfig['request']): readonly AnyFilter[] => [
+    framing({ [at]: config }),
+  ];
+  const LARGE = 300_000;
+  const both = (name: string, config: NonNullable<FramingConfig['request']>): [string, readonly AnyFilter[]][] => [
+    [`${name}: request`, half('request', config)],
+    [`${name}: response`, half('response', config)],
+    [`${name}, in a list: request`, [listed({}, { request: config }, {})]],
+    [`${name}, in a list: response`, [listed({}, { response: config }, {})]],
+  ];
+  const kept = Object.fromEntries([
+    ...both('sameHook', { style: 'sameHook' }),
+    ...both('samePerChunk', { style: 'samePerChunk' }),
+    ...both('a right one that streams', { style: 'perChunk', length: String(LARGE + 4), more: 'more' }),
+    ...both('a right one in front of addData', { length: String(LARGE + 4), add: 'more' }),
+    ...both('addData', { add: 'more' }),
+    ...both('bypass', { style: 'bypass' }),
+  ]);
+  const refused = Object.fromEntries([
+    ...both('sameHook that adds', { style: 'sameHook', more: 'more' }),
+    ...both('samePerChunk that adds', { style: 'samePerChunk', more: 'more' }),
+    ...both('one too long', { style: 'perChunk', length: String(LARGE + 1) }),
+    ...both('one too short', { style: 'perChunk', length: String(LARGE - 1) }),
+    ...both('a wrong one of a body that passes', { length: String(LARGE - 1) }),
+    ...both('a wrong one of a whole body', { style: 'whole', length: String(LARGE - 1) }),
+  ]);
+  for (const edges of [false, true]) {
+    for (const protocol of ['http1', 'http2'] as const) {
+      const at = talkStage({ ...kept, ...refused } as Chains, protocol, { edges });
+      const exchange = async (name: string, chunked = false): Promise<Response | Error> => {
+        const path = name.endsWith('request') ? '/sink?' : `/bytes?n=${LARGE}&${chunked ? '' : 'cl=1&'}`;
+        const request: Request = name.endsWith('request')
+          ? { method: 'PUT', path: path + through(name), body: pattern(LARGE), ...(chunked ? {} : { length: LARGE }) }
+          : { path: path + through(name) };
+        let answer: Response | Error | undefined;
+        await onOne(protocol, at.port, async (run) => {
+          answer = await run(request).catch((error: Error) => error);
+        });
+        return answer!;
+      };
+
+      it.each(Object.keys(kept))(`%s is kept, ${protocol}${edges ? ', edges' : ''}`, async (name) => {
+        logsOnFailure(at);
+        const answer = await exchange(name);
+        if (answer instanceof Error) throw answer;
+        const added = /more|right|addData/.test(name) ? 4 : 0;
+        expect([answer.status, answer.broken]).toEqual([200, '']);
+        if (name.endsWith('response')) {
+          expect([answer.header('content-length'), answer.length]).toEqual([String(LARGE + added), LARGE + added]);
+        } else expect(lengthOf(answer)).toBe(String(LARGE + added));
+      });
+
+      it.each(Object.keys(refused))(`%s is refused, ${protocol}${edges ? ', edges' : ''}`, async (name) => {
+        logsOnFailure(at);
+        for (const chunked of name.startsWith('same') ? [false] : [false, true]) {
+          const answer = await exchange(name, chunked);
+          if (answer instanceof Error) continue;
+          const what = [answer.status, answer.complete, answer.text.slice(0, 40)];
+          if (answer.complete) expect(what).toEqual([500, true, 'error happened in filter\r\n']);
+          else expect(answer.status).toBe(200);
+        }
+      });
+    }
+  }
+});
+
+describe('HTTP/1.0', () => {
+  const at = talkStage(
+    Object.fromEntries(
+      STYLES.map((style) => [style, [framing({ request: { style }, response: { style, more: 'more' } })]]),
+    ),
+    'http1',
+    { hcm: { http_protocol_options: { accept_http_10: true } } },
+  );
+  it.each(STYLES)('keeps its connection: %s', async (style) => {
+    logsOnFailure(at);
+    const socket = connectTcp(at.port, '127.0.0.1');
+    await once(socket, 'connect');
+    let got = '';
+    socket.on('data', (piece: Buffer) => (got += piece.toString('latin1')));
+    const answers = (): string[] => got.split(/(?=HTTP\/1\.[01] \d{3} )/).filter((one) => one !== '');
+    for (let i = 1; i <= 3; i++) {
+      socket.write(
+        `GET /bytes?n=20&${through(style)} HTTP/1.0\r\nhost: test.local\r\nconnection: keep-alive\r\n\r\n`,
+      );
+      for (let tries = 0; answers().length < i && tries < 200; tries++) await new Promise((go) => setTimeout(go, 10));
+      expect(answers()).toHaveLength(i);
+    }
+    socket.destroy();
+    for (const answer of answers()) {
+      expect(answer).toMatch(new RegExp(`content-length: ${style === 'bypass' ? 20 : 24}\\r\\n`));
+      expect(answer).not.toContain('transfer-encoding');
+    }
+  });
+});
+
+describe('an upstream that wants lengths', () => {
+  const chains = Object.fromEntries(STYLES.map((style) => [style, [framing({ request: { style } })]]));
+  for (const edges of [false, true]) {
+    const at = talkStage(chains as Chains, 'http1', {
+      edges,
+      paths: {
+        '/411': (req, res) => {
+          req.resume();
+          res.writeHead(req.headers['content-length'] === undefined ? 411 : 200, { 'content-length': '0' }).end();
+        },
+      },
+    });
+    it.each(STYLES)(`gets them: %s${edges ? ', edges' : ''}`, async (style) => {
+      logsOnFailure(at);
+      await onOne('http1', at.port, async (exchange) => {
+        const request = { method: 'PUT', path: `/411?${through(style)}`, length: 10 };
+        expect((await exchange({ ...request, body: '0123456789' })).status).toBe(200);
+        // as curl does it: headers first
+        expect((await exchange({ ...request, body: [3, '0123456789'] })).status).toBe(200);
+      });
+    });
+  }
+});
+

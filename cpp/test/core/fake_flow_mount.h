@@ -86,6 +86,7 @@ class FakeFlowMount final : public FlowMount {
   int64_t deadline() const override { return due; }
   OutputRoom room() const override { return has_room; }
 
+  FlowEvents* events = nullptr;
   bool can_inject = true;
   OutputRoom has_room = OutputRoom::kPaced;
   size_t piece = 1000;
@@ -102,7 +103,10 @@ class FakeFlowMount final : public FlowMount {
   const std::string& unread() const { return input_; }
 
  private:
-  void go() { gone = true; }
+  void go() {
+    if (!gone) events->on_headers_go();
+    gone = true;
+  }
   void move(ByteQueue& bytes) {
     go();
     bytes.each([&](std::string_view part) { out += part; });
@@ -126,6 +130,7 @@ class FakeStream : public StreamFacts {
   explicit FakeStream(WorkerStage& stage)
       : mount_(*this, stage.loop), flows_{FakeFlowMount(violations), FakeFlowMount(violations)}, worker_(stage.worker) {
     core_ = std::make_unique<Stream>(stage.worker, stage.config, Stream::Mounts{mount_, flows_[0], flows_[1]});
+    for (const Dir dir : {Dir::kRequest, Dir::kResponse}) mount(dir).events = &core_->flow(dir);
   }
   ~FakeStream() {
     if (!core_->is_over()) destroy();

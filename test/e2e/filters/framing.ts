@@ -1,7 +1,8 @@
-import { defineFilter, perChunk, StatusType, type BodyStream, type Chunk, type FilterCallbacks, type HeadersStatus, type StreamFilter, type TransformContext, type HeaderMap } from 'envoy-ts-filter';
+import { defineFilter, perChunk, sameLength, StatusType, type BodyStream, type Chunk, type FilterCallbacks, type HeadersStatus, type StreamFilter, type TransformContext, type HeaderMap } from 'envoy-ts-filter';
 
 /** How a body goes through the filter. */
-export type Style = 'hook' | 'perChunk' | 'generator' | 'through' | 'bypass' | 'whole' | 'watermark';
+export type Style =
+  'hook' | 'perChunk' | 'generator' | 'through' | 'bypass' | 'whole' | 'watermark' | 'sameHook' | 'samePerChunk';
 export interface Half {
   style?: Style;
   /** Behind the body. */
@@ -20,6 +21,8 @@ export interface FramingConfig {
   reply?: 'whole' | 'streamed' | 'late';
   replyStatus?: number;
   replyHeaders?: Record<string, string>;
+  /** Instead of a reply of its own: what a fetch of that URL brings. */
+  fetch?: string;
 }
 
 const REPLY = 'a reply of thirty-one bytes ...';
@@ -78,6 +81,18 @@ function styled({ style, more }: Half): Styled {
           if (endStream && more !== undefined) data.append(more);
         },
       };
+    case 'sameHook':
+      return {
+        hook: sameLength((data, endStream) => {
+          if (endStream && more !== undefined) data.append(more);
+        }),
+      };
+    case 'samePerChunk':
+      return {
+        transform: perChunk((chunk, last) => (last && more !== undefined ? [chunk, more] : chunk), {
+          sameLength: true,
+        }),
+      };
     case 'perChunk':
       return {
         transform: perChunk((chunk, last) => (last && more !== undefined ? [chunk, more] : chunk)),
@@ -111,11 +126,21 @@ function styled({ style, more }: Half): Styled {
   }
 }
 
-function reply(config: FramingConfig, callbacks: FilterCallbacks): typeof StatusType.LocalReply {
+function reply(
+  config: FramingConfig,
+  callbacks: FilterCallbacks,
+): typeof StatusType.LocalReply | Promise<typeof StatusType.LocalReply> {
+  if (config.fetch !== undefined) return fetched(config, callbacks);
   const status = config.replyStatus ?? 200;
   const headers = config.replyHeaders ?? {};
   if (config.reply === 'whole') return callbacks.sendLocalReply(status, { headers, body: REPLY });
   return callbacks.reply(status, headers, config.reply === 'late' ? late() : [REPLY.slice(0, 9), REPLY.slice(9)]);
+}
+
+async function fetched(config: FramingConfig, callbacks: FilterCallbacks): Promise<typeof StatusType.LocalReply> {
+  const { status, headers, body } = await fetch(config.fetch ?? '');
+  if (config.reply !== 'whole') return callbacks.reply(status, headers, body);
+  return callbacks.sendLocalReply(status, { headers, body: await new Response(body).text() });
 }
 
 async function* late(): AsyncGenerator<Chunk> {
