@@ -133,8 +133,9 @@ class Framing {
 class ReplyFraming {
  public:
   ReplyFraming() = default;
-  // Takes out of the lines what an answer to that request may not have.
-  ReplyFraming(const RequestKind& kind, uint32_t status, std::vector<HeaderLine>& lines);
+  // Takes out of the lines what an answer to that request may not have, and a length of nothing where a body may still
+  // come (`end` is false): its receiver would take it for complete at once.
+  ReplyFraming(const RequestKind& kind, uint32_t status, std::vector<HeaderLine>& lines, bool end);
 
   bool has_body() const { return has_body_; }
   // Of a whole reply: Envoy drops the body of an answer to HEAD by itself, and makes the length of it.

@@ -23,6 +23,8 @@ export interface FramingConfig {
   replyHeaders?: Record<string, string>;
   /** Instead of a reply of its own: what a fetch of that URL brings. */
   fetch?: string;
+  /** Milliseconds before the reply. */
+  pause?: number;
 }
 
 const REPLY = 'a reply of thirty-one bytes ...';
@@ -131,6 +133,9 @@ function reply(
   callbacks: FilterCallbacks,
 ): typeof StatusType.LocalReply | Promise<typeof StatusType.LocalReply> {
   if (config.fetch !== undefined) return fetched(config, callbacks);
+  const { pause, ...rest } = config;
+  if (pause !== undefined)
+    return new Promise((resolve) => setTimeout(resolve, pause)).then(() => reply(rest, callbacks));
   const status = config.replyStatus ?? 200;
   const headers = config.replyHeaders ?? {};
   if (config.reply === 'whole') return callbacks.sendLocalReply(status, { headers, body: REPLY });
