@@ -140,6 +140,7 @@ class ReplyFraming {
   bool has_body() const { return has_body_; }
   // Of a whole reply: Envoy drops the body of an answer to HEAD by itself, and makes the length of it.
   bool has_length() const { return has_length_; }
+  bool names_length() const { return promised_.has_value(); }
   // False: the headers name a length that is none.
   bool is_valid() const { return is_valid_; }
   // False: more than was promised.

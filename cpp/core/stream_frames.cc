@@ -78,7 +78,7 @@ void Stream::begin_reply(std::vector<HeaderLine>& lines, bool end) {
   if (response_.headers_gone()) return fail(kReplyTooLate);
   const ReplyFraming framing(request_kind_, status_of(lines.front().value()), lines, end);
   if (!framing.is_valid() || (end && !framing.is_kept())) return fail(kWrongLength);
-  const bool in_one = response_.has_headers() && response_.input_ended();
+  const bool in_one = response_.has_headers();
   reply_.taken();
   end_flows();
   if (!dead_) reply_.begin(framing, lines, end, in_one);

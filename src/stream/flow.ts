@@ -329,8 +329,7 @@ export class Flow extends Hooks implements OutputPort {
     this.count = new BodyCount(same, this.addedBefore);
     if (status === StatusType.StopAndBuffer) return;
     const came = headers.contentLength();
-    if (same && came !== undefined && headers.writtenLength === undefined)
-      headers.writeLength(came + this.addedBefore);
+    if (same && came !== undefined && headers.writtenLength === undefined) headers.writeLength(came + this.addedBefore);
     if (status !== StatusType.StopAndBufferWatermark) this.promise(headers);
   }
 

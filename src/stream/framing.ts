@@ -25,8 +25,7 @@ export function lengthIn(ops: OpList): number | 'none' | undefined {
 export function withoutLength(ops: OpList): OpList {
   if (!ops.includes(LENGTH)) return ops;
   const rest: OpList = [];
-  for (let i = 0; i < ops.length; i += 3)
-    if (ops[i + 1] !== LENGTH) rest.push(ops[i]!, ops[i + 1]!, ops[i + 2]!);
+  for (let i = 0; i < ops.length; i += 3) if (ops[i + 1] !== LENGTH) rest.push(ops[i]!, ops[i + 1]!, ops[i + 2]!);
   return rest;
 }
 

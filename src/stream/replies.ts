@@ -221,13 +221,7 @@ class StreamedReply {
   private made = 0;
   busy = false;
 
-  constructor(
-    stream: HttpStream,
-    body: Body,
-    length: number | undefined,
-    failType: HeaderType,
-    phase: Phase,
-  ) {
+  constructor(stream: HttpStream, body: Body, length: number | undefined, failType: HeaderType, phase: Phase) {
     this.stream = stream;
     this.body = body;
     this.length = length;
@@ -284,7 +278,7 @@ class StreamedReply {
 
   private check(wrong: boolean): void {
     if (!wrong) return;
-    const why = wrongLength(this.length!, this.made, '; leave content-length out, or give the body\'s');
+    const why = wrongLength(this.length!, this.made, "; leave content-length out, or give the body's");
     throw new FilterError('TSF_LENGTH_WRONG', `reply(): ${why}`, this.phase);
   }
 

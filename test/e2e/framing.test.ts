@@ -83,7 +83,10 @@ describe('no body on an answer that has none', () => {
           logsOnFailure(at);
           const status = /204|304/.exec(name)?.[0];
           const config = ALL[name.replace(/, (204|304|in a list|first in a list).*/, '')]!;
-          const paths = config.reply === undefined ? ['/bytes?n=20&cl=1&', '/bytes?n=20&'] : ['/hello?reply&', '/bytes?n=9&replace&'];
+          const paths =
+            config.reply === undefined
+              ? ['/bytes?n=20&cl=1&', '/bytes?n=20&']
+              : ['/hello?reply&', '/bytes?n=9&replace&'];
           await onOne(client, at.port, async (exchange) => {
             for (const path of paths) {
               const head = await exchange({ method: 'HEAD', path: path + through(name) });
@@ -118,7 +121,10 @@ describe('the exact length goes with every small message', () => {
     chains[`${style} that adds`] = [framing({ request: { style, more: 'more' }, response: { style, more: 'more' } })];
     chains[`${style} in a list`] = [listed({ request: { style }, response: { style } }, {})];
     chains[`${style} twice`] = [
-      listed({ request: { style, more: 'mo' }, response: { style, more: 'mo' } }, { request: { style, more: 're' }, response: { style, more: 're' } }),
+      listed(
+        { request: { style, more: 'mo' }, response: { style, more: 'mo' } },
+        { request: { style, more: 're' }, response: { style, more: 're' } },
+      ),
     ];
   }
   chains['addData'] = [framing({ request: { add: 'more' }, response: { add: 'more' } })];
@@ -132,7 +138,9 @@ describe('the exact length goes with every small message', () => {
           for (let i = 0; i < 3; i++) {
             const answer = await exchange({ method: 'PUT', path: '/sink?' + through(name), body: 'x'.repeat(100) });
             expect(answer.status).toBe(200);
-            const sunk = JSON.parse(answer.text.slice(answer.text.indexOf('{'), answer.text.lastIndexOf('}') + 1)) as Seen;
+            const sunk = JSON.parse(
+              answer.text.slice(answer.text.indexOf('{'), answer.text.lastIndexOf('}') + 1),
+            ) as Seen;
             expect(sunk.headers.find(([key]) => key === 'content-length')?.[1]).toBe(String(100 + added(name)));
           }
         });
@@ -234,9 +242,7 @@ describe('HTTP/1.0', () => {
     socket.on('data', (piece: Buffer) => (got += piece.toString('latin1')));
     const answers = (): string[] => got.split(/(?=HTTP\/1\.[01] \d{3} )/).filter((one) => one !== '');
     for (let i = 1; i <= 3; i++) {
-      socket.write(
-        `GET /bytes?n=20&${through(style)} HTTP/1.0\r\nhost: test.local\r\nconnection: keep-alive\r\n\r\n`,
-      );
+      socket.write(`GET /bytes?n=20&${through(style)} HTTP/1.0\r\nhost: test.local\r\nconnection: keep-alive\r\n\r\n`);
       for (let tries = 0; answers().length < i && tries < 200; tries++) await new Promise((go) => setTimeout(go, 10));
       expect(answers()).toHaveLength(i);
     }
@@ -274,7 +280,6 @@ describe('an upstream that wants lengths', () => {
     });
   }
 });
-
 
 /** An HTTP server for a fetch: gzip, with its length. */
 describe('the answer of a fetch as a reply', () => {
@@ -386,9 +391,21 @@ describe('a reply in the place of a response that is under way', () => {
         logsOnFailure(at);
         for (const client of ['http1', 'http2'] as const) {
           await onOne(client, at.port, async (exchange) => {
-            for (const path of ['/bytes?n=20&cl=1', '/bytes?n=300000', '/bytes?n=20&trailers=1', '/slow?ms=60', '/bytes?n=0&cl=1']) {
+            for (const path of [
+              '/bytes?n=20&cl=1',
+              '/bytes?n=300000',
+              '/bytes?n=20&trailers=1',
+              '/slow?ms=60',
+              '/bytes?n=0&cl=1',
+            ]) {
               const answer = await exchange({ path: `${path}&replace&${through(name)}` });
-              expect([path, ...told(answer), answer.trailers]).toEqual([path, 200, 'a reply of thirty-one bytes ...', '', []]);
+              expect([path, ...told(answer), answer.trailers]).toEqual([
+                path,
+                200,
+                'a reply of thirty-one bytes ...',
+                '',
+                [],
+              ]);
             }
           });
         }
@@ -422,7 +439,9 @@ const stray = createServer((socket) => {
       if (type === 4 && (flags & 1) === 0) socket.write(frame(4, 1, 0, Buffer.alloc(0)));
       // 0x89: `:status: 204` of HPACK's static table
       if (type === 1)
-        socket.write(Buffer.concat([frame(1, 4, stream, Buffer.from([0x89])), frame(0, 1, stream, Buffer.from('stray'))]));
+        socket.write(
+          Buffer.concat([frame(1, 4, stream, Buffer.from([0x89])), frame(0, 1, stream, Buffer.from('stray'))]),
+        );
     }
   });
 });
@@ -435,24 +454,19 @@ describe('an HTTP/2 upstream that sends bytes behind a 204', () => {
     port = (stray.address() as AddressInfo).port;
   });
   afterAll(() => void stray.close());
+  // Envoy's codec ends the stream in the same turn. Headers that a hook has then not let go yet are lost to Envoy's own 502.
   it.each([
-    ['without ours', []],
-    ['headers', [framing({ status: 204 })]],
-    ['a hook', [framing({ response: { style: 'hook', more: '!' } })]],
-    ['a transform', [framing({ response: { style: 'generator', more: '!' } })]],
-    ['a list', [listed({ response: { style: 'hook', more: '!' } }, {})]],
-  ] as [string, AnyFilter[]][])('is answered 204, as by Envoy alone: %s', async (_name, filters) => {
-    for (const edges of [false, true]) {
-      await withEnvoy({ filters, edges, upstream: { port, protocol: 'http2' } }, async (fx) => {
-        const connection = await Connection.open(fx.port);
-        const answer = await connection.request({ path: '/', timeoutMs: 5_000 }).catch((e: Error) => e);
-        connection.close();
-        console.log(_name, edges, answer instanceof Error ? answer.message : [answer.status, answer.lines, answer.broken], fx.accessLog());
-        const h2 = await http2(fx.port, { path: '/', timeoutMs: 5_000 }).catch((e: Error) => e);
-        console.log(_name, edges, h2 instanceof Error ? h2.message : [h2.status, h2.lines, h2.broken]);
-        await new Promise((r) => setTimeout(r, 300));
-        console.log(fx.accessLog());
-      });
-    }
+    ['Envoy alone', [], 204],
+    ['a filter without hooks for responses', [{ name: 'counters' }], 204],
+    ['a headers hook', [framing({})], 502],
+    ['a transform in a list', [listed({ response: { style: 'generator' } }, {})], 502],
+  ] as [string, AnyFilter[], number][])('is answered as docs/chains.md says: %s', async (_name, filters, status) => {
+    await withEnvoy({ filters, upstream: { port, protocol: 'http2' } }, async (fx) => {
+      const connection = await Connection.open(fx.port);
+      const answer = await connection.request({ path: '/', timeoutMs: 5_000 });
+      connection.close();
+      expect(answer.status).toBe(status);
+      expect((await fx.logged('/')).details).toBe('upstream_reset_after_response_started{protocol_error}');
+    });
   });
 });

@@ -1,4 +1,16 @@
-import { defineFilter, perChunk, sameLength, StatusType, type BodyStream, type Chunk, type FilterCallbacks, type HeadersStatus, type StreamFilter, type TransformContext, type HeaderMap } from 'envoy-ts-filter';
+import {
+  defineFilter,
+  perChunk,
+  sameLength,
+  StatusType,
+  type BodyStream,
+  type Chunk,
+  type FilterCallbacks,
+  type HeadersStatus,
+  type StreamFilter,
+  type TransformContext,
+  type HeaderMap,
+} from 'envoy-ts-filter';
 
 /** How a body goes through the filter. */
 export type Style =
