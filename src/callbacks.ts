@@ -90,7 +90,7 @@ export class Callbacks implements FilterCallbacks<Attribute> {
   reply(
     status: number,
     headers: HeaderInit,
-    body: AsyncIterable<Chunk> | Iterable<Chunk>,
+    body: AsyncIterable<Chunk> | Iterable<Chunk> | null,
   ): typeof StatusType.LocalReply {
     this.#stream.replies.streaming(status, headers, body);
     return StatusType.LocalReply;

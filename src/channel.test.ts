@@ -181,8 +181,8 @@ test('a stream hears its frames in order, and only its own generation', async ()
     attempt: 1,
     workerId: 9,
     grpc: true,
-    upgrade: false,
     upstream: false,
+    head: false,
     attributes: 'ATTR',
   });
   expect(events).toEqual([

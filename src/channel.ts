@@ -245,6 +245,7 @@ export class Channel {
           { bytes: block, count },
           (flags & HeadersFlag.EndStream) !== 0,
           (flags & HeadersFlag.Context) !== 0,
+          (flags & HeadersFlag.Upgrade) !== 0,
         );
       }
     } catch (error) {
@@ -276,8 +277,8 @@ export class Channel {
           attempt: t.attempt(),
           workerId: t.worker(),
           grpc: (flags & HeadersFlag.Grpc) !== 0,
-          upgrade: (flags & HeadersFlag.Upgrade) !== 0,
           upstream: (flags & HeadersFlag.Upstream) !== 0,
+          head: (flags & HeadersFlag.Head) !== 0,
           attributes,
         },
         stream,

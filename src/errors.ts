@@ -28,6 +28,7 @@ export const ERROR_CODES = {
   TSF_WRONG_PHASE: 'that call is not possible in this phase',
   TSF_TRANSFORM_INVALID: 'a transform is not one of the three shapes, or did something that its shape cannot do',
   TSF_CHUNK_INVALID: 'a transform emitted something that is neither a Uint8Array nor a string',
+  TSF_LENGTH_WRONG: 'a body is not as long as its content-length, or its sameLength, says',
   TSF_LINE_TOO_LONG: 'a line or an event is longer than the limit given to lines(), ndjson() or sse()',
   // life
   TSF_STREAM_ABORTED: 'the stream has died; `by` tells of what',

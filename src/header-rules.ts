@@ -97,6 +97,11 @@ export function checkValue(name: string, value: string): void {
     throw new FilterError('TSF_HEADER_INVALID', `the value of ${name} has CR, LF, NUL or a character above U+00FF`);
   }
   if (name === ':status') statusOf(value);
+  if (name === 'content-length' && !/^\d{1,15}$/.test(value))
+    throw new FilterError(
+      'TSF_HEADER_INVALID',
+      `${JSON.stringify(value)} is no content-length: it is a number of bytes`,
+    );
 }
 
 /** A status that a response may have: 200 to 599. */

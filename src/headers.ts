@@ -40,6 +40,8 @@ export class HeaderMapImpl implements HeaderMap {
   private ops: OpList = NO_OPS;
   /** False once they went on. */
   held: boolean;
+  /** The content-length that the filter has written; undefined: none. */
+  writtenLength: number | undefined;
 
   constructor(owner: HeaderOwner, type: HeaderType, block: HeaderBlock, held: boolean) {
     this.owner = owner;
@@ -53,14 +55,7 @@ export class HeaderMapImpl implements HeaderMap {
 
   get(name: string): string | undefined {
     const lower = this.lookup(name);
-    if (this.untouched) {
-      const at = this.find(lower);
-      if (at < 0) return undefined;
-      const start = at + LINE_OVERHEAD + lower.length;
-      // Not a substring of a decoded block: that would keep all of it alive.
-      return this.block.latin1Slice(start, start + u32(this.block, at + 4));
-    }
-    return this.all().get(lower);
+    return this.untouched ? this.came(lower) : this.all().get(lower);
   }
 
   getAll(name: string): string[] {
@@ -103,6 +98,7 @@ export class HeaderMapImpl implements HeaderMap {
   set(name: string, value: string): this {
     const lower = this.writable('set', name);
     checkValue(lower, value);
+    if (lower === 'content-length') this.writtenLength = Number(value);
     this.write(HeaderOp.Set, lower, value);
     return this;
   }
@@ -110,12 +106,14 @@ export class HeaderMapImpl implements HeaderMap {
   add(name: string, value: string): this {
     const lower = this.writable('add', name);
     checkValue(lower, value);
+    if (lower === 'content-length') this.writtenLength = Number(value);
     this.write(HeaderOp.Add, lower, value);
     return this;
   }
 
   delete(name: string): this {
     const lower = this.writable('delete', name);
+    if (lower === 'content-length') this.writtenLength = undefined;
     this.write(HeaderOp.Delete, lower, '');
     return this;
   }
@@ -127,6 +125,12 @@ export class HeaderMapImpl implements HeaderMap {
     if (this.ops === NO_OPS) this.ops = [op, name, value];
     else this.ops.push(op, name, value);
     this.lines?.write(op, name, value);
+  }
+
+  /** The length that the filter stands for. */
+  writeLength(length: number): void {
+    this.writtenLength = length;
+    this.write(HeaderOp.Set, 'content-length', String(length));
   }
 
   /** Throws unless the map is held; `call` is how the author knows it. */
@@ -158,9 +162,9 @@ export class HeaderMapImpl implements HeaderMap {
     return this.drop();
   }
 
-  /** `content-length` as a number. */
+  /** `content-length` as it came, as a number. */
   contentLength(): number | undefined {
-    const text = this.get('content-length');
+    const text = this.came('content-length');
     return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
   }
 
@@ -188,6 +192,15 @@ export class HeaderMapImpl implements HeaderMap {
   private lookup(name: string): string {
     const lower = name.toLowerCase();
     return lower === 'host' && this.type === HeaderType.Request ? ':authority' : lower;
+  }
+
+  /** The first line of that name as it came, whatever was written since. */
+  private came(lower: string): string | undefined {
+    const at = this.find(lower);
+    if (at < 0) return undefined;
+    const start = at + LINE_OVERHEAD + lower.length;
+    // Not a substring of a decoded block: that would keep all of it alive.
+    return this.block.latin1Slice(start, start + u32(this.block, at + 4));
   }
 
   /** Position of the first line of that name in the block, -1 = none. */

@@ -11,6 +11,7 @@ export {
 export { defineFilter } from './filter.js';
 export { type LineOptions, lines, ndjson, type ServerSentEvent, sse, text } from './helpers.js';
 export { type Remote, runtime } from './runtime.js';
+export { type DataHook, sameLength } from './same-length.js';
 export { type ChunkFunction, perChunk, type PerChunkOptions } from './transform.js';
 export type * from './types-callbacks.js';
 export type * from './types-data.js';

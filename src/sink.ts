@@ -76,6 +76,7 @@ export class ChannelStream implements StreamSink {
       const all = [':status', String(status), ...headers];
       if (grpcStatus >= 0) all.push('grpc-status', String(grpcStatus));
       const empty = body.length === 0;
+      if (!empty) setLength(all, body.length);
       if (!encoder.replyHeaders(slot, generation, ReplyPart.Headers, all, empty)) this.#tooLarge(2);
       else if (!empty) this.#put(CreditOf.Reply, OutputFlag.Last, 0, body, false);
     }
@@ -251,3 +252,9 @@ export class ChannelStream implements StreamSink {
 }
 
 const NOTHING = new Uint8Array(0);
+
+/** As Envoy does it for a whole reply. */
+function setLength(lines: string[], length: number): void {
+  for (let i = lines.length - 2; i >= 0; i -= 2) if (lines[i] === 'content-length') lines.splice(i, 2);
+  lines.push('content-length', String(length));
+}

@@ -19,6 +19,10 @@ export type ChunkFunction = (chunk: Uint8Array, last: boolean) => Chunk | Iterab
 export interface PerChunkOptions {
   /** The chunk is pooled memory, dead after the call: what is kept must be copied. */
   borrow?: boolean;
+  /** The function only looks, or changes bytes without changing how many there are. The message then keeps its
+   *  `content-length`, also when it streams. What is made is counted: a body that becomes longer or shorter fails the
+   *  stream with `TSF_LENGTH_WRONG`. For data hooks: `sameLength(hook)`. */
+  sameLength?: boolean;
 }
 
 // By Symbol.for, so that a filter bundled with its own copy of this package is understood.
@@ -40,7 +44,13 @@ const PER_CHUNK: unique symbol = Symbol.for('envoy-ts-filter.perChunk') as never
  */
 export function perChunk(fn: ChunkFunction, options: PerChunkOptions = {}): ChunkTransform {
   if (typeof fn !== 'function') throw new FilterError('TSF_TRANSFORM_INVALID', 'perChunk(fn): fn is not a function');
-  return Object.freeze({ [PER_CHUNK]: fn, borrow: options.borrow === true }) as unknown as ChunkTransform;
+  const { borrow = false, sameLength = false } = options;
+  return Object.freeze({ [PER_CHUNK]: fn, borrow, sameLength }) as unknown as ChunkTransform;
+}
+
+/** Whether perChunk's value was declared to keep the length. */
+export function chunksKeepLength(transform: object): boolean {
+  return (transform as { sameLength?: unknown }).sameLength === true;
 }
 
 /** The function in perChunk's value, undefined for anything else. */

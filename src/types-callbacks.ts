@@ -66,8 +66,10 @@ export interface StreamContext {}
  * return callbacks.sendLocalReply(403, reply);
  */
 export interface LocalReply {
+  /** Left out where the answer has none: to HEAD, 204, 304. */
   body?: Chunk;
-  /** `content-length` is set by Envoy, `content-type` is text/plain unless given. Empty values are left out. */
+  /** `content-length` is set by Envoy, `content-type` is text/plain unless given. Empty values are left out. Of a web
+   *  Headers beside a body see `reply`. */
   headers?: HeaderInit;
   /** For gRPC requests; omitted: by Envoy's mapping of the HTTP status. */
   grpcStatus?: number;
@@ -253,8 +255,19 @@ export interface FilterCallbacks<A extends Attribute = never> {
    */
   sendLocalReply(status: number, reply?: LocalReply): typeof StatusType.LocalReply;
   /**
-   * Answers the client with a body that streams, of any length. It does not pass the filter's own encode hooks. Throws
-   * as sendLocalReply does.
+   * Answers the client with a body that streams, of any length; null is none. It does not pass the filter's own encode
+   * hooks. Throws as sendLocalReply does.
+   *
+   * `content-length` need not be given: an array's is known. One that is given must be true, else `TSF_LENGTH_WRONG` and a
+   * broken answer. Answers to HEAD, 204 and 304 have no body; an iterator of one is closed before it begins.
+   *
+   * A web Headers beside a body is taken for that of a `fetch`, which has decoded the body: `content-encoding` and
+   * `content-length` are left out, and the answer of a fetch can be given as it is. An answer of `httpCall` is not decoded and keeps
+   * them. A body that the filter has encoded itself takes its headers as an object or a list of pairs.
+   *
+   * @example
+   * const { status, headers, body } = await fetch('data:text/plain,from elsewhere');
+   * return callbacks.reply(status, headers, body);
    *
    * @example
    * async function* ticks() {
@@ -268,7 +281,7 @@ export interface FilterCallbacks<A extends Attribute = never> {
   reply(
     status: number,
     headers: HeaderInit,
-    body: AsyncIterable<Chunk> | Iterable<Chunk>,
+    body: AsyncIterable<Chunk> | Iterable<Chunk> | null,
   ): typeof StatusType.LocalReply;
   /**
    * Adds milliseconds to `message_timeout` of the answer that is waited for.
@@ -410,8 +423,7 @@ export interface DirectionCallbacks {
    * Elsewhere `TSF_WRONG_PHASE`. `streaming` is accepted as in Go and changes nothing.
    *
    * @example
-   * encodeHeaders(headers) {
-   *   headers.delete('content-length');
+   * encodeHeaders() {
    *   callbacks.encoderFilterCallbacks().addData('-- begin --\n');
    * }
    */

@@ -170,17 +170,18 @@ export interface StreamStart {
   readonly attempt: number;
   readonly workerId: number;
   readonly grpc: boolean;
-  readonly upgrade: boolean;
   /** An upstream HTTP filter: one try of a request, behind the router. */
   readonly upstream: boolean;
+  /** The request came as HEAD: no answer to it has a body. */
+  readonly head: boolean;
   /** Attribute values in the order of the filter's declared attributes; {u32 length, bytes}*, 0xffffffff = absent. */
   readonly attributes: Uint8Array;
 }
 
 /** What a stream hears. Never throws. */
 export interface StreamSource {
-  /** context: no hook, no answer. */
-  onHeaders(type: HeaderType, block: HeaderBlock, endStream: boolean, context: boolean): void;
+  /** context: no hook, no answer. tunnel: what follows is no body, and flows past. */
+  onHeaders(type: HeaderType, block: HeaderBlock, endStream: boolean, context: boolean, tunnel: boolean): void;
   /** bytes are the receiver's own memory. last: the input ends here; trailers: trailers follow. */
   onData(direction: Direction, bytes: Uint8Array, last: boolean, trailers: boolean): void;
   /** A whole body is over max_body_bytes: of a request, to be answered with 413 through the filter's own encode hooks; of

@@ -23,6 +23,7 @@ Flow::Flow(Dir dir, FlowOwner& owner, FlowMount& mount)
     : dir_(dir),
       owner_(owner),
       mount_(mount),
+      framing_(dir, owner.mount()),
       output_(owner.memory()),
       gathered_(owner.memory()),
       original_(owner.memory()) {}
@@ -32,7 +33,7 @@ void Flow::move(FlowEvent event) {
 }
 
 bool Flow::wants_trailers() const {
-  return !owner_.host().is_upgrade() && (input_.hosted || (owner_.host().phases() & trailer_phase(dir_)) != 0);
+  return !is_tunnel() && (input_.hosted || (owner_.host().phases() & trailer_phase(dir_)) != 0);
 }
 
 bool Flow::waits_for_host() const {
@@ -91,6 +92,7 @@ bool Flow::takes_ops(bool trailers) const {
 void Flow::headers_came(bool end) {
   input_.headers = Headers::kUnsent;
   input_.headers_only = end;
+  framing_.begin(owner_.request_kind(), end);
   if (end) input_.end = InputEnd::kIn;
 }
 
@@ -141,15 +143,14 @@ void Flow::ask(bool context) {
 // The host is out of it, or was never in: everything goes on as it came, or as far as it is.
 void Flow::let_pass() {
   deadline_ = 0;
-  input_.headers = Headers::kLetGo;
   input_.hosted = false;
   if (!output_.complete) {
     output_.waiting.clear();
     output_.waiting.take(original_.empty() ? gathered_ : original_);
     gathered_.clear();
+    framing_.restore();
   }
-  move(FlowEvent::kPass);
-  mount_.pass(output_.waiting, false);
+  go_by(FlowEvent::kPass, false);
 }
 
 void Flow::reply() {
@@ -194,7 +195,8 @@ bool Flow::send_headers() {
     if (!host.send_headers(input_.cursor, HeaderType::kRequest, wire::HeadersFlag_Context, failure)) return false;
     input_.context = false;
   }
-  const uint8_t flags = input_.headers_only ? wire::HeadersFlag_EndStream : 0;
+  uint8_t flags = input_.headers_only ? wire::HeadersFlag_EndStream : 0;
+  if (is_tunnel()) flags |= wire::HeadersFlag_Upgrade;
   if (failure.code == nullptr && !host.send_headers(input_.cursor, headers_of(dir_), flags, failure)) return false;
   input_.headers = Headers::kTold;
   if (failure.code != nullptr) owner_.fail_later(dir_, failure);
@@ -204,7 +206,7 @@ bool Flow::send_headers() {
 // Not beyond the window, and not while what the host has made piles up.
 bool Flow::may_send_body() const {
   if (input_.outstanding >= window()) return false;
-  return output_.waiting.size() < window() || mount_.room() == OutputRoom::kCollected;
+  return output_.waiting.size() < window() || mount_.room() == OutputRoom::kCollected || framing_.is_full();
 }
 
 // From the mount's memory straight into the ring.
@@ -229,7 +231,7 @@ bool Flow::send_body() {
       }
       if (!room || sent == open) break;
     }
-    mount_.take(sent);
+    take_input(sent);
     if (!room) return false;
     if (sent < input.length) return true;
   }
@@ -264,7 +266,7 @@ void Flow::gather() {
       gathered_.append({piece.ptr, piece.length});
       if (keep) original_.append({piece.ptr, piece.length});
     }
-    mount_.take(input.length);
+    take_input(input.length);
   }
 }
 
@@ -314,9 +316,14 @@ bool Flow::send_data(std::string_view bytes, bool last) {
   return true;
 }
 
+void Flow::take_input(size_t length) {
+  framing_.took(length);
+  mount_.take(length);
+}
+
 void Flow::drain_input() {
   auto& pieces = body_pieces();
-  while (const size_t length = mount_.input(pieces).length) mount_.take(length);
+  while (const size_t length = mount_.input(pieces).length) take_input(length);
 }
 
 // ---- time ----
@@ -330,7 +337,7 @@ void Flow::start_timer() {
 bool Flow::times_held_headers() const {
   const bool waits = state_ == FlowState::kStreaming || state_ == FlowState::kGathering || state_ == FlowState::kEnding;
   return waits && hold_ && input_.headers != Headers::kLetGo && output_.waiting.empty() && !input_ended() &&
-         owner_.host().is_endless(dir_);
+         is_endless();
 }
 
 // The answer to a whole body is timed from the body's end.

@@ -3,11 +3,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include "core/byte_queue.h"
 #include "core/failure.h"
 #include "core/flow_states.h"
+#include "core/framing.h"
 #include "core/host_side.h"
 #include "core/mount.h"
 
@@ -17,8 +19,10 @@ namespace tsf::core {
 class FlowOwner {
  public:
   virtual ~FlowOwner() = default;
+  virtual StreamMount& mount() = 0;
   virtual HostSide& host() = 0;
   virtual const Settings& settings() const = 0;
+  virtual const RequestKind& request_kind() const = 0;
   // The filter's answers still count: Envoy has the stream and nobody has replied.
   virtual bool is_live() const = 0;
   virtual MemoryCount& memory() = 0;
@@ -43,6 +47,7 @@ class Flow final : public FlowEvents {
   void on_input(InputEnd end) override;
   bool on_trailers() override;
   void on_ready() override { advance(); }
+  void on_headers_go() override { framing_.go(); }
   bool owes_output() const override;
   size_t waiting_output() const override { return output_.waiting.size(); }
   bool is_open() const override;
@@ -76,6 +81,7 @@ class Flow final : public FlowEvents {
   void extend_deadline(Nanos by, Nanos most);
   // True when it has passed; it is then none.
   bool take_deadline(Nanos now);
+  Framing& framing() { return framing_; }
   void host_lost() { input_.trailers = has_trailers() ? Trailers::kAnswered : input_.trailers; }
 
   // ---- from the host; false: no correct host sends it ----
@@ -115,6 +121,10 @@ class Flow final : public FlowEvents {
   };
 
   void move(FlowEvent event);
+  // Without `upgrades: true` what is no body flows past.
+  bool is_tunnel() const { return framing_.is_tunnel() && !owner_.settings().upgrades; }
+  // With it each side may wait for the other's headers before it says more.
+  bool is_endless() const { return framing_.is_tunnel() && owner_.settings().upgrades; }
   bool wants_trailers() const;
 
   bool send_headers();
@@ -126,13 +136,20 @@ class Flow final : public FlowEvents {
   bool send_end();
   bool is_body_told();
   bool send_data(std::string_view bytes, bool last);
+  void take_input(size_t length);
   void drain_input();
   uint64_t window() const { return owner_.settings().stream_window; }
 
   void give();
   void finish_letting_go();
+  void go_by(FlowEvent event, bool until_trailers);
+  void drain_body();
   void absorb_input();
   void let_headers_go();
+  // All that the headers promise is here, and nothing shows yet that it is all.
+  bool waits_for_end() const { return framing_.is_full() && state_ != FlowState::kEnding; }
+  bool settle_end();
+  std::optional<uint64_t> rest_of_input();
   bool is_complete() const;
   void give_credit();
   bool take_output(std::string_view bytes);
@@ -146,6 +163,7 @@ class Flow final : public FlowEvents {
   const Dir dir_;
   FlowOwner& owner_;
   FlowMount& mount_;
+  Framing framing_;
   FlowState state_ = FlowState::kIdle;
   Input input_;
   Output output_;

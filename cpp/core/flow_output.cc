@@ -11,16 +11,14 @@ namespace tsf::core {
 
 bool Flow::on_answer(uint8_t mode) {
   deadline_ = 0;
-  if (mode == wire::BodyMode_Pass || input_.headers_only || owner_.host().is_upgrade()) {
-    input_.headers = Headers::kLetGo;
+  if (mode == wire::BodyMode_Pass || input_.headers_only || is_tunnel()) {
     if (has_trailers() && wants_trailers()) {
       // They came before this answer and are still to be asked for.
+      input_.headers = Headers::kLetGo;
       absorb_input();
       move(FlowEvent::kTrailers);
     } else {
-      move(FlowEvent::kPass);
-      const bool until_trailers = !input_.headers_only && wants_trailers();
-      mount_.pass(output_.waiting, until_trailers);
+      go_by(FlowEvent::kPass, !input_.headers_only && wants_trailers());
     }
     advance();
     return true;
@@ -83,6 +81,7 @@ void Flow::take_flags(uint8_t flags) {
     gathered_.clear();
   } else if ((flags & wire::OutputFlag_Bypass) != 0) {
     move(FlowEvent::kLetGo);
+    if (!headers_gone() && !framing_.let_go(input_.outstanding)) return owner_.fail(kWrongLength);
   }
   if ((flags & wire::OutputFlag_Release) != 0) hold_ = false;
   if ((flags & wire::OutputFlag_Timed) != 0) start_timer();
@@ -93,8 +92,12 @@ void Flow::take_flags(uint8_t flags) {
 }
 
 bool Flow::take_output(std::string_view bytes) {
-  output_.waiting.append(bytes);
+  if (!framing_.drops_body()) output_.waiting.append(bytes);
   output_.uncredited += bytes.size();
+  if (!framing_.made(bytes.size())) {
+    owner_.fail(kWrongLength);
+    return false;
+  }
   if (output_.waiting.size() <= owner_.settings().max_pending_output &&
       owner_.memory().bytes <= static_cast<int64_t>(owner_.settings().max_pending_total))
     return true;
@@ -120,6 +123,7 @@ void Flow::give() {
   if (state_ == FlowState::kGathering && input_.end_told && !whole_) move(FlowEvent::kOutput);
   if (state_ == FlowState::kLettingGo && input_.outstanding == 0) finish_letting_go();
   if (is_complete()) {
+    if (!settle_end()) return owner_.fail(kWrongLength);
     if (mount_.finish(output_.waiting) == Injected::kAccepted && owner_.is_live()) {
       deadline_ = 0;
       move(FlowEvent::kEnd);
@@ -129,20 +133,47 @@ void Flow::give() {
   if (state_ != FlowState::kStreaming && state_ != FlowState::kEnding && state_ != FlowState::kLettingGo) return;
   if (output_.waiting.empty() && hold_) return;
   let_headers_go();
-  if (!output_.waiting.empty()) mount_.inject(output_.waiting);
+  if (owner_.is_live() && !output_.waiting.empty() && !waits_for_end()) mount_.inject(output_.waiting);
 }
 
 // Everything that the host had is back. What it never saw goes by, or belongs to the output where it still has to
 // answer for the trailers.
 void Flow::finish_letting_go() {
+  (void)framing_.made(gathered_.size());
   output_.waiting.take(gathered_);
-  if (!has_trailers() || !wants_trailers()) {
-    move(FlowEvent::kConsumed);
-    mount_.pass(output_.waiting, wants_trailers());
-    return;
-  }
+  if (!has_trailers() || !wants_trailers()) return go_by(FlowEvent::kConsumed, wants_trailers());
   absorb_input();
   move(FlowEvent::kTrailers);
+}
+
+// From here on the message goes past the host.
+void Flow::go_by(FlowEvent event, bool until_trailers) {
+  const auto rest = event == FlowEvent::kConsumed ? rest_of_input() : std::nullopt;
+  const bool is_right = headers_gone() ? framing_.is_kept_by_passing(rest) : framing_.pass(rest);
+  if (!is_right) return owner_.fail(kWrongLength);
+  input_.headers = Headers::kLetGo;
+  if (framing_.drops_body()) {
+    output_.waiting.clear();
+    if (!input_.headers_only) return drain_body();
+  }
+  move(event);
+  mount_.pass(output_.waiting, until_trailers);
+}
+
+// Whatever still comes of it goes nowhere: its headers go, and its end.
+void Flow::drain_body() {
+  output_.complete = true;
+  input_.hosted = false;
+  move(FlowEvent::kDrain);
+  mount_.let_headers_go();
+}
+
+// All that has not been read, where nothing more is to come.
+std::optional<uint64_t> Flow::rest_of_input() {
+  if (input_.end != InputEnd::kIn) return std::nullopt;
+  std::vector<Bytes> pieces;
+  const auto rest = mount_.input(pieces);
+  return rest.is_all ? std::optional<uint64_t>(rest.length) : std::nullopt;
 }
 
 // What the host never saw is the rest of the output.
@@ -150,14 +181,27 @@ void Flow::absorb_input() {
   std::vector<Bytes> pieces;
   while (const size_t length = mount_.input(pieces).length) {
     for (const auto& piece : pieces) output_.waiting.append({piece.ptr, piece.length});
-    mount_.take(length);
+    (void)framing_.made(length);
+    take_input(length);
   }
 }
 
 void Flow::let_headers_go() {
   if (input_.headers == Headers::kLetGo) return;
+  if (!framing_.open()) return owner_.fail(kWrongLength);
+  if (framing_.drops_body()) output_.waiting.clear();
+  if (waits_for_end()) return;
   input_.headers = Headers::kLetGo;
   mount_.let_headers_go();
+}
+
+// The whole message is here: while its headers are, too, they get its length. False: they have another one.
+bool Flow::settle_end() {
+  if (headers_gone()) return framing_.drops_body() || framing_.is_kept();
+  const bool bare = has_trailers() || owner_.host().is_grpc();
+  const bool is_right = input_.hosted ? framing_.complete(bare) : framing_.pass(std::nullopt);
+  if (framing_.drops_body()) output_.waiting.clear();
+  return is_right;
 }
 
 bool Flow::is_complete() const {
@@ -169,7 +213,7 @@ bool Flow::is_complete() const {
 // Half a window at a time: the host goes on long before it has used up the other half.
 void Flow::give_credit() {
   if (output_.uncredited < window() / 2) return;
-  if (output_.waiting.size() >= window() && mount_.room() == OutputRoom::kPaced) return;
+  if (output_.waiting.size() >= window() && mount_.room() == OutputRoom::kPaced && !framing_.is_full()) return;
   const auto of = dir_ == Dir::kRequest ? wire::CreditOf_Request : wire::CreditOf_Response;
   owner_.host().send_credit(of, std::exchange(output_.uncredited, 0));
 }

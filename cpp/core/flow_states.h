@@ -32,6 +32,7 @@ enum class FlowEvent : uint8_t {
   kLetGo,     // Output(Bypass)
   kConsumed,  // the host has given back all it had
   kTrailers,  // trailers of a body that goes by are for the host
+  kDrain,     // of a message that has no body: what comes of it goes nowhere
   kEnd,       // the mount has taken the end
   kReply,     // the host, or a failure, answers instead
 };
@@ -49,17 +50,21 @@ inline constexpr std::array kFlowTransitions = {
     FlowTransition{FlowState::kAsked, FlowEvent::kStream, FlowState::kStreaming},
     FlowTransition{FlowState::kAsked, FlowEvent::kGather, FlowState::kGathering},
     FlowTransition{FlowState::kAsked, FlowEvent::kTrailers, FlowState::kEnding},
+    FlowTransition{FlowState::kAsked, FlowEvent::kDrain, FlowState::kEnding},
     FlowTransition{FlowState::kStreaming, FlowEvent::kLast, FlowState::kEnding},
     FlowTransition{FlowState::kStreaming, FlowEvent::kLetGo, FlowState::kLettingGo},
     FlowTransition{FlowState::kStreaming, FlowEvent::kPass, FlowState::kPassing},
+    FlowTransition{FlowState::kStreaming, FlowEvent::kDrain, FlowState::kEnding},
     FlowTransition{FlowState::kGathering, FlowEvent::kOutput, FlowState::kStreaming},
     FlowTransition{FlowState::kGathering, FlowEvent::kLast, FlowState::kEnding},
     FlowTransition{FlowState::kGathering, FlowEvent::kLetGo, FlowState::kLettingGo},
     FlowTransition{FlowState::kGathering, FlowEvent::kPass, FlowState::kPassing},
+    FlowTransition{FlowState::kGathering, FlowEvent::kDrain, FlowState::kEnding},
     FlowTransition{FlowState::kLettingGo, FlowEvent::kConsumed, FlowState::kPassing},
     FlowTransition{FlowState::kLettingGo, FlowEvent::kLast, FlowState::kEnding},
     FlowTransition{FlowState::kLettingGo, FlowEvent::kTrailers, FlowState::kEnding},
     FlowTransition{FlowState::kLettingGo, FlowEvent::kPass, FlowState::kPassing},
+    FlowTransition{FlowState::kLettingGo, FlowEvent::kDrain, FlowState::kEnding},
     FlowTransition{FlowState::kPassing, FlowEvent::kTrailers, FlowState::kEnding},
     FlowTransition{FlowState::kEnding, FlowEvent::kPass, FlowState::kPassing},
     FlowTransition{FlowState::kEnding, FlowEvent::kEnd, FlowState::kDone},
@@ -87,8 +92,8 @@ constexpr std::string_view name_of(FlowState state) {
   return kNames[static_cast<size_t>(state)];
 }
 constexpr std::string_view name_of(FlowEvent event) {
-  constexpr std::string_view kNames[] = {"skip", "ask",    "pass",     "stream",   "gather", "output",
-                                         "last", "let go", "consumed", "trailers", "end",    "reply"};
+  constexpr std::string_view kNames[] = {"skip",   "ask",      "pass",     "stream", "gather", "output", "last",
+                                         "let go", "consumed", "trailers", "drain",  "end",    "reply"};
   return kNames[static_cast<size_t>(event)];
 }
 

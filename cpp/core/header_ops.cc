@@ -19,7 +19,7 @@ bool read_headers(std::string_view block, BlockOf of, std::vector<HeaderLine>& o
   return of != BlockOf::kReply || !out.empty();
 }
 
-bool apply_header_ops(StreamMount& mount, HeaderType type, std::string_view block, bool held) {
+bool apply_header_ops(StreamMount& mount, HeaderType type, std::string_view block, bool held, Framing* framing) {
   BlockReader reader(block);
   while (!reader.done()) {
     uint32_t op = 0;
@@ -30,7 +30,7 @@ bool apply_header_ops(StreamMount& mount, HeaderType type, std::string_view bloc
       case wire::HeaderOp_Set:
       case wire::HeaderOp_Add:
         if (!writable_header(type, name, value)) return false;
-        if (!held) break;
+        if (!held || (framing != nullptr && framing->write(name, value))) break;
         if (op == wire::HeaderOp_Set) {
           mount.set_header(type, name, value);
         } else {
@@ -39,7 +39,8 @@ bool apply_header_ops(StreamMount& mount, HeaderType type, std::string_view bloc
         break;
       case wire::HeaderOp_Delete:
         if (!valid_header_name(name)) return false;
-        if (held) mount.remove_header(type, name);
+        if (!held || (framing != nullptr && framing->write(name, std::nullopt))) break;
+        mount.remove_header(type, name);
         break;
       case wire::HeaderOp_ClearRouteCache: mount.clear_route_cache(); break;
       case wire::HeaderOp_RefreshRouteCache: mount.refresh_route_cache(); break;

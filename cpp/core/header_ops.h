@@ -4,6 +4,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/framing.h"
 #include "core/mount.h"
 
 namespace tsf::core {
@@ -17,8 +18,8 @@ enum class BlockOf : uint8_t {
 // False: a line breaks HTTP's grammar, or the block its own.
 bool read_headers(std::string_view block, BlockOf of, std::vector<HeaderLine>& out);
 
-// In order. `held` is false where the map has gone: then the writes are dropped, checked all the same. False: no
-// correct host sends it.
-bool apply_header_ops(StreamMount& mount, HeaderType type, std::string_view block, bool held);
+// In order. `held` is false where the map has gone: then the writes are dropped, checked all the same. What is written
+// of a body's framing goes to `framing`, null for trailers. False: no correct host sends it.
+bool apply_header_ops(StreamMount& mount, HeaderType type, std::string_view block, bool held, Framing* framing);
 
 }  // namespace tsf::core

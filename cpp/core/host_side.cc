@@ -61,13 +61,11 @@ HostSide::Found HostSide::look() {
   return Found::kReady;
 }
 
-void HostSide::begin() {
+void HostSide::begin(const RequestKind& kind) {
   channel_.begin();
   phases_ = verdict_->phases;
   begun_ = true;
-  tunnel_ = mount_.header(HeaderType::kRequest, "upgrade").has_value() ||
-            mount_.header(HeaderType::kRequest, ":method").value_or("") == "CONNECT";
-  upgrade_ = tunnel_ && !config_.settings.upgrades;
+  head_ = kind.is_head();
 }
 
 void HostSide::forget() {
@@ -90,13 +88,6 @@ Nanos HostSide::message_timeout() const {
                                                             : config_.settings.message_timeout);
 }
 
-bool HostSide::is_endless(Dir dir) const {
-  if (!tunnel_ || upgrade_) return false;
-  if (dir == Dir::kRequest) return true;
-  const auto status = mount_.header(HeaderType::kResponse, ":status").value_or("");
-  return status == "101" || status.starts_with('2');  // any other refuses it, and has a body as any other
-}
-
 bool HostSide::is_grpc() const { return grpc_ || names_grpc(mount_.header(HeaderType::kRequest, "content-type")); }
 
 // ---- to the host ----
@@ -107,7 +98,7 @@ void HostSide::wait_for_room() {
   channel_->waiters().push_back(id());
 }
 
-bool HostSide::send_headers(uint32_t& cursor, HeaderType type, uint8_t flags, Failure& failure) {
+bool HostSide::send_headers(uint32_t& cursor, HeaderType type, uint16_t flags, Failure& failure) {
   const size_t room = writer().room(frame_templates().headers);
   mount_.headers(type, map_lines());
   const bool is_log = (flags & wire::HeadersFlag_Log) != 0;
@@ -141,7 +132,7 @@ size_t HostSide::count_fitting(size_t from, size_t room, size_t& bytes) const {
 }
 
 // One frame.
-bool HostSide::send_some_headers(uint32_t& cursor, HeaderType type, uint8_t flags, Failure& failure) {
+bool HostSide::send_some_headers(uint32_t& cursor, HeaderType type, uint16_t flags, Failure& failure) {
   thread_local std::string attributes;
   const auto& lines = map_lines();
   const size_t room = writer().room(frame_templates().headers);
@@ -156,10 +147,10 @@ bool HostSide::send_some_headers(uint32_t& cursor, HeaderType type, uint8_t flag
   const size_t end = count_fitting(cursor, room, bytes);
   // Nothing of ours has changed the request yet.
   if (start) grpc_ = is_grpc();
-  uint8_t frame_flags = flags;
-  if (start) frame_flags |= wire::HeadersFlag_Start | (grpc_ ? wire::HeadersFlag_Grpc : 0);
-  if (upgrade_) frame_flags |= wire::HeadersFlag_Upgrade;
-  if (start && mount_.is_upstream()) frame_flags |= wire::HeadersFlag_Upstream;
+  uint16_t frame_flags = flags;
+  if (start)
+    frame_flags |= wire::HeadersFlag_Start | (grpc_ ? wire::HeadersFlag_Grpc : 0) |
+                   (head_ ? wire::HeadersFlag_Head : 0) | (mount_.is_upstream() ? wire::HeadersFlag_Upstream : 0);
   if (end < lines.size()) frame_flags |= wire::HeadersFlag_More;
   const auto fill = [&](wire::Headers& frame, FrameBytes& out) {
     frame.mutate_type(static_cast<wire::HeaderType>(type));

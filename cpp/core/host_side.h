@@ -13,6 +13,7 @@
 #include "core/failure.h"
 #include "core/filter_config.h"
 #include "core/frame_writer.h"
+#include "core/framing.h"
 #include "core/mount.h"
 #include "core/worker.h"
 
@@ -35,7 +36,7 @@ class HostSide {
   enum class Found : uint8_t { kAbsent, kUnjudged, kRefused, kReady };
   // The host that can take this stream now, with its verdicts on all that the stream is configured with.
   Found look();
-  void begin();
+  void begin(const RequestKind& kind);
   // Of a stream that only log hooks have begun: it may still find another host.
   void forget();
   // The stream goes on without it.
@@ -73,16 +74,12 @@ class HostSide {
   void set_phases(uint32_t phases) {
     if (phases != UINT32_MAX) phases_ = phases;
   }
-  // Without `upgrades: true`: bodies flow past.
-  bool is_upgrade() const { return upgrade_; }
-  // With it: an upgraded or CONNECT stream, each side of which may wait for the other's headers before it says more.
-  bool is_endless(Dir dir) const;
   bool is_grpc() const;
 
   // ---- to the host ----
 
   // `cursor` counts the lines of the map that are written. `failure` is set where the map is too large.
-  bool send_headers(uint32_t& cursor, HeaderType type, uint8_t flags, Failure& failure);
+  bool send_headers(uint32_t& cursor, HeaderType type, uint16_t flags, Failure& failure);
   bool send_data(const DataPiece& piece);
   // The longest body piece of one frame.
   uint32_t piece_limit() const { return std::min(Channel::kMaxBody, channel_->max_payload() / 2); }
@@ -104,7 +101,7 @@ class HostSide {
  private:
   size_t count_fitting(size_t from, size_t room, size_t& bytes) const;
   bool too_large(HeaderType type, size_t room, Failure& failure) const;
-  bool send_some_headers(uint32_t& cursor, HeaderType type, uint8_t flags, Failure& failure);
+  bool send_some_headers(uint32_t& cursor, HeaderType type, uint16_t flags, Failure& failure);
 
   Worker& worker_;
   const FilterConfig& config_;
@@ -117,9 +114,8 @@ class HostSide {
   uint32_t phases_ = UINT32_MAX;
   bool begun_ = false;
   bool start_told_ = false;  // a frame with Start has been written
+  bool head_ = false;        // the request came as HEAD
   bool grpc_ = false;        // the request came as gRPC, which is what Envoy goes by
-  bool tunnel_ = false;      // the request asks for an upgrade, or is CONNECT
-  bool upgrade_ = false;
   bool waiting_for_room_ = false;
 };
 

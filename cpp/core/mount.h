@@ -159,6 +159,8 @@ class FlowEvents {
   virtual bool on_trailers() = 0;
   // In a turn: inject, finish or pass may be possible now.
   virtual void on_ready() = 0;
+  // Headers that were held go now: they can be written to for the last time.
+  virtual void on_headers_go() = 0;
   // The host has not said of all input that it was given that nothing more comes out of it.
   virtual bool owes_output() const = 0;
   // Bytes of the output that wait here.

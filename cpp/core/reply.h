@@ -2,6 +2,7 @@
 //
 //   none ──whole──► sent
 //   none ──headers──► open ──last part──► closing ──all given to Envoy──► sent
+//     └────headers of an answer that has no body──► sent
 //   open, closing ──cut (fault, lost host, too much)──► sent
 //
 // Worker thread only.
@@ -9,12 +10,23 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "core/byte_queue.h"
+#include "core/framing.h"
 #include "core/mount.h"
 
 namespace tsf::core {
+
+struct WholeReply {
+  uint32_t status;
+  std::span<const HeaderLine> headers;
+  std::string_view body;
+  std::string_view details;
+};
 
 class Reply {
  public:
@@ -30,12 +42,14 @@ class Reply {
 
   // A reply that somebody else sends, or a reset.
   void taken() { state_ = State::kSent; }
-  void whole(uint32_t status, std::span<const HeaderLine> headers, std::string_view body, std::string_view details);
-  // `in_one`: the response that it replaces has ended for Envoy, which would end the stream with the first piece.
-  void begin(std::span<const HeaderLine> headers, bool end, bool in_one);
-  void data(std::string_view bytes, bool end);
-  // Trailers go behind all data; what the client has not taken yet is the codec's to hold now.
-  void trailers(std::span<const HeaderLine> lines);
+  void whole(const ReplyFraming& framing, const WholeReply& reply);
+  // `in_one`: it replaces a response. Envoy lets that one's frames by as soon as it has had one of the reply, and ends
+  // the stream with the response's end: so nothing goes before all of the reply is here.
+  void begin(const ReplyFraming& framing, std::span<const HeaderLine> headers, bool end, bool in_one);
+  // False: the body is not as long as the headers promise.
+  bool data(std::string_view bytes, bool end);
+  // Trailers go behind all data; what the client has not taken yet is the codec's to hold now. False: as above.
+  bool trailers(std::span<const HeaderLine> lines);
   // Drops what waits; the caller resets the stream.
   void cut();
   // What the client takes now. Returns the bytes that the host may be credited for.
@@ -50,8 +64,10 @@ class Reply {
  private:
   enum class State : uint8_t { kNone, kOpen, kClosing, kSent };
 
+  uint64_t credit_waiting();
   uint64_t flush_pieces();
-  uint64_t flush_in_one();
+  // False: the stream has ended meanwhile.
+  bool send_in_one(bool end);
   // Our own encode hooks know it from the upstream's response.
   template <class Send>
   void send(Send send) {
@@ -62,10 +78,12 @@ class Reply {
 
   StreamMount& mount_;
   ByteQueue waiting_;
+  ReplyFraming framing_;
+  std::vector<std::pair<std::string, std::string>> headers_;  // of one that goes in one
   State state_ = State::kNone;
   bool in_one_ = false;
   bool on_stack_ = false;
-  uint64_t credited_ = 0;  // of a reply that goes in one
+  uint64_t credited_ = 0;  // of what waits
   int above_ = 0;
 };
 

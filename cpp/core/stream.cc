@@ -62,7 +62,7 @@ Stream::Start Stream::try_start(Dir dir) {
     case HostSide::Found::kRefused: fail_later(dir, kRejected); return Start::kFailed;
     case HostSide::Found::kReady: break;
   }
-  host_.begin();
+  host_.begin(request_kind_);
   wait_ = {};
   if (!is_misplaced()) return Start::kReady;
   fail_later(dir, kNotUpstream);
@@ -74,6 +74,7 @@ Stream::OnHeaders Stream::on_headers(Dir dir, bool end) {
   Flow& f = flow(dir);
   if (host_.begun() && !any_headers() && !host_.reachable()) host_.forget();
   if (!host_.begun()) host_.find_route();
+  if (!any_headers()) request_kind_ = RequestKind::read(mount_);
   f.headers_came(end);
   return begin_flow(f);
 }
@@ -166,10 +167,7 @@ void Stream::on_channel_lost() {
   if (calls_) calls_->cancel_all();
   if (!any_headers()) return host_.forget();
   if (reply_.exists()) {
-    if (reply_.is_open()) {
-      reply_.cut();
-      reset(kHostLost.code);
-    }
+    if (reply_.is_open()) cut_reply(kHostLost.code);
     return;
   }
   for (Flow* f : {&request_, &response_}) {
@@ -229,9 +227,10 @@ void Stream::fail(const Failure& failure) {
   if (!replies) return reset(failure.code);
   if (failure.is_said) log_failure("answered", failure.code);
   const std::string status = std::to_string(failure.grpc);
-  const HeaderLine line = HeaderLine::of("grpc-status", status);
-  reply_.whole(failure.http, {&line, grpc ? 1u : 0u}, failure.body != nullptr ? failure.body : failure.code,
-               failure.code);
+  std::vector<HeaderLine> lines;
+  if (grpc) lines.push_back(HeaderLine::of("grpc-status", status));
+  const ReplyFraming framing(request_kind_, failure.http, lines, true);
+  reply_.whole(framing, {failure.http, lines, failure.body != nullptr ? failure.body : failure.code, failure.code});
 }
 
 void Stream::log_failure(const char* what, const char* code) {
@@ -243,6 +242,11 @@ void Stream::log_failure(const char* what, const char* code) {
   constexpr int kLinesASecond = 10;
   if (++said <= kLinesASecond)
     worker_.process().log(LogLevel::kWarn, "ts_filter: filter " + config_->name + ": stream " + what + ": " + code);
+}
+
+void Stream::cut_reply(const char* code) {
+  reply_.cut();
+  reset(code);
 }
 
 void Stream::reset(const char* code) {
@@ -297,7 +301,7 @@ void Stream::on_log(wire::LogKind kind, const LogSource& source) {
     if (any_headers()) return;
     host_.find_route();
     if (host_.look() != HostSide::Found::kReady || (host_.declared_phases() & phase) == 0) return host_.forget();
-    host_.begin();
+    host_.begin(RequestKind::read(mount_));
   }
   if ((host_.phases() & phase) == 0 || !host_.reachable()) return;
   thread_local std::string attributes;

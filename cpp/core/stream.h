@@ -66,7 +66,7 @@ class Stream final : public FlowOwner {
   uint32_t log_phases() const { return config_->judged->logger_phases(); }
   Worker& worker() { return worker_; }
   const FilterConfig& config() const { return *config_; }
-  StreamMount& mount() { return mount_; }
+  StreamMount& mount() override { return mount_; }
 
   // ---- the worker's run; none of Envoy's hooks is on the stack of this stream ----
   void take_turn();
@@ -91,6 +91,7 @@ class Stream final : public FlowOwner {
   // ---- for the flows ----
   HostSide& host() override { return host_; }
   const Settings& settings() const override { return config_->settings; }
+  const RequestKind& request_kind() const override { return request_kind_; }
   bool is_live() const override { return !dead_ && !reply_.exists(); }
   MemoryCount& memory() override { return worker_.memory(); }
   void defer() override { worker_.defer(host_.id()); }
@@ -126,6 +127,8 @@ class Stream final : public FlowOwner {
   void fail_by_mode(Flow& f, const Failure& failure);
   void leave_host();
   void reset(const char* code);
+  void cut_reply(const char* code);
+  void begin_reply(std::vector<HeaderLine>& lines, bool end);
   void end_flows();
   uint8_t end_reason() const;
   void flush_reply();
@@ -139,6 +142,7 @@ class Stream final : public FlowOwner {
   StreamMount& mount_;
   FlowMount& request_mount_;
   HostSide host_;
+  RequestKind request_kind_;
   Reply reply_;
   Flow request_;
   Flow response_;

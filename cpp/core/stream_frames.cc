@@ -28,7 +28,8 @@ bool Stream::on_answer(const wire::Answer& frame) {
   }
   const bool trailers = is_trailers(frame.type());
   if (trailers ? !f.takes_trailers_answer() : !f.takes_answer()) return true;
-  if (!apply_header_ops(mount_, static_cast<HeaderType>(frame.type()), view_of(frame.block()), f.takes_ops(trailers)))
+  if (!apply_header_ops(mount_, static_cast<HeaderType>(frame.type()), view_of(frame.block()), f.takes_ops(trailers),
+                        trailers ? nullptr : &f.framing()))
     return false;
   if (!trailers) return f.on_answer(frame.mode());
   f.on_trailers_answer();
@@ -38,8 +39,10 @@ bool Stream::on_answer(const wire::Answer& frame) {
 bool Stream::on_ops(const wire::Ops& frame) {
   if (!is_header_type(frame.type())) return false;
   if (!is_live()) return true;
-  const bool held = flow(direction_of(frame.type())).takes_ops(is_trailers(frame.type()));
-  return apply_header_ops(mount_, static_cast<HeaderType>(frame.type()), view_of(frame.block()), held);
+  Flow& f = flow(direction_of(frame.type()));
+  const bool trailers = is_trailers(frame.type());
+  return apply_header_ops(mount_, static_cast<HeaderType>(frame.type()), view_of(frame.block()), f.takes_ops(trailers),
+                          trailers ? nullptr : &f.framing());
 }
 
 bool Stream::on_output(const wire::Output& frame) {
@@ -67,10 +70,23 @@ bool Stream::on_local_reply(const wire::LocalReply& frame) {
   const std::string grpc =
       std::to_string(frame.grpc_status() >= 0 ? frame.grpc_status() : grpc_status_of(frame.status()));
   if (frame.grpc_status() >= 0 || host_.is_grpc()) headers.push_back(HeaderLine::of("grpc-status", grpc));
+  const ReplyFraming framing(request_kind_, frame.status(), headers, true);
   reply_.taken();
   end_flows();
-  reply_.whole(frame.status(), headers, block.substr(details.size() + frame.headers_length()), details);
+  reply_.whole(framing, {frame.status(), headers, block.substr(details.size() + frame.headers_length()), details});
   return true;
+}
+
+// A reply that streams: its headers.
+void Stream::begin_reply(std::vector<HeaderLine>& lines, bool end) {
+  if (reply_.exists()) return;
+  if (response_.headers_gone()) return fail(kReplyTooLate);
+  const ReplyFraming framing(request_kind_, status_of(lines.front().value()), lines, end);
+  if (!framing.is_valid() || (end && !framing.is_kept())) return fail(kWrongLength);
+  const bool in_one = response_.has_headers();
+  reply_.taken();
+  end_flows();
+  if (!dead_) reply_.begin(framing, lines, end, in_one);
 }
 
 bool Stream::on_reply(const wire::Reply& frame) {
@@ -81,31 +97,17 @@ bool Stream::on_reply(const wire::Reply& frame) {
   if (frame.part() != wire::ReplyPart_Data && !read_headers(block, of, headers)) return false;
   if (dead_) return true;
   if (frame.part() == wire::ReplyPart_Headers) {
-    if (reply_.exists()) return true;
-    if (mount_.is_upstream()) {
-      fail(kNotUpstream);
-      return true;
-    }
-    if (response_.headers_gone()) {
-      fail(kReplyTooLate);
-      return true;
-    }
-    const bool in_one = response_.has_headers() && response_.input_ended();
-    reply_.taken();
-    end_flows();
-    if (!dead_) reply_.begin(headers, frame.end(), in_one);
+    begin_reply(headers, frame.end());
     return true;
   }
   if (!reply_.is_open()) return true;
-  if (frame.part() == wire::ReplyPart_Trailers) {
-    reply_.trailers(headers);
-    return true;
-  }
-  reply_.data(block, frame.end());
-  if (reply_.waiting() > config_->settings.max_pending_output) {
-    reply_.cut();
-    reset(kOutputLimit.code);
-  } else {
+  const bool is_trailers = frame.part() == wire::ReplyPart_Trailers;
+  const bool is_right = is_trailers ? reply_.trailers(headers) : reply_.data(block, frame.end());
+  if (!is_right) {
+    cut_reply(kWrongLength.code);
+  } else if (!is_trailers && reply_.waiting() > config_->settings.max_pending_output) {
+    cut_reply(kOutputLimit.code);
+  } else if (!is_trailers) {
     flush_reply();
   }
   return true;
@@ -127,8 +129,7 @@ bool Stream::on_fail(const wire::Fail& frame) {
   }
   if (reply_.is_under_way()) {
     end_reason_ = wire::EndReason_LocalReply;
-    reply_.cut();
-    reset(kFilterErrorLate.code);
+    cut_reply(kFilterErrorLate.code);
     return true;
   }
   fail(filter_error(response_.headers_gone()));

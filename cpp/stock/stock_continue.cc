@@ -141,13 +141,19 @@ void StockFlow::on_injected_behind() {
   if (ended_ && !stream_.core().flow(dir_).has_trailers()) events().on_cut();
 }
 
+// The headers go with what comes now.
+void StockFlow::let_go() {
+  if (!behind_.watch().are_gone()) events().on_headers_go();
+  behind_.watch().let_go();
+  moment_ = {};
+}
+
 void StockFlow::do_continue() {
   // 1.38: Envoy has answered while our bytes were put into its buffer; a continue now would spend the response's flag.
   if (stream_.is_void(dir_)) return;
   const uint64_t frames = has_gate() ? gate()->frames(dir_) : 0;
   const uint64_t given = (behind_.watch().are_gone() ? 0 : 1) + (buffer().exists() ? 1 : 0);
-  behind_.watch().let_go();
-  moment_ = {};
+  let_go();
   const size_t behind_before = buffer().behind();
   const bool was_ended = ended_;
   const size_t length = buffer().size();

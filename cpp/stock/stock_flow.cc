@@ -122,8 +122,7 @@ BodyStatus StockFlow::on_pump_frame() {
     frame_->clear();
     stream_.set_pumped(nullptr);  // for those behind us it is a frame as any other
     stream_.flag().on_hook(dir_, false);
-    behind_.watch().let_go();
-    moment_ = {};
+    let_go();
     return BodyStatus::kContinue;
   }
   // A Continue of one that is stopped would take along what lies in the shared buffer. A filter before us may have
@@ -201,7 +200,10 @@ TrailersStatus StockFlow::on_trailers() {
   switch (phase_) {
     case Phase::kWithUs:
     case Phase::kFinished: stop = false; break;
-    case Phase::kDropped: stop = !stream_.core().is_own_reply(dir_); break;
+    case Phase::kDropped:
+      stop = !stream_.core().is_own_reply(dir_);
+      if (stop) clear_trailers();
+      break;
     case Phase::kEnding: break;
     case Phase::kHeld:
       if (!by_hand_ && !gates(true)) events().on_trailers();

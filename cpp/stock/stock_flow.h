@@ -125,12 +125,15 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   bool is_dear();
   bool waits_for_quiet();
   bool may_push();
+  bool has_edge() const;
+  bool is_small() const;
   void start_moment();
   void time_moment();
   void release_headers();
   bool is_end_held_for_good() const;
   bool keeps_behind() const;
   void leave();
+  void clear_trailers();
   bool hand_over(core::ByteQueue& bytes, bool last);
   core::Injected finish_before_far_end(core::ByteQueue& bytes);
   void look_at_far_end();
@@ -146,6 +149,7 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   void put_aside(Aside& aside, std::initializer_list<core::ByteQueue*> pushed, bool at_once);
   void put_aside_back(Aside& aside, bool is_routers, size_t shown);
   void repeat_end();
+  void let_go();
   void do_continue();
 
   core::FlowEvents& events();

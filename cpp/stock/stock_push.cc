@@ -1,5 +1,7 @@
 // What goes to Envoy: held headers, output, ends. Never inside a hook.
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "stock/edge.h"
 #include "stock/stock_flow.h"
@@ -63,9 +65,20 @@ bool StockFlow::waits_for_quiet() {
   return true;
 }
 
+// An edge keeps this direction exact, so that headers need not wait for that.
+bool StockFlow::has_edge() const {
+  return has_gate() || (can_pump() && chain() != nullptr && chain()->edge(Chain::Role::kUpstreamEdge) != nullptr);
+}
+
+// All of it is about to be here, and its length can go with the headers.
+bool StockFlow::is_small() const {
+  constexpr size_t kSmallDigits = 5;
+  const auto length = envoy_.header(core::headers_of(dir_), "content-length");
+  return length && length->size() <= kSmallDigits;
+}
+
 void StockFlow::start_moment() {
-  const bool end_can_be_held = can_pump() && chain() != nullptr && chain()->edge(Chain::Role::kUpstreamEdge) != nullptr;
-  if (has_gate() || end_can_be_held) return;
+  if (has_edge() && !is_small()) return;
   // One of ours before us has had its moment: no small message is on its way.
   if (chain() == nullptr || !chain()->has_filter_before(*this, dir_)) moment_.start();
 }
@@ -78,7 +91,7 @@ void StockFlow::time_moment() {
 void StockFlow::let_headers_go() {
   headers_may_go_ = true;
   if (behind_.watch().are_gone()) return;
-  if (moment_.is_running() && !ended_) stream_.say_what_edges_bring();
+  if (moment_.is_running() && !ended_ && !has_edge()) stream_.say_what_edges_bring();
   time_moment();
   stream_.core().defer();
 }
@@ -100,6 +113,7 @@ void StockFlow::on_turn() {
   // A client on HTTP/2 refuses a body that is shorter than its length; one on HTTP/1 has to be told by a close.
   if (dir_ == Dir::kResponse && mark_.is_news()) envoy_.end_connection_with_stream();
   if (phase_ == Phase::kLeaving) return leave();
+  if (phase_ == Phase::kDropped) (void)release_far_end();
   if (phase_ != Phase::kHeld) return;
   look_at_far_end();
   release_headers();
@@ -200,6 +214,16 @@ void StockFlow::leave() {
   if (!stream_.core().is_over()) (void)release_far_end();
 }
 
+// Envoy sends what it has of them behind the reply that is in this message's place.
+void StockFlow::clear_trailers() {
+  std::vector<core::HeaderLine> lines;
+  const auto type = core::trailers_of(dir_);
+  if (!envoy_.headers(type, lines)) return;
+  std::vector<std::string> names;
+  for (const auto& line : lines) names.emplace_back(line.name());
+  for (const auto& name : names) envoy_.remove_header(type, name);
+}
+
 void StockFlow::drop() {
   if (phase_ == Phase::kDropped) return;
   phase_ = Phase::kDropped;
@@ -207,6 +231,9 @@ void StockFlow::drop() {
   if (buffer().is_ours() && !stream_.is_in_hook()) (void)buffer().take_ours();
   forget();
   moment_ = {};
+  clear_trailers();
+  // The end of what is replaced comes here, and no further: the reply has its own.
+  if (!stream_.is_in_hook()) (void)release_far_end();
 }
 
 void StockFlow::give_back() {
@@ -244,6 +271,7 @@ bool StockFlow::tell_far_end() {
   if (phase_ != Phase::kHeld || !far_end_.all_has_come() || buffer().is_held_before()) return false;
   far_end_.told();
   const bool trailers = far_end_.end() == core::InputEnd::kInBeforeTrailers;
+  if (!behind_.watch().are_gone()) moment_.start();  // the filter may be through at once, and then its length is known
   if (trailers) envoy_.read_response_trailers_from(&chain()->edge(Chain::Role::kUpstreamEdge)->envoy());
   events().on_input(far_end_.end());
   if (trailers) events().on_trailers();
@@ -259,11 +287,13 @@ void StockFlow::look_at_far_end() {
 }
 
 core::Injected StockFlow::finish_before_far_end(core::ByteQueue& bytes) {
+  moment_ = {};
   if (!bytes.empty() && inject(bytes) == core::Injected::kLater) return core::Injected::kLater;
   if (stream_.core().is_over()) return core::Injected::kAccepted;
   // The bytes have filled a buffer, so that the end came back to us while they went.
   if (ended_) return finish(bytes);
   phase_ = Phase::kFinished;
+  let_go();  // where they are still here they go with the end
   (void)release_far_end();
   return core::Injected::kAccepted;
 }

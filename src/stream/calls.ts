@@ -13,6 +13,7 @@ import type { Phase } from '../types.js';
 import type { CallRequest, CallResponse } from '../types-callbacks.js';
 import type { Chunk, HeaderInit, HeaderView } from '../types-data.js';
 import { CallEventPart, CallFailure, HeaderType } from '../wire.js';
+import { markAsItCame } from './reply-headers.js';
 import type { HttpStream } from './stream.js';
 
 /** Bytes of an answer that nobody has read yet: Envoy cannot be slowed down here. */
@@ -324,6 +325,7 @@ class FilledResponse extends Response implements CallResponse {
 
   constructor(body: ReadableStream<Uint8Array> | null, init: ResponseInit, trailers: Promise<HeaderView | undefined>) {
     super(body, init);
+    markAsItCame(this);
     this.trailers = trailers;
   }
 }

@@ -3,12 +3,13 @@
  * module are between two filters: headers go on when the member lets them, its output is the next one's input, a message
  * ends for one when it has ended for the one before, trailers come last (docs/lifecycle.md, "One crossing").
  */
-import { applyOps } from '../header-block.js';
+import { applyOps, HeaderLines } from '../header-block.js';
 import { NO_OPS } from '../headers.js';
 import {
   BodyMode,
-  type Direction,
+  Direction,
   type HeaderBlock,
+  HeaderOp,
   type HeaderType,
   isTrailers,
   type OpList,
@@ -17,6 +18,7 @@ import {
   PHASES_UNCHANGED,
 } from '../wire.js';
 import type { ChainMember } from './chain-member.js';
+import { isBodiless, LENGTH, lengthIn, withoutLength } from './framing.js';
 
 const EMPTY = new Uint8Array(0);
 const TRAILERS = [PhaseBit.decodeTrailers, PhaseBit.encodeTrailers] as const;
@@ -70,6 +72,10 @@ export class Stage {
   headers: typeof ASKED | typeof HELD | typeof GONE = ASKED;
   ops: OpList = NO_OPS;
   added: Uint8Array | undefined;
+  /** How many bytes that were. */
+  addedBytes = 0;
+  /** The member lets go of an answer that has no body. */
+  bodiless = false;
   /** The body goes through this member. */
   takes = false;
   /** It did from the beginning: it has a driver that hears of the end. */
@@ -107,6 +113,8 @@ export class Stage {
 }
 
 export interface PassOwner {
+  /** The request came as HEAD. */
+  readonly head: boolean;
   readonly window: number;
   readonly maxBodyBytes: number;
   /** A whole body of that member is over the limit. */
@@ -116,6 +124,8 @@ export interface PassOwner {
 export class Pass {
   readonly direction: Direction;
   readonly end: PassEnd;
+  /** What follows the headers is no body. */
+  readonly tunnel: boolean;
   /** Every operation on the headers that has not been told to Envoy. */
   ops: OpList = NO_OPS;
   /** Every member has let its headers go. */
@@ -152,8 +162,10 @@ export class Pass {
     end: (pass: Pass) => PassEnd,
     block: HeaderBlock,
     headersOnly: boolean,
+    tunnel = false,
   ) {
     this.owner = owner;
+    this.tunnel = tunnel;
     this.direction = direction;
     this.members = members;
     this.source = block;
@@ -237,7 +249,7 @@ export class Pass {
   /** The headers as they are now. */
   headersNow(): HeaderBlock {
     const last = this.stages.at(-1);
-    return last === undefined ? this.source : applyOps(last.block, last.ops);
+    return last === undefined ? this.source : this.blockBehind(last);
   }
 
   takeOps(): OpList {
@@ -304,9 +316,10 @@ export class Pass {
     this.depth++;
     if (acknowledged > 0) this.acknowledged(stage, acknowledged);
     if ((flags & OutputFlag.Added) === 0) this.made(stage, flags, bytes ?? EMPTY, owned);
-    else if (stage.headers === ASKED)
+    else if (stage.headers === ASKED) {
       stage.added = bytes === undefined ? undefined : Uint8Array.prototype.slice.call(bytes);
-    else this.feed(stage.index + 1, bytes ?? EMPTY, owned, false, false);
+      stage.addedBytes = bytes?.length ?? 0;
+    } else this.feed(stage.index + 1, bytes ?? EMPTY, owned, false, false);
     this.leave();
   }
 
@@ -345,7 +358,34 @@ export class Pass {
   private record(stage: Stage, ops: OpList): void {
     if (ops.length === 0) return;
     stage.ops = stage.ops.length === 0 ? ops : [...stage.ops, ...ops];
-    this.ops = this.ops.length === 0 ? ops : [...this.ops, ...ops];
+    // A length is about the member's own output: what Envoy is to know of it shows behind the last member.
+    this.ops = [...this.ops, ...withoutLength(ops)];
+  }
+
+  /** The headers as the next member sees them. */
+  private blockBehind(stage: Stage): HeaderBlock {
+    const block = applyOps(stage.block, stage.ops);
+    if (stage.bodiless || lengthIn(stage.ops) !== undefined || (!stage.takes && stage.addedBytes === 0)) return block;
+    const came = stage.headersOnly ? '0' : HeaderLines.of(block).get(LENGTH);
+    if (came === undefined) return block;
+    return applyOps(
+      block,
+      stage.takes ? [HeaderOp.Delete, LENGTH, ''] : [HeaderOp.Set, LENGTH, String(Number(came) + stage.addedBytes)],
+    );
+  }
+
+  /** What the members say of the length of all that goes on behind the last one. */
+  private lengthOp(): OpList {
+    let added = 0;
+    for (let i = this.stages.length - 1; i >= 0; i--) {
+      const stage = this.stages[i]!;
+      const said = lengthIn(stage.ops);
+      if (said === 'none') return [HeaderOp.Delete, LENGTH, ''];
+      if (said !== undefined) return [HeaderOp.Set, LENGTH, String(said + added)];
+      if (stage.takes || stage.bodiless) return NO_OPS;
+      added += stage.addedBytes;
+    }
+    return NO_OPS;
   }
 
   /** The next member's turn; without one the headers go on. */
@@ -355,7 +395,7 @@ export class Pass {
     while (this.next < members.length && !this.frozen) {
       const member = members[this.next++]!;
       if (!member.partOf(direction)) continue;
-      const block = before === undefined ? this.source : applyOps(before.block, before.ops);
+      const block = before === undefined ? this.source : this.blockBehind(before);
       const headersOnly = before === undefined ? this.headersOnly : before.headersOnly && before.added === undefined;
       const stage = new Stage(this, member, stages.length, block, headersOnly);
       stages.push(stage);
@@ -364,6 +404,8 @@ export class Pass {
       return;
     }
     this.complete = true;
+    const length = this.lengthOp();
+    if (length.length > 0) this.ops = [...this.ops, ...length];
     this.end.headers(this.lead(), this.taker(0) !== undefined);
   }
 
@@ -391,6 +433,7 @@ export class Pass {
   /** The member lets its headers go: first they are the next one's, then what it added, then the body. */
   private letGo(stage: Stage): void {
     stage.headers = GONE;
+    stage.bodiless = this.endsWithoutBody(stage);
     this.busy++;
     const waiting = this.takeWaiting();
     this.ask();
@@ -403,12 +446,21 @@ export class Pass {
     this.busy--;
   }
 
+  /** Of one whose status says so as it came, the module knows. */
+  private endsWithoutBody(stage: Stage): boolean {
+    if (this.direction === Direction.Request || this.tunnel) return false;
+    for (let i = stage.ops.length - 3; i >= 0; i -= 3)
+      if (stage.ops[i + 1] === ':status') return isBodiless(Number(stage.ops[i + 2]), this.owner.head);
+    return this.owner.head || (stage.index > 0 && this.stages[stage.index - 1]!.bodiless);
+  }
+
   // ---- the body ----
 
   /** Bytes for the members from `at` on. owned: their memory is nobody else's. */
   private feed(at: number, bytes: Uint8Array, owned: boolean, source: boolean, last: boolean): void {
     if (this.dead) return;
     let end = last;
+    if (at > 0 && this.stages[at - 1]!.bodiless) bytes = EMPTY;
     for (let i = at; i < this.stages.length; i++) {
       const stage = this.stages[i]!;
       if (stage.headers === ASKED) {
@@ -423,6 +475,11 @@ export class Pass {
         const alone = owned && bytes.length === bytes.buffer.byteLength;
         this.give(stage, alone ? bytes : Uint8Array.prototype.slice.call(bytes), source, end);
         return;
+      }
+      if (stage.bodiless) {
+        if (source) this.end.acknowledge(bytes.length);
+        bytes = EMPTY;
+        source = false;
       }
       // It hears of the end first, in run(): it may still add bytes with the trailers.
       if (this.trailersFollow || stage.took) end = false;

@@ -44,7 +44,7 @@ export class ChainReplies {
       return;
     }
     this.later(() => {
-      const shown = new ShownReply(reply, { grpc: chain.start.grpc, head: chain.method === 'HEAD' });
+      const shown = new ShownReply(reply, { grpc: chain.start.grpc, head: chain.head });
       const pass = new Pass(
         chain,
         Direction.Response,

@@ -322,7 +322,7 @@ describe('replies in a chain', () => {
     stream.headers(Direction.Request);
     await settled();
     expect(stream.sink.take()).toEqual(['localReply 403 grpc -1 "why" [content-type: text/plain] "NO R"']);
-    const head = bench!.open();
+    const head = bench!.open({ head: true });
     head.headers(Direction.Request, {
       headers: { ':method': 'HEAD', ':path': '/', ':scheme': 'http', ':authority': 'a' },
     });

@@ -16,7 +16,6 @@ import {
   type StreamSource,
   type StreamStart,
 } from '../wire.js';
-import { HeaderLines } from '../header-block.js';
 import { pickAttributes } from './chain-attributes.js';
 import type { ChainConfig } from './chain-config.js';
 import { EnvoyEnd } from './chain-ends.js';
@@ -69,18 +68,18 @@ export class ChainStream implements StreamSource, PassOwner {
 
   // ---- StreamSource ----
 
-  onHeaders(type: HeaderType, block: HeaderBlock, endStream: boolean, context: boolean): void {
+  onHeaders(type: HeaderType, block: HeaderBlock, endStream: boolean, context: boolean, tunnel: boolean): void {
     if (this.over) return;
     switch (type) {
       case HeaderType.Request:
         if (context) this.context = { block, endStream };
-        else this.begin(Direction.Request, block, endStream).start();
+        else this.begin(Direction.Request, block, endStream, tunnel).start();
         return;
       case HeaderType.Response:
         if (this.maybeReplies?.made === true) return; // the reply has the word
         // Envoy has answered before the members have let the request go: nobody else is asked about it.
         if (this.request?.complete === false) this.request.freeze();
-        this.begin(Direction.Response, block, endStream).start();
+        this.begin(Direction.Response, block, endStream, tunnel).start();
         return;
       case HeaderType.RequestTrailers:
         this.requestEnd?.given(true);
@@ -135,6 +134,10 @@ export class ChainStream implements StreamSource, PassOwner {
 
   // ---- for the passes ----
 
+  get head(): boolean {
+    return this.start.head;
+  }
+
   get window(): number {
     return this.config.streamWindow;
   }
@@ -181,7 +184,7 @@ export class ChainStream implements StreamSource, PassOwner {
     const block = this.request?.headersNow() ?? this.context?.block;
     if (block === undefined) return;
     member.knowsRequest = true;
-    this.sourceOf(member).onHeaders(HeaderType.Request, block, this.context?.endStream ?? false, true);
+    this.sourceOf(member).onHeaders(HeaderType.Request, block, this.context?.endStream ?? false, true, false);
   }
 
   /** For what is done in order with the writes of headers: Envoy knows of them then. */
@@ -209,11 +212,6 @@ export class ChainStream implements StreamSource, PassOwner {
     return this.response !== undefined;
   }
 
-  get method(): string | undefined {
-    const block = this.request?.headersNow() ?? this.context?.block;
-    return block === undefined ? undefined : HeaderLines.of(block).get(':method');
-  }
-
   /** Hooks run that the module knows nothing of: it times the request until it hears of the reply. */
   timeReply(): void {
     this.requestEnd?.timed(true);
@@ -232,7 +230,13 @@ export class ChainStream implements StreamSource, PassOwner {
 
   // ---- inside ----
 
-  private begin(direction: Direction, block: HeaderBlock, headersOnly: boolean, answered = false): Pass {
+  private begin(
+    direction: Direction,
+    block: HeaderBlock,
+    headersOnly: boolean,
+    tunnel: boolean,
+    answered = false,
+  ): Pass {
     const request = direction === Direction.Request;
     const end = (pass: Pass): EnvoyEnd => {
       const made = new EnvoyEnd(this, pass, headersOnly, answered);
@@ -241,14 +245,14 @@ export class ChainStream implements StreamSource, PassOwner {
       return made;
     };
     const members = request ? this.members : this.backwards;
-    const pass = new Pass(this, direction, members, end, block, headersOnly);
+    const pass = new Pass(this, direction, members, end, block, headersOnly, tunnel);
     if (request) this.request = pass;
     else this.response = pass;
     return pass;
   }
 
   private beginAtTrailers(direction: Direction): Pass {
-    const pass = this.begin(direction, NO_HEADERS, false, true);
+    const pass = this.begin(direction, NO_HEADERS, false, false, true);
     pass.startAtTrailers();
     return pass;
   }

@@ -1,7 +1,8 @@
 /** Which of the author's code a body runs through. */
 import { FilterError, type StreamAbortedError } from '../errors.js';
-import type { HeaderMapImpl, ResponseHeadersImpl } from '../headers.js';
-import { chunkFunction, throughStream, transformKind } from '../transform.js';
+import type { HeaderMapImpl } from '../headers.js';
+import { keepsLength } from '../same-length.js';
+import { chunkFunction, chunksKeepLength, throughStream, transformKind } from '../transform.js';
 import type { HeaderMap, StreamTransform } from '../types-data.js';
 import { Direction } from '../wire.js';
 import { AsyncDriver } from './async-driver.js';
@@ -22,8 +23,27 @@ export interface BodyDriver {
   readonly busy: boolean;
 }
 
+/** Whether the filter has declared that a body keeps its length. */
+export function declaresLength({ stream: { filter }, direction }: Flow): boolean {
+  const request = direction === Direction.Request;
+  const transform = request ? filter.transformRequest : filter.transformResponse;
+  if (transform !== undefined) return chunksKeepLength(transform);
+  const hook = request ? filter.decodeData : filter.encodeData;
+  return hook !== undefined && keepsLength(hook);
+}
+
+/** Lets a body through as it is, where somebody has to count it. */
+export function countingDriver(flow: Flow, output: () => FlowOutput): BodyDriver {
+  return new ChunkDriver(flow, (chunk) => chunk, output);
+}
+
 /** undefined: the body flows past. Throws when the filter's transform is none. */
-export function makeDriver(flow: Flow, headers: HeaderMapImpl, output: () => FlowOutput): BodyDriver | undefined {
+export function makeDriver(
+  flow: Flow,
+  headers: HeaderMapImpl,
+  bodiless: boolean,
+  output: () => FlowOutput,
+): BodyDriver | undefined {
   const { filter } = flow.stream;
   const request = flow.direction === Direction.Request;
   const transform = request ? filter.transformRequest : filter.transformResponse;
@@ -31,7 +51,7 @@ export function makeDriver(flow: Flow, headers: HeaderMapImpl, output: () => Flo
     const hook = request ? filter.decodeData : filter.encodeData;
     return hook === undefined ? undefined : new DataDriver(flow, hook as DataHook, output);
   }
-  if (!request && bodyless(headers as ResponseHeadersImpl, flow.stream.method)) return undefined;
+  if (bodiless) return undefined;
   switch (transformKind(transform)) {
     case 'chunk':
       return new ChunkDriver(flow, chunkFunction(transform)!, output);
@@ -46,9 +66,4 @@ export function makeDriver(flow: Flow, headers: HeaderMapImpl, output: () => Flo
       throw new FilterError('TSF_TRANSFORM_INVALID', `${name} is not a transform`, name);
     }
   }
-}
-
-/** Responses that have no body although their headers do not say so yet. */
-function bodyless({ status }: ResponseHeadersImpl, method: string | undefined): boolean {
-  return status === 204 || status === 304 || method === 'HEAD';
 }

@@ -7,17 +7,17 @@ import type { StreamAbortedError } from '../errors.js';
 import { HeaderMapImpl, RequestHeadersImpl, ResponseHeadersImpl } from '../headers.js';
 import { type Phase, StatusType } from '../types.js';
 import type { Chunk, HeaderMap } from '../types-data.js';
-import { BodyMode, Direction, type HeaderBlock, HeaderType, OutputFlag, trailersOf } from '../wire.js';
+import { BodyMode, Direction, type HeaderBlock, HeaderOp, HeaderType, OutputFlag, trailersOf } from '../wire.js';
 import type { DataDriver } from './data-driver.js';
 import type { FilledDeps } from './deps.js';
-import { type BodyDriver, makeDriver } from './drivers.js';
+import { type BodyDriver, countingDriver, declaresLength, makeDriver } from './drivers.js';
+import { BodyCount, isBodiless, LENGTH, wrongLength } from './framing.js';
 import { type FlowStream, type Hook, Hooks, type Kind } from './hooks.js';
-import { mendLength, setLength } from './length.js';
-import { FlowOutput, type FlowPort } from './output.js';
+import { FlowOutput, type FlowPort, type OutputPort } from './output.js';
 
 const STATUS_WORD = ['Running', 'LocalReply', 'Continue', 'StopAndBuffer', 'StopAndBufferWatermark', 'StopNoBuffer'];
 
-export class Flow extends Hooks {
+export class Flow extends Hooks implements OutputPort {
   readonly port: FlowPort;
   headers: RequestHeadersImpl | ResponseHeadersImpl | undefined;
   trailers: HeaderMapImpl | undefined;
@@ -25,6 +25,8 @@ export class Flow extends Hooks {
   onAnswered: ((mode: BodyMode) => void) | undefined;
 
   private endStream = false;
+  /** What follows is no body, and flows past. */
+  private tunnel = false;
   private mode: BodyMode = BodyMode.Pass;
   private driver: BodyDriver | undefined;
   private out: FlowOutput | undefined;
@@ -37,9 +39,9 @@ export class Flow extends Hooks {
   /** The trailers hook may add bytes: the end is told after it. */
   private lastWithheld = false;
   private added: Uint8Array[] | undefined;
-  /** Whole-body mode and the message had a content-length: it is set to what the body became. */
-  private fixLength = false;
   private addedBefore = 0;
+  /** Of a body that goes through the filter. */
+  private count: BodyCount | undefined;
   private trailersPromise: Promise<HeaderMap | undefined> | undefined;
   private settleTrailers: { resolve(map: HeaderMap | undefined): void; reject(error: Error): void } | undefined;
 
@@ -51,7 +53,8 @@ export class Flow extends Hooks {
   // ---- from the stream ----
 
   /** Not held = for information only: no hook runs. */
-  receive(block: HeaderBlock, held: boolean): void {
+  receive(block: HeaderBlock, held: boolean, tunnel: boolean): void {
+    this.tunnel = tunnel;
     this.headers =
       this.direction === Direction.Request
         ? new RequestHeadersImpl(this.stream, HeaderType.Request, block, held)
@@ -71,6 +74,7 @@ export class Flow extends Hooks {
     const { driver, out } = this;
     if (driver === undefined || out === undefined) return;
     out.given(last);
+    this.count?.takes(bytes.length);
     if (last) {
       this.inputEnded = true;
       this.trailersComing = trailers;
@@ -174,6 +178,11 @@ export class Flow extends Hooks {
   /** The filter lets go: what it had not consumed comes back, and so does what is on its way here. */
   letPass(rest: Uint8Array[]): void {
     const out = this.out!;
+    if (!this.inputEnded && this.mustCount()) {
+      this.driver = countingDriver(this, () => out);
+      for (const part of rest) this.driver.data(part, false);
+      return;
+    }
     for (const part of rest) {
       out.consumed(part.length);
       out.write(part, true);
@@ -184,6 +193,11 @@ export class Flow extends Hooks {
     }
     this.bodyDone = this.bypassed = true;
     this.beforeOutput(undefined);
+    const fault = this.count?.passes(this.headers!.contentLength());
+    if (fault !== undefined) {
+      this.fail(this.names.transform, 'TSF_LENGTH_WRONG', fault);
+      return;
+    }
     out.flush(OutputFlag.Bypass | OutputFlag.Digested);
     out.dispose();
   }
@@ -192,12 +206,24 @@ export class Flow extends Hooks {
   beforeOutput(total: number | undefined): void {
     const headers = this.headers!;
     if (!headers.held) return;
-    if (this.fixLength) {
-      this.fixLength = false;
-      setLength(headers, total === undefined || this.trailersComing ? undefined : total + this.addedBefore);
-    }
+    const known = total !== undefined && !this.trailersComing && !this.stream.grpc && !this.isBodiless(headers);
+    if (headers.writtenLength !== undefined) this.promise(headers);
+    else if (known) headers.write(HeaderOp.Set, LENGTH, String(total + this.addedBefore));
     const ops = headers.release();
     if (ops.length !== 0) this.port.ops(headers.type, ops);
+  }
+
+  /** What the driver makes, on its way to the module. */
+  output(
+    direction: Direction,
+    flags: number,
+    acknowledged: number,
+    bytes: Uint8Array | undefined,
+    owned: boolean,
+  ): void {
+    const fault = this.count?.makes(bytes?.length ?? 0, (flags & OutputFlag.Last) !== 0);
+    if (fault === undefined) this.port.output(direction, flags, acknowledged, bytes, owned);
+    else this.fail(this.kind === 'data' ? this.names.data : this.names.transform, 'TSF_LENGTH_WRONG', fault);
   }
 
   /** The input has ended and trailers come after it. */
@@ -250,28 +276,17 @@ export class Flow extends Hooks {
       );
       return;
     }
-    let mode: BodyMode = BodyMode.Pass;
-    if (!this.endStream && !this.stream.upgrade) {
-      try {
-        this.driver = makeDriver(this, headers, () => this.out!);
-      } catch (e) {
-        this.stream.authorError(this, this.names.transform, e);
-        return;
-      }
-      if (this.driver !== undefined) {
-        if (status === StatusType.StopAndBuffer) mode = BodyMode.Whole;
-        else mode = status === StatusType.StopAndBufferWatermark ? BodyMode.StreamHold : BodyMode.Stream;
-      }
-    }
-    this.mode = mode;
-    const added = this.added === undefined ? undefined : joinBytes(this.added);
+    const bodiless = this.isBodiless(headers);
+    const added = this.added === undefined || bodiless ? undefined : joinBytes(this.added);
     this.added = undefined;
     this.addedBefore = added?.length ?? 0;
-    this.fixLength = mendLength(headers, mode, this.endStream, this.addedBefore);
+    const mode = this.chooseMode(headers, status, bodiless);
+    if (mode === undefined) return;
+    this.mode = mode;
     const held = mode === BodyMode.Whole || mode === BodyMode.StreamHold;
     // Before the answer: with the answer the headers may go, and these bytes come first.
     if (added !== undefined) this.port.output(this.direction, OutputFlag.Added, 0, added, true);
-    if (mode !== BodyMode.Pass) this.out = new FlowOutput(this, this.port, this.direction, mode === BodyMode.Whole);
+    if (mode !== BodyMode.Pass) this.out = new FlowOutput(this, this, this.direction, mode === BodyMode.Whole);
     if (mode === BodyMode.Whole) this.gathered = [];
     this.port.answer(headers.type, mode, held ? headers.takeOps() : headers.release());
     if (mode === BodyMode.Stream || mode === BodyMode.StreamHold) {
@@ -279,6 +294,59 @@ export class Flow extends Hooks {
       if (!this.dead) this.out?.turn();
     }
     this.onAnswered?.(mode);
+  }
+
+  /** undefined: the stream has failed. */
+  private chooseMode(headers: HeaderMapImpl, status: StatusType, bodiless: boolean): BodyMode | undefined {
+    const output = (): FlowOutput => this.out!;
+    if (!this.endStream && !this.tunnel) {
+      try {
+        this.driver = makeDriver(this, headers, bodiless, output);
+      } catch (e) {
+        this.stream.authorError(this, this.names.transform, e);
+        return undefined;
+      }
+    }
+    const { writtenLength: written } = headers;
+    if (this.driver === undefined) {
+      if (written === undefined || bodiless || this.tunnel) return BodyMode.Pass;
+      const came = this.endStream ? 0 : headers.contentLength();
+      if (came !== undefined) {
+        const made = came + this.addedBefore;
+        if (made === written) return BodyMode.Pass;
+        this.fail(this.names.headers, 'TSF_LENGTH_WRONG', wrongLength(written, made));
+        return undefined;
+      }
+      this.driver = countingDriver(this, output);
+    }
+    if (!bodiless) this.countBody(headers, status);
+    if (status === StatusType.StopAndBuffer) return BodyMode.Whole;
+    return status === StatusType.StopAndBufferWatermark ? BodyMode.StreamHold : BodyMode.Stream;
+  }
+
+  private countBody(headers: HeaderMapImpl, status: StatusType): void {
+    const same = declaresLength(this);
+    this.count = new BodyCount(same, this.addedBefore);
+    if (status === StatusType.StopAndBuffer) return;
+    const came = headers.contentLength();
+    if (same && came !== undefined && headers.writtenLength === undefined) headers.writeLength(came + this.addedBefore);
+    if (status !== StatusType.StopAndBufferWatermark) this.promise(headers);
+  }
+
+  /** From here on the body is held to what its headers say. */
+  private promise(headers: HeaderMapImpl): void {
+    if (this.count !== undefined) this.count.promised = headers.writtenLength;
+  }
+
+  private isBodiless(headers: HeaderMapImpl): boolean {
+    return headers instanceof ResponseHeadersImpl && isBodiless(headers.status, this.stream.head);
+  }
+
+  /** A length was written, and none came that what goes past the filter could be held against. */
+  private mustCount(): boolean {
+    const { headers, count } = this;
+    const written = headers!.held ? headers!.writtenLength : count?.promised;
+    return count !== undefined && written !== undefined && headers!.contentLength() === undefined;
   }
 
   /** Asked after the author's code has run. */

@@ -10,16 +10,16 @@ export interface FlowStream {
   readonly deps: FilledDeps;
   readonly rules: HeaderRules;
   readonly filter: StreamFilter;
-  /** An upgraded or CONNECT stream: bodies flow past. */
-  readonly upgrade: boolean;
+  /** The request is gRPC: its messages have lengths of their own. */
+  readonly grpc: boolean;
+  /** The request came as HEAD. */
+  readonly head: boolean;
   /** See FlowOutput. */
   readonly ackAt: number;
   /** For a body that is gathered here. */
   readonly maxBodyBytes: number;
   readonly phase: Phase | undefined;
   readonly signal: AbortSignal;
-  /** The request's method where it is known. */
-  readonly method: string | undefined;
   /** Runs the author's code in the stream's async context. */
   run<R>(phase: Phase | undefined, fn: (...args: never[]) => R, self: unknown, a?: unknown, b?: unknown): R;
   /** A body that is gathered here is larger than that. */

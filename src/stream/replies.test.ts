@@ -138,7 +138,7 @@ describe('sendLocalReply', () => {
       },
       encodeData: () => void seen.push('data'),
     }));
-    expect(stream.request().take()).toEqual(['localReply 204 grpc -1 "" [] "added"']);
+    expect(stream.request().take()).toEqual(['localReply 204 grpc -1 "" [] ""']);
     expect(seen).toEqual([true, [[':status', '204']]]);
   });
 
@@ -286,7 +286,7 @@ describe('reply', () => {
     stream.request();
     await settled();
     expect(stream.take()).toEqual([
-      'replyHeaders [:status: 200, content-type: text/plain]',
+      'replyHeaders [:status: 200, content-type: text/plain, content-length: 2]',
       'replyData "a"',
       'replyData "b"',
       'replyData "" end',

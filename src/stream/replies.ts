@@ -5,17 +5,20 @@
  */
 import { ownBytes, toBytes } from '../buffer.js';
 import { FilterError } from '../errors.js';
-import { headerLines } from '../header-lines.js';
-import { checkValue, type HeaderRules, isLine } from '../header-rules.js';
+import { isLine } from '../header-rules.js';
 import type { Phase } from '../types.js';
 import type { LocalReply } from '../types-callbacks.js';
 import type { Chunk, HeaderInit } from '../types-data.js';
 import { ActKind, BodyMode, CreditOf, Direction, HeaderType, OutputFlag } from '../wire.js';
 import { Flow } from './flow.js';
+import { isBodiless, LENGTH, wrongLength } from './framing.js';
 import type { FlowPort } from './output.js';
+import { replyLines } from './reply-headers.js';
 import type { HttpStream } from './stream.js';
 import { sendWhole, ShownReply, type WholeReply, withGrpcStatus } from './whole-reply.js';
 
+type Body = AsyncIterable<Chunk> | Iterable<Chunk>;
+const NOTHING: readonly Chunk[] = [];
 const EMPTY = new Uint8Array(0);
 const PIECE = 64 * 1024;
 
@@ -39,8 +42,9 @@ export class Replies {
     this.assertPossible('sendLocalReply()');
     const given: WholeReply = {
       status: replyStatus(status),
-      headers: checkedLines(stream.rules, reply.headers),
-      body: reply.body === undefined ? EMPTY : ownBytes(reply.body),
+      headers: replyLines(stream.rules, reply.headers, reply.body, false),
+      // Of an answer to HEAD it gives the length.
+      body: reply.body === undefined || isBodiless(status, false) ? EMPTY : ownBytes(reply.body),
       grpcStatus: grpcStatusOf(reply.grpcStatus),
       details: detailsOf(reply.details),
     };
@@ -78,11 +82,13 @@ export class Replies {
     sendWhole(stream.sink, { status: 500, headers: [], body, grpcStatus, details });
   }
 
-  streaming(status: number, headers: HeaderInit, body: AsyncIterable<Chunk> | Iterable<Chunk>): void {
+  streaming(status: number, headers: HeaderInit, given: Body | null): void {
     const { stream } = this;
     this.assertPossible('reply()');
     stream.assertDownstream('reply()');
-    const lines = [':status', String(replyStatus(status)), ...checkedLines(stream.rules, headers)];
+    const bodiless = isBodiless(replyStatus(status), stream.head);
+    const lines = [':status', String(status), ...replyLines(stream.rules, headers, given, bodiless)];
+    const body = given === null ? NOTHING : given;
     if (typeof body === 'string' || body instanceof Uint8Array || !isIterable(body)) {
       throw new FilterError(
         'TSF_REPLY_INVALID',
@@ -90,16 +96,19 @@ export class Replies {
         stream.phase,
       );
     }
+    const known = Array.isArray(body) ? sizeOf(body as unknown[]) : undefined;
+    const length = bodiless ? undefined : lengthOf(lines, known);
     const failType = this.openType();
     const phase = stream.phase ?? 'decodeHeaders';
     stream.deps.count('local_reply', stream.filterName);
     this.taken();
     this.own?.flow.kill();
-    this.streamed = new StreamedReply(stream, body, failType, phase);
-    stream.sink.replyHeaders(lines, false);
-    const { streamed } = this;
+    const streamed = (this.streamed = new StreamedReply(stream, body, length, failType, phase));
+    const empty = bodiless || known === 0;
+    stream.sink.replyHeaders(lines, empty);
     stream.later(() => {
-      streamed.start();
+      if (empty) streamed.abandon();
+      else streamed.start();
     });
   }
 
@@ -157,10 +166,10 @@ class OwnReply implements FlowPort {
 
   constructor(stream: HttpStream, reply: WholeReply, failType: HeaderType) {
     this.stream = stream;
-    this.shown = new ShownReply(reply, { grpc: stream.start.grpc, head: stream.method === 'HEAD' });
+    this.shown = new ShownReply(reply, { grpc: stream.start.grpc, head: stream.head });
     this.flow = new Flow(stream, this, Direction.Response, failType);
     stream.response = this.flow;
-    this.flow.receive(this.shown.headers, true);
+    this.flow.receive(this.shown.headers, true, false);
   }
 
   start(): void {
@@ -205,15 +214,19 @@ class OwnReply implements FlowPort {
 /** A reply whose body comes piece by piece. */
 class StreamedReply {
   private readonly stream: HttpStream;
-  private readonly body: AsyncIterable<Chunk> | Iterable<Chunk>;
+  private readonly body: Body;
+  /** Its content-length, where it has one. */
+  private readonly length: number | undefined;
   private readonly failType: HeaderType;
   private readonly phase: Phase;
   private iterator: AsyncIterator<Chunk> | Iterator<Chunk> | undefined;
+  private made = 0;
   busy = false;
 
-  constructor(stream: HttpStream, body: AsyncIterable<Chunk> | Iterable<Chunk>, failType: HeaderType, phase: Phase) {
+  constructor(stream: HttpStream, body: Body, length: number | undefined, failType: HeaderType, phase: Phase) {
     this.stream = stream;
     this.body = body;
+    this.length = length;
     this.failType = failType;
     this.phase = phase;
   }
@@ -221,6 +234,18 @@ class StreamedReply {
   start(): void {
     this.busy = true;
     void this.stream.run(this.phase, this.pump as never, this);
+  }
+
+  /** Nobody is to see the body: whoever makes it is told, and does not begin. */
+  abandon(): void {
+    try {
+      this.iterator = iteratorOf(this.body);
+      this.busy = true;
+      this.end();
+    } catch (e) {
+      this.stream.lateError(this.phase, e);
+    }
+    this.busy = false;
   }
 
   end(): void {
@@ -235,8 +260,7 @@ class StreamedReply {
     const { stream, body } = this;
     try {
       if (stream.over) return;
-      const iterator = (this.iterator =
-        Symbol.asyncIterator in body ? body[Symbol.asyncIterator]() : body[Symbol.iterator]());
+      const iterator = (this.iterator = iteratorOf(body));
       for (;;) {
         const { value, done } = await iterator.next();
         if (stream.over) return;
@@ -244,6 +268,7 @@ class StreamedReply {
         await this.put(toBytes(value));
         if (stream.over) return;
       }
+      this.check(this.length !== undefined && this.made < this.length);
       stream.sink.replyData(EMPTY, true);
     } catch (e) {
       stream.fail(this.failType, this.phase, e);
@@ -253,8 +278,16 @@ class StreamedReply {
     }
   }
 
+  private check(wrong: boolean): void {
+    if (!wrong) return;
+    const why = wrongLength(this.length!, this.made, "; leave content-length out, or give the body's");
+    throw new FilterError('TSF_LENGTH_WRONG', `reply(): ${why}`, this.phase);
+  }
+
   private async put(bytes: Uint8Array): Promise<void> {
     const { sink } = this.stream;
+    this.made += bytes.length;
+    this.check(this.length !== undefined && this.made > this.length);
     for (let at = 0; at < bytes.length && !this.stream.over; at += PIECE) {
       sink.replyData(bytes.subarray(at, at + PIECE), false);
       const room = sink.backpressure(CreditOf.Reply);
@@ -290,11 +323,29 @@ function grpcStatusOf(status: number | undefined): number {
   return status;
 }
 
-/** name, value, name, value … */
-function checkedLines(rules: HeaderRules, init: HeaderInit | undefined): string[] {
-  return headerLines(init).flatMap(([name, value]) => {
-    const lower = rules.name(HeaderType.Response, 'add', name);
-    checkValue(lower, value);
-    return [lower, value];
-  });
+/** What the headers say, else what is known of the body, which they then say. */
+function lengthOf(lines: string[], known: number | undefined): number | undefined {
+  const at = lines.findIndex((name, i) => i % 2 === 0 && name === LENGTH);
+  if (at < 0) {
+    if (known !== undefined) lines.push(LENGTH, String(known));
+    return known;
+  }
+  const said = Number(lines[at + 1]);
+  if (known !== undefined && known !== said)
+    throw new FilterError('TSF_LENGTH_WRONG', `reply(): ${wrongLength(said, known, '; leave it out')}`);
+  return said;
 }
+
+/** undefined: something in it is no chunk, which shows when it is sent. */
+function sizeOf(chunks: readonly unknown[]): number | undefined {
+  let size = 0;
+  for (const chunk of chunks) {
+    if (typeof chunk === 'string') size += Buffer.byteLength(chunk);
+    else if (chunk instanceof Uint8Array) size += chunk.length;
+    else return undefined;
+  }
+  return size;
+}
+
+const iteratorOf = (body: Body): AsyncIterator<Chunk> | Iterator<Chunk> =>
+  Symbol.asyncIterator in body ? body[Symbol.asyncIterator]() : body[Symbol.iterator]();

@@ -99,12 +99,12 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
 
   // ---- StreamSource ----
 
-  onHeaders(type: HeaderType, block: HeaderBlock, endStream: boolean, context: boolean): void {
+  onHeaders(type: HeaderType, block: HeaderBlock, endStream: boolean, context: boolean, tunnel: boolean): void {
     if (this.over) return;
     try {
       if (type === HeaderType.RequestTrailers) this.trailersCame(Direction.Request, block);
       else if (type === HeaderType.ResponseTrailers) this.trailersCame(Direction.Response, block);
-      else this.headersCame(type, block, endStream, context);
+      else this.headersCame(type, block, endStream, context, tunnel);
     } catch (e) {
       this.fail(type, undefined, e);
     }
@@ -219,8 +219,12 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
     return this.config.rules;
   }
 
-  get upgrade(): boolean {
-    return this.start.upgrade;
+  get grpc(): boolean {
+    return this.start.grpc;
+  }
+
+  get head(): boolean {
+    return this.start.head;
   }
 
   get ackAt(): number {
@@ -233,10 +237,6 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
 
   get phase(): Phase | undefined {
     return this.stack ?? this.response?.pendingPhase ?? this.request?.pendingPhase;
-  }
-
-  get method(): string | undefined {
-    return this.request?.headers?.get(':method');
   }
 
   get signal(): AbortSignal {
@@ -398,11 +398,17 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
     return this.request?.busy === true || this.response?.busy === true || this.maybeReplies?.busy === true;
   }
 
-  private headersCame(type: HeaderType, block: HeaderBlock, endStream: boolean, context: boolean): void {
+  private headersCame(
+    type: HeaderType,
+    block: HeaderBlock,
+    endStream: boolean,
+    context: boolean,
+    tunnel: boolean,
+  ): void {
     const direction = type === HeaderType.Request ? Direction.Request : Direction.Response;
     if (direction === Direction.Response && this.maybeReplies?.replied === true) return; // the reply has the word
     const flow = this.newFlow(direction, type);
-    flow.receive(block, !context);
+    flow.receive(block, !context, tunnel);
     if (context || (this.made === undefined && !this.make(type))) return;
     flow.begin(endStream);
   }

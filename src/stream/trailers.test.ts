@@ -178,7 +178,6 @@ describe('a trailers hook', () => {
       .trailers(Direction.Request, TRAILERS);
     expect(stream.take()).toEqual([
       'answer Request Whole []',
-      'ops Request [delete content-length]',
       'output Request Last ack 2 "AB"',
       'answer RequestTrailers Pass []',
     ]);

@@ -89,13 +89,13 @@ for (const protocol of ['http1', 'http2'] as const) {
       },
     );
 
-    it('gives the upstream the exact body and, after whole-body buffering, its exact length', async () => {
+    it('gives the upstream the exact body and, where all of it is there when the headers go, its exact length', async () => {
       const answer = await post('/sink', { body: pattern(70_001), length: 70_001 });
       const seen = Object.fromEntries((JSON.parse(unmap(shape, answer.body)) as Seen).headers);
       const { digest: got } = JSON.parse(unmap(shape, answer.body)) as Seen;
       expect(got).toBe(patternDigest(70_001, up, ...shape.request));
       if (shape.name === 'body-whole') expect(seen['content-length']).toBe(String(70_001 + added(shape.request)));
-      else expect(seen['content-length']).toBeUndefined();
+      else expect([undefined, String(70_001 + added(shape.request))]).toContain(seen['content-length']);
     });
 
     it('keeps random chunks, pauses, lengths and trailers exact', async () => {

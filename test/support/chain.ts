@@ -88,6 +88,8 @@ export interface Passed {
 }
 
 export interface OpenChain {
+  /** The request came as HEAD. */
+  readonly head?: boolean;
   readonly grpc?: boolean;
   readonly route?: number;
   readonly attributes?: Uint8Array;
@@ -109,8 +111,8 @@ export class ChainDriver {
         attempt: 1,
         workerId: 0,
         grpc: options.grpc ?? false,
-        upgrade: false,
         upstream: false,
+        head: options.head ?? false,
         attributes: options.attributes ?? new Uint8Array(0),
       },
       this.sink,
@@ -120,7 +122,7 @@ export class ChainDriver {
   headers(direction: Direction, { headers, chunks = [], trailers }: Message = {}): HeaderBlock {
     const block = packHeaders(linesOf(headers ?? (direction === 0 ? REQUEST : RESPONSE)).flat());
     const type = direction === 0 ? HeaderType.Request : HeaderType.Response;
-    this.source.onHeaders(type, block, chunks.length === 0 && trailers === undefined, false);
+    this.source.onHeaders(type, block, chunks.length === 0 && trailers === undefined, false, false);
     return block;
   }
 
@@ -135,7 +137,7 @@ export class ChainDriver {
   trailers(direction: Direction, lines: Lines): HeaderBlock {
     const block = packHeaders(linesOf(lines).flat());
     const type = direction === 0 ? HeaderType.RequestTrailers : HeaderType.ResponseTrailers;
-    this.source.onHeaders(type, block, true, false);
+    this.source.onHeaders(type, block, true, false, false);
     return block;
   }
 

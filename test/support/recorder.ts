@@ -279,8 +279,11 @@ export interface OpenOptions {
   readonly config?: unknown;
   readonly route?: unknown;
   readonly rules?: Partial<ConfigRules>;
-  readonly upgrade?: boolean;
   readonly upstream?: boolean;
+  /** What follows the headers is no body. */
+  readonly tunnel?: boolean;
+  /** The request came as HEAD. */
+  readonly head?: boolean;
   readonly attributes?: Uint8Array;
 }
 
@@ -301,7 +304,7 @@ export class TestStream {
 
   constructor(
     registry: FilterRegistry,
-    options: OpenOptions = {},
+    private readonly options: OpenOptions = {},
     ids: { config: number; route: number } = { config: 1, route: 0 },
   ) {
     this.sink = new RecordingSink(options.rules?.streamWindow);
@@ -312,21 +315,25 @@ export class TestStream {
         attempt: 1,
         workerId: 3,
         grpc: false,
-        upgrade: options.upgrade ?? false,
         upstream: options.upstream ?? false,
+        head: options.head ?? false,
         attributes: options.attributes ?? new Uint8Array(0),
       },
       this.sink,
     );
   }
 
+  private get tunnel(): boolean {
+    return this.options.tunnel ?? false;
+  }
+
   request(headers: Lines = REQUEST, end = false, context = false): this {
-    this.source.onHeaders(HeaderType.Request, packHeaders(linesOf(headers).flat()), end, context);
+    this.source.onHeaders(HeaderType.Request, packHeaders(linesOf(headers).flat()), end, context, this.tunnel);
     return this;
   }
 
   response(headers: Lines = RESPONSE, end = false): this {
-    this.source.onHeaders(HeaderType.Response, packHeaders(linesOf(headers).flat()), end, false);
+    this.source.onHeaders(HeaderType.Response, packHeaders(linesOf(headers).flat()), end, false, this.tunnel);
     return this;
   }
 
@@ -354,7 +361,7 @@ export class TestStream {
 
   trailers(direction: Direction, headers: Lines): this {
     const type = direction === Direction.Request ? HeaderType.RequestTrailers : HeaderType.ResponseTrailers;
-    this.source.onHeaders(type, packHeaders(linesOf(headers).flat()), true, false);
+    this.source.onHeaders(type, packHeaders(linesOf(headers).flat()), true, false, false);
     return this;
   }
 

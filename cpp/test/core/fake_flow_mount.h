@@ -87,6 +87,7 @@ class FakeFlowMount final : public FlowMount {
   int64_t deadline() const override { return due; }
   OutputRoom room() const override { return has_room; }
 
+  FlowEvents* events = nullptr;
   bool can_inject = true;
   OutputRoom has_room = OutputRoom::kPaced;
   size_t piece = 1000;
@@ -103,7 +104,10 @@ class FakeFlowMount final : public FlowMount {
   const std::string& unread() const { return input_; }
 
  private:
-  void go() { gone = true; }
+  void go() {
+    if (!gone) events->on_headers_go();
+    gone = true;
+  }
   void move(ByteQueue& bytes) {
     go();
     bytes.each([&](std::string_view part) { out += part; });
@@ -128,6 +132,7 @@ class FakeStream : public StreamFacts {
   FakeStream(Worker& worker, Loop& loop, std::shared_ptr<const FilterConfig> config)
       : mount_(*this, loop), flows_{FakeFlowMount(violations), FakeFlowMount(violations)}, worker_(worker) {
     core_ = std::make_unique<Stream>(worker, std::move(config), Stream::Mounts{mount_, flows_[0], flows_[1]});
+    for (const Dir dir : {Dir::kRequest, Dir::kResponse}) mount(dir).events = &core_->flow(dir);
   }
   ~FakeStream() {
     if (core_ && !core_->is_over()) destroy();

@@ -74,12 +74,13 @@ class HeaderOps : public testing::Test {
  protected:
   HeaderOps() { facts_.map(HeaderType::kRequest) = HeaderMap{{":path", "/"}, {"a", "1"}, {"a", "2"}}; }
   bool apply(const std::vector<Op>& ops, bool held = true, HeaderType type = HeaderType::kRequest) {
-    return apply_header_ops(mount_, type, packed(ops), held);
+    return apply_header_ops(mount_, type, packed(ops), held, &framing_);
   }
   HeaderMap& request() { return *facts_.map(HeaderType::kRequest); }
 
   StreamFacts facts_;
   Mount mount_{facts_};
+  Framing framing_{Dir::kRequest, mount_};
 };
 
 TEST_F(HeaderOps, AreAppliedInOrder) {
@@ -105,6 +106,16 @@ TEST_F(HeaderOps, WritesToAMapThatHasGoneAreCheckedAndDropped) {
   EXPECT_FALSE(apply({{wire::HeaderOp_Delete, ":path", ""}}, false));
 }
 
+TEST_F(HeaderOps, WhatIsWrittenOfTheFramingIsNotWrittenToTheMap) {
+  const HeaderMap before = request();
+  EXPECT_TRUE(
+      apply({{wire::HeaderOp_Set, "Content-Length", "5"}, {wire::HeaderOp_Set, "transfer-encoding", "chunked"}}));
+  EXPECT_EQ(request(), before);
+  EXPECT_TRUE(framing_.open());
+  framing_.go();
+  EXPECT_EQ(request().back(), (std::pair<std::string, std::string>("content-length", "5")));
+}
+
 TEST_F(HeaderOps, WhatNoCorrectHostSendsIsRefused) {
   EXPECT_FALSE(apply({{wire::HeaderOp_Set, "a", ""}})) << "an empty value removes, in Envoy";
   EXPECT_FALSE(apply({{wire::HeaderOp_Add, "a", "b\r\nc: d"}}));
@@ -112,10 +123,11 @@ TEST_F(HeaderOps, WhatNoCorrectHostSendsIsRefused) {
   EXPECT_FALSE(apply({{wire::HeaderOp_Set, ":path", "/"}}, true, HeaderType::kRequestTrailers));
   EXPECT_FALSE(apply({{5, "a", "b"}}));
   EXPECT_FALSE(apply({{UINT32_MAX, "a", "b"}}));
-  EXPECT_FALSE(apply_header_ops(mount_, HeaderType::kRequest, "abc", true));
+  EXPECT_FALSE(apply_header_ops(mount_, HeaderType::kRequest, "abc", true, nullptr));
   const std::string block = packed(std::vector<Op>{{wire::HeaderOp_Set, "name", "value"}});
   for (size_t length = 1; length < block.size(); ++length)
-    EXPECT_FALSE(apply_header_ops(mount_, HeaderType::kRequest, std::string(block, 0, length), true)) << length;
+    EXPECT_FALSE(apply_header_ops(mount_, HeaderType::kRequest, std::string(block, 0, length), true, nullptr))
+        << length;
 }
 
 }  // namespace

@@ -9,6 +9,7 @@ namespace tsf::core::test {
 namespace {
 
 using Moves = std::vector<std::string>;
+const ReplyFraming kPlain;
 
 class Mount final : public MountStub<StreamMount> {
  public:
@@ -48,7 +49,7 @@ class ReplyTest : public testing::Test {
 
 TEST_F(ReplyTest, AWholeOneIsSentAtOnce) {
   EXPECT_FALSE(reply_.exists());
-  reply_.whole(403, {}, "no", "details");
+  reply_.whole(kPlain, {403, {}, "no", "details"});
   EXPECT_EQ(mount_.said, Moves{"whole 403 no details"});
   EXPECT_TRUE(reply_.exists());
   EXPECT_FALSE(reply_.is_under_way());
@@ -63,7 +64,7 @@ TEST_F(ReplyTest, SomebodyElsesIsNeitherOpenNorUnderWay) {
 }
 
 TEST_F(ReplyTest, PiecesGoAsTheyCome) {
-  reply_.begin({}, false, false);
+  reply_.begin(kPlain, {}, false, false);
   EXPECT_TRUE(reply_.is_open());
   reply_.data("one", false);
   EXPECT_EQ(reply_.flush(), 3u);
@@ -77,20 +78,20 @@ TEST_F(ReplyTest, PiecesGoAsTheyCome) {
 }
 
 TEST_F(ReplyTest, OneOfHeadersOnlyIsSentWithThem) {
-  reply_.begin({}, true, false);
+  reply_.begin(kPlain, {}, true, false);
   EXPECT_FALSE(reply_.is_under_way());
   EXPECT_EQ(mount_.said, Moves{"headers end"});
 }
 
 TEST_F(ReplyTest, AnEmptyLastPieceEndsIt) {
-  reply_.begin({}, false, false);
+  reply_.begin(kPlain, {}, false, false);
   reply_.data("", true);
   EXPECT_EQ(reply_.flush(), 0u);
   EXPECT_EQ(mount_.said, (Moves{"headers", "data  end"}));
 }
 
 TEST_F(ReplyTest, FollowsTheWatermarks) {
-  reply_.begin({}, false, false);
+  reply_.begin(kPlain, {}, false, false);
   reply_.above_watermark();
   reply_.above_watermark();
   reply_.data("x", true);
@@ -107,7 +108,7 @@ TEST_F(ReplyTest, FollowsTheWatermarks) {
 }
 
 TEST_F(ReplyTest, TrailersGoBehindAllData) {
-  reply_.begin({}, false, false);
+  reply_.begin(kPlain, {}, false, false);
   reply_.above_watermark();
   reply_.data("x", false);
   reply_.trailers({});
@@ -116,7 +117,7 @@ TEST_F(ReplyTest, TrailersGoBehindAllData) {
 }
 
 TEST_F(ReplyTest, ACutOneSendsNothingMore) {
-  reply_.begin({}, false, false);
+  reply_.begin(kPlain, {}, false, false);
   reply_.above_watermark();
   reply_.data("x", false);
   reply_.cut();
@@ -128,7 +129,7 @@ TEST_F(ReplyTest, ACutOneSendsNothingMore) {
 }
 
 TEST_F(ReplyTest, InThePlaceOfAResponseThatHasEndedAllGoesInOne) {
-  reply_.begin({}, false, true);
+  reply_.begin(kPlain, {}, false, true);
   reply_.data("one ", false);
   EXPECT_EQ(reply_.flush(), 4u) << "credit all the same: the host goes on";
   EXPECT_EQ(reply_.flush(), 0u);
@@ -141,7 +142,7 @@ TEST_F(ReplyTest, InThePlaceOfAResponseThatHasEndedAllGoesInOne) {
 
 TEST_F(ReplyTest, ItsOwnFramesAreKnownWhileTheyAreOnTheStack) {
   mount_.watched = &reply_;
-  reply_.begin({}, false, false);
+  reply_.begin(kPlain, {}, false, false);
   reply_.data("x", false);
   reply_.flush();
   reply_.trailers({});
