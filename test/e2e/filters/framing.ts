@@ -33,7 +33,7 @@ export interface FramingConfig {
   reply?: 'whole' | 'streamed' | 'late';
   replyStatus?: number;
   replyHeaders?: Record<string, string>;
-  /** Instead of a reply of its own: what a fetch of that URL brings. */
+  /** Instead of a reply of its own: what a fetch of the request's path from there brings. */
   fetch?: string;
   /** Milliseconds before the reply. */
   pause?: number;
@@ -155,7 +155,7 @@ function reply(
 }
 
 async function fetched(config: FramingConfig, callbacks: FilterCallbacks): Promise<typeof StatusType.LocalReply> {
-  const { status, headers, body } = await fetch(config.fetch ?? '');
+  const { status, headers, body } = await fetch(new URL(callbacks.request.path, config.fetch));
   if (config.reply !== 'whole') return callbacks.reply(status, headers, body);
   return callbacks.sendLocalReply(status, { headers, body: await new Response(body).text() });
 }
