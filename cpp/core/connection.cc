@@ -180,7 +180,7 @@ bool Connection::on_channel_done(std::string_view payload) {
 
 void Connection::begin_generation(uint32_t number) {
   const GenerationId id = ++last_generation_;
-  if (!generations_.begin(number, id)) return close("it began generation " + std::to_string(number) + " too late");
+  if (!generations_.begin(number, id)) return close("it may not begin generation " + std::to_string(number));
   configs_.begin_generation(id);
   for (uint32_t worker = 0; worker < target_.workers && open(); ++worker)
     if (!make_channel(worker, number, id)) close("no channel could be made");

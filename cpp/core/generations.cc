@@ -4,9 +4,12 @@
 #include <utility>
 
 namespace tsf::core {
+namespace {
+constexpr size_t kMost = 32;  // each has memory for every worker
+}  // namespace
 
 bool Generations::begin(uint32_t number, GenerationId id) {
-  if (number == kAll || (!all_.empty() && number <= all_.back().number)) return false;
+  if (all_.size() == kMost || number == kAll || (!all_.empty() && number <= all_.back().number)) return false;
   // The only one there is takes streams at once: each of them waits for the verdict that it needs.
   const bool is_complete = !takes_streams();
   all_.push_back({number, id, false, is_complete, std::vector<Place>(workers_)});

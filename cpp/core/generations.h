@@ -16,7 +16,7 @@ class Generations {
 
   // ---- what the host says ----
 
-  // `number` is the host's for it, `id` ours. False: not greater than all before.
+  // `number` is the host's for it, `id` ours. False: not greater than all before, or too many.
   bool begin(uint32_t number, GenerationId id);
   // False: there is no such channel.
   bool channel_ready(uint32_t channel);

@@ -18,12 +18,19 @@ void JudgedConfig::judge(GenerationId generation, Verdict verdict) {
 }
 
 const Verdict* KnownVerdicts::of(const std::shared_ptr<const JudgedConfig>& config) {
-  for (const Known& known : known_)
-    if (known.id == config->id()) return known.verdict.get();
+  const auto known = known_.find(config->id());
+  if (known != known_.end()) return known->second.verdict.get();
   auto verdict = config->verdict(generation_);
   if (!verdict) return nullptr;
-  std::erase_if(known_, [](const Known& known) { return known.config.expired(); });
-  return known_.emplace_back(Known{config, config->id(), std::move(verdict)}).verdict.get();
+  forget_dead();
+  return known_.emplace(config->id(), Known{config, std::move(verdict)}).first->second.verdict.get();
+}
+
+// A connection may outlive many updates of the configuration.
+void KnownVerdicts::forget_dead() {
+  if (known_.size() < look_for_dead_at_) return;
+  std::erase_if(known_, [](const auto& entry) { return entry.second.config.expired(); });
+  look_for_dead_at_ = std::max<size_t>(64, 2 * known_.size());
 }
 
 }  // namespace tsf::core

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "core/config.h"
@@ -109,11 +110,13 @@ class KnownVerdicts {
  private:
   struct Known {
     std::weak_ptr<const JudgedConfig> config;
-    uint32_t id;
     std::shared_ptr<const Verdict> verdict;
   };
+  void forget_dead();
+
   const GenerationId generation_;
-  std::vector<Known> known_;
+  std::unordered_map<uint32_t, Known> known_;  // by the config's number
+  size_t look_for_dead_at_ = 64;               // entries
 };
 
 }  // namespace tsf::core

@@ -133,7 +133,7 @@ class FakeHost {
     }
   }
   void begin_generation() {
-    if (is_drained_ || generation_ - oldest_ >= 3) return;
+    if (is_drained_ || generation_ - oldest_ >= 3 || served_.size() > 20) return;
     ++generation_;
     ++generations;
     socket_.generation(generation_);

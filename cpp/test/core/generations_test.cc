@@ -116,6 +116,12 @@ TEST_F(GenerationsTest, NumbersOnlyGrow) {
   EXPECT_EQ(generations_.find(4), nullptr);
 }
 
+TEST_F(GenerationsTest, AreNotWithoutNumber) {
+  uint32_t number = 0;
+  while (number < 1000 && generations_.begin(number, number + 1)) ++number;
+  EXPECT_EQ(number, 32u);
+}
+
 TEST_F(GenerationsTest, EndsWhenItIsDrainedAndItsChannelsAreGone) {
   begin(0, 1);
   begin(1, 2);

@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <thread>
+#include <vector>
 
 namespace tsf::core {
 namespace {
@@ -135,6 +137,23 @@ TEST(KnownVerdicts, AreOfOneGenerationAndStay) {
   one->forget(1);
   EXPECT_EQ(known.of(one), verdict) << "it is not asked for again";
   EXPECT_EQ(verdict->phases, 1u);
+}
+
+TEST(KnownVerdicts, ForgetsConfigsThatAreGone) {
+  const auto registry = std::make_shared<ConfigRegistry>([] {});
+  KnownVerdicts known(1);
+  const auto lasting = ConfigRegistry::add(registry, text("lasting"));
+  lasting->judge(1, accepted());
+  const Verdict* const verdict = known.of(lasting);
+  std::vector<std::weak_ptr<const Verdict>> verdicts;
+  for (int i = 0; i < 1000; ++i) {
+    const auto config = ConfigRegistry::add(registry, text("update " + std::to_string(i)));
+    config->judge(1, accepted());
+    ASSERT_NE(known.of(config), nullptr);
+    verdicts.push_back(config->verdict(1));
+  }
+  EXPECT_LE(std::count_if(verdicts.begin(), verdicts.end(), [](const auto& one) { return !one.expired(); }), 64);
+  EXPECT_EQ(known.of(lasting), verdict);
 }
 
 TEST(JudgedConfig, SaysWhichLogHooksHaveAUseForLoggers) {
