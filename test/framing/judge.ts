@@ -151,6 +151,7 @@ class Judge {
         this.tell('client: cut', `status ${seen.status} with a clean end, and the upstream's was none`);
       return;
     }
+    if (this.lostWithConnection) return;
     if (seen.end === 'broken') return this.tell('client: cut', seen.why);
     if (seen.status !== response.status) this.tell('client: status', `${seen.status} instead of ${response.status}`);
     else if (!response.bodies.some((body) => body.equals(seen.body)))
@@ -159,6 +160,16 @@ class Judge {
     this.clientTrailers(response);
     if (response.asBare) this.asWithoutUs(false);
     this.connection();
+  }
+
+  /** Envoy has sent the reply and closed, and the rest of the upload met a closed connection: that resets it. */
+  private get lostWithConnection(): boolean {
+    const { exchange, ours } = this.sight;
+    const reply = replyOf(exchange);
+    const uploads = exchange.request.body.steps.length > 1;
+    return (
+      reply?.at.startsWith('decode') === true && uploads && ours.seen.status === 0 && ours.log?.code === reply.status
+    );
   }
 
   private clientLength(response: Expected): void {
