@@ -94,7 +94,10 @@ class Judge {
     let code = CODE.exec(ours.log?.details ?? '')?.[0] ?? CODE.exec(ours.seen.body.toString('latin1', 0, 200))?.[0];
     const broken = ours.seen.end === 'broken' || ours.arrivals.some(({ end }) => end === 'broken');
     const mine = FILTERS[sight.conversation.stage];
-    if (broken) code ??= ours.code;
+    // over HTTP/1.0 a body without length that is broken off looks like any other
+    const untilClose =
+      sight.conversation.client.startsWith('http1.0') && one(ours.seen.lines, 'content-length') === undefined;
+    if (broken || untilClose) code ??= ours.code;
     // each line of Envoy's log is one stream's: it is only for those that may have one
     if (code === undefined && broken && this.mayBeCoded)
       code = resets.take((filter) => mine.includes(filter), began, ended);
@@ -162,14 +165,12 @@ class Judge {
     this.connection();
   }
 
-  /** Envoy has sent the reply and closed, and the rest of the upload met a closed connection: that resets it. */
+  /** Envoy has answered before the upload's end and closed, and the rest of the upload met a closed connection: a reset. */
   private get lostWithConnection(): boolean {
     const { exchange, ours } = this.sight;
-    const reply = replyOf(exchange);
+    const early = replyOf(exchange)?.at.startsWith('decode') === true || !ofUpstream(exchange);
     const uploads = exchange.request.body.steps.length > 1;
-    return (
-      reply?.at.startsWith('decode') === true && uploads && ours.seen.status === 0 && ours.log?.code === reply.status
-    );
+    return early && uploads && ours.seen.status === 0 && ours.log?.code === this.response?.status;
   }
 
   private clientLength(response: Expected): void {
@@ -238,7 +239,9 @@ class Judge {
     // over HTTP/1.0 the end of the connection ends a body whose length is not known
     const streams =
       reply === undefined ? all.some((style) => !LETS_GO.includes(style)) : reply.kind !== 'whole' || all[0] !== 'none';
-    if (conversation.client.startsWith('http1.0') && (streams || setLength(exchange, 'response') === '')) return;
+    const empty = ours.seen.status === 204 || ours.seen.status === 304;
+    if (conversation.client.startsWith('http1.0') && (empty || streams || setLength(exchange, 'response') === ''))
+      return;
     this.tell('client: connection lost', 'it stays without us');
   }
 
