@@ -314,7 +314,7 @@ framing-torture: build $(TORTURE_VERSIONS:%=build/envoy/%/envoy) ## Random excha
 framing-short: build $(TORTURE_VERSIONS:%=build/envoy/%/envoy)
 	@echo "test: framing torture, short"
 	@TORTURE_VERSIONS="$(TORTURE_VERSIONS)" FRAMING_EXCHANGES=$(FRAMING_SHORT) node scripts/torture.mjs framing --report
-FRAMING_SHORT := 6000
+FRAMING_SHORT := 9000
 
 bench: build $(ENVOY) ## Against no filter, Lua and ext_proc (BENCH_OPTS="--rounds 5 --write-docs")
 	@ENVOY_VERSION=$(ENVOY_VERSION) node bench/run.js $(BENCH_OPTS)

@@ -165,6 +165,8 @@ const unanswered = ({ status, end }: Seen): boolean => status === 0 && end !== '
 export class Http1Talk {
   private connection: Connection | undefined;
   private readonly attempts = new Map<number, number>();
+  /** Why the next exchange, sent with others, got no answer: its own fault, or the one's before. */
+  private suspicion: string | undefined;
 
   constructor(private readonly talk: Talk) {}
 
@@ -180,7 +182,8 @@ export class Http1Talk {
           ({ request }) =>
             request.expect || request.upgrade || request.method === 'CONNECT' || request.malformed !== undefined,
         );
-        const batch = pipelined && blind !== 0 ? left.slice(0, blind < 0 ? left.length : blind) : left.slice(0, 1);
+        const many = pipelined && blind !== 0 && this.suspicion === undefined;
+        const batch = many ? left.slice(0, blind < 0 ? left.length : blind) : left.slice(0, 1);
         if (batch.length > 1) seen.push(...(await this.blindly(seen.pop(), batch)));
         else seen.push(...(await this.next(seen.pop(), batch[0]!)));
       }
@@ -202,15 +205,22 @@ export class Http1Talk {
     return this.connection;
   }
 
-  /** On the connection of the one before; if that has spoilt it, on a new one. */
+  /** On the connection of the one before; if there came no answer, on a new one, to tell whose fault it is. */
   private async next(before: Seen | undefined, exchange: Exchange): Promise<Seen[]> {
-    const earlier = before === undefined ? [] : [before];
-    const used = this.connection !== undefined;
-    const first = await this.single(exchange);
-    if (!used || before === undefined || !unanswered(first)) return [...earlier, first];
+    if (before === undefined) return [await this.single(exchange)];
+    const why = this.suspicion ?? (await this.tried(exchange));
+    if (typeof why !== 'string') return [before, why];
+    this.suspicion = undefined;
     this.drop();
     const again = await this.single(exchange);
-    return unanswered(again) ? [before, first] : [followed(before, first.why), again];
+    return [unanswered(again) ? before : followed(before, why), again];
+  }
+
+  /** What was seen, or why there was nothing on a connection that had been used before. */
+  private async tried(exchange: Exchange): Promise<Seen | string> {
+    const used = this.connection !== undefined;
+    const seen = await this.single(exchange);
+    return used && unanswered(seen) ? seen.why : seen;
   }
 
   private async single(exchange: Exchange): Promise<Seen> {
@@ -229,17 +239,16 @@ export class Http1Talk {
 
   /** Requests in one write; those that get no answer because the connection was closed are for a next try. */
   private async blindly(before: Seen | undefined, batch: readonly Exchange[]): Promise<Seen[]> {
-    // only a connection that was used can have been spoilt
+    const used = before !== undefined && this.connection !== undefined;
     const seen: Seen[] = before === undefined ? [] : [before];
-    const used = this.connection === undefined ? seen.length : 0;
     const connection = await this.open();
     const { client } = this.talk.conversation;
     connection.socket.write(Buffer.concat(batch.map((one) => requestBytes(one, this.key(one), client))));
     const answers = new Answers(connection, client);
     for (const [i, exchange] of batch.entries()) {
       const answer = await this.bounded(answers.read(exchange, () => undefined));
-      if (seen.length > used && unanswered(answer)) {
-        seen.push(followed(seen.pop()!, answer.why));
+      if ((i > 0 || used) && unanswered(answer)) {
+        this.suspicion = answer.why;
         this.drop();
         break;
       }

@@ -104,17 +104,18 @@ function expectedResponse(sight: Sight): Expected | undefined {
   return expectedThrough(sight, exchange.acts);
 }
 
-/**
- * All that the response may be. On Envoy 1.38 one that Envoy makes itself may pass the encode hooks by, of each filter for
- * itself (docs/lifecycle.md).
- */
+/** On Envoy 1.38 a response that Envoy makes itself may pass the encode hooks by (docs/lifecycle.md). */
+export function mayPassBy({ exchange, version }: Sight): boolean {
+  const reply = replyOf(exchange);
+  return version === '1.38' && !ofUpstream(exchange) && (reply === undefined || reply.at === 'encodeHeaders');
+}
+
+/** All that the response may be. One that passes hooks by passes those of each filter for itself. */
 export function expectedResponses(sight: Sight): Expected[] {
-  const { exchange, version } = sight;
+  const { exchange } = sight;
   const right = expectedResponse(sight);
   if (right === undefined) return [];
-  const reply = replyOf(exchange);
-  if (version !== '1.38' || ofUpstream(exchange) || (reply !== undefined && reply.at !== 'encodeHeaders'))
-    return [right];
+  if (!mayPassBy(sight)) return [right];
   const passed = ({ request }: Acts): Acts => ({ request, response: 'none' });
   const subsets = exchange.acts.reduce<Acts[][]>(
     (all, one) =>

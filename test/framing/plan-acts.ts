@@ -3,7 +3,7 @@ import type { Random } from '../fixture/bytes.js';
 import { bytesOf } from '../torture/bodies.js';
 import { sentMessage } from '../torture/chain.js';
 import { LOOKING, STYLES, through, type Acts, type Reply, type Style } from './ours.js';
-import { refuses, type AnswerPlan, type Conversation, type RequestPlan } from './plan.js';
+import { AT_ONCE, refuses, type AnswerPlan, type Conversation, type RequestPlan } from './plan.js';
 
 /** Those without a transform: filters that declare phases have data hooks here. */
 const HOOKS: readonly Style[] = [
@@ -63,7 +63,7 @@ function headersOf(random: Random, size: number): [string, string][] {
   return lines;
 }
 
-function planReply(random: Random, bodily: boolean): Reply {
+function planReply(random: Random, bodily: boolean, most: number): Reply {
   const kind = random.pick(['whole', 'whole', 'streamed', 'streamed', 'fetch'] as const);
   const at = random.pick([
     'decodeHeaders',
@@ -71,7 +71,10 @@ function planReply(random: Random, bodily: boolean): Reply {
     bodily ? 'decodeData' : 'decodeHeaders',
     'encodeHeaders',
   ] as const);
-  const size = random.pick([0, 0, 1, random.int(2, 100), random.int(2, 100), random.int(1_000, 100_000)]);
+  const size = Math.min(
+    most,
+    random.pick([0, 0, 1, random.int(2, 100), random.int(2, 100), random.int(1_000, 100_000)]),
+  );
   const status = random.pick([200, 200, 200, 201, 204, 205, 304, 403, 404, 500]);
   const offset = random.int(0, 65_520);
   const pieces = random.int(1, 4);
@@ -95,17 +98,19 @@ function planReply(random: Random, bodily: boolean): Reply {
   };
 }
 
-function planOne(
-  random: Random,
-  tag: string,
-  styles: readonly Style[],
-  request: RequestPlan,
-  answer: AnswerPlan,
-): Acts {
+/** What is known of the exchange. */
+interface Asked {
+  readonly request: RequestPlan;
+  readonly answer: AnswerPlan;
+  /** Bytes of a reply. */
+  readonly most: number;
+}
+
+function planOne(random: Random, tag: string, styles: readonly Style[], { request, answer, most }: Asked): Acts {
   const acts = { request: random.pick(styles), response: random.pick(styles) };
   const bodily = request.body.size > 0;
   if (random.next() < 0.2) {
-    const reply = planReply(random, bodily);
+    const reply = planReply(random, bodily, most);
     // the data hook is taken: a filter cannot have a transform beside it
     return { ...acts, ...(reply.at === 'decodeData' ? { request: random.pick(BEFORE_REPLY) } : {}), reply };
   }
@@ -140,11 +145,11 @@ function onlyRequest({ request, requestLength, reply }: Acts): Acts {
 }
 
 /** Envoy's own answers to these are to reach the client as they are, and a tunnel has no body. */
-function planLooking(random: Random, styles: readonly Style[], tunnel: boolean): Acts {
+function planLooking(random: Random, styles: readonly Style[], tunnel: boolean, most: number): Acts {
   const looking = styles.filter((style) => (LOOKING as readonly Style[]).includes(style));
   const acts = { request: random.pick(looking), response: random.pick(looking) };
   if (!tunnel || random.next() < 0.5) return acts;
-  const reply = { ...planReply(random, false), at: 'decodeHeaders' as const };
+  const reply = { ...planReply(random, false, most), at: 'decodeHeaders' as const };
   return { ...acts, reply: { ...reply, status: random.pick([403, 404, 500]) } };
 }
 
@@ -154,7 +159,10 @@ export function planActs(
   request: RequestPlan,
   answer: AnswerPlan,
 ): Acts[] {
-  const { stage } = talk;
+  const { stage, client } = talk;
+  const ended = request.body.end === 'with the headers' && request.method !== 'CONNECT';
+  const most = client === 'http2' && !ended ? AT_ONCE : Infinity;
+  const asked = { request, answer, most };
   // its request headers never reach the filter, so it does what it always does: it looks
   if (stage === 'response') return [{ request: 'none', response: 'go-look' }];
   const tunnel = request.method === 'CONNECT';
@@ -166,20 +174,20 @@ export function planActs(
     return stage === 'list' || stage === 'two' ? [hooks, NOTHING] : [hooks];
   }
   if (tunnel || request.malformed !== undefined || refuses(talk)) {
-    const one = planLooking(random, stage === 'request' || stage === 'both' ? HOOKS : STYLES, tunnel);
+    const one = planLooking(random, stage === 'request' || stage === 'both' ? HOOKS : STYLES, tunnel, most);
     return stage === 'list' || stage === 'two' ? [one, NOTHING] : [one];
   }
   switch (stage) {
     case 'request':
-      return [onlyRequest(planOne(random, 'A', HOOKS, request, answer))];
+      return [onlyRequest(planOne(random, 'A', HOOKS, asked))];
     case 'both':
-      return [planOne(random, 'A', HOOKS, request, answer)];
+      return [planOne(random, 'A', HOOKS, asked)];
     case 'list':
     case 'two': {
-      const first = planOne(random, 'A', STYLES, request, answer);
+      const first = planOne(random, 'A', STYLES, asked);
       return [first, planSecond(random, first)];
     }
     default:
-      return [planOne(random, 'A', STYLES, request, answer)];
+      return [planOne(random, 'A', STYLES, asked)];
   }
 }

@@ -75,6 +75,9 @@ export interface Conversation {
   readonly exchanges: readonly Exchange[];
 }
 
+/** Envoy resets an HTTP/2 stream whose answer is complete before its request, and drops what it has not sent. */
+export const AT_ONCE = 12_000;
+
 function size(random: Random): number {
   const at = random.next();
   if (at < 0.12) return 0;
@@ -99,9 +102,9 @@ function steps(random: Random, bytes: number, together: boolean): Step[] {
   return out;
 }
 
-function body(random: Random, ends: readonly BodyPlan['end'][], together: boolean): BodyPlan {
+function body(random: Random, ends: readonly BodyPlan['end'][], together: boolean, most = Infinity): BodyPlan {
   const end = random.pick(ends);
-  const bytes = end === 'with the headers' ? 0 : size(random);
+  const bytes = end === 'with the headers' ? 0 : Math.min(most, size(random));
   const length = end === 'with the last piece' && random.next() < 0.6;
   return { size: bytes, offset: random.int(0, 65_520), steps: steps(random, bytes, together), end, length };
 }
@@ -155,7 +158,7 @@ function statusFor(random: Random, { upgrade }: RequestPlan): number {
   return random.next() < 0.5 ? 101 : random.pick([200, 401, 403, 500]);
 }
 
-function planAnswer(random: Random, request: RequestPlan): AnswerPlan {
+function planAnswer(random: Random, client: Client, request: RequestPlan): AnswerPlan {
   const status = statusFor(random, request);
   const together = random.next() < 0.6;
   const bodiless = status === 204 || status === 304 || status === 205 || status === 101;
@@ -165,9 +168,10 @@ function planAnswer(random: Random, request: RequestPlan): AnswerPlan {
     'trailers',
     'with the headers',
   ];
-  const planned = bodiless ? NO_BODY : body(random, ends, together);
-  const streamed = planned.end === 'trailers' || random.next() < 0.75 ? 'chunked' : 'close';
   const early = request.body.end !== 'with the headers' && random.next() < 0.06;
+  const most = early && client === 'http2' ? AT_ONCE : Infinity;
+  const planned = bodiless ? NO_BODY : body(random, ends, together, most);
+  const streamed = planned.end === 'trailers' || random.next() < 0.75 ? 'chunked' : 'close';
   return {
     status,
     interim: random.next() < 0.08 && !request.upgrade ? random.pick([[103], [102], [103, 103]]) : [],
@@ -194,7 +198,7 @@ export function planTalk(seed: number, number: number): Conversation {
   const pipelined = !client.startsWith('http1.0') && random.next() < 0.35;
   const exchanges = Array.from({ length: TALK }, (_, i): Exchange => {
     const request = (i === TALK - 1 ? planLast(random, client, stage) : undefined) ?? planRequest(random, client);
-    const answer = planAnswer(random, request);
+    const answer = planAnswer(random, client, request);
     return { number: number * TALK + i, request, answer, acts: planActs(random, { client, stage }, request, answer) };
   });
   return { number, client, stage, pipelined, exchanges };
