@@ -12,7 +12,7 @@ import {
   styles,
   type Expected,
 } from './expect.js';
-import { LETS_GO } from './ours.js';
+import { KEEPS } from './ours.js';
 import { FILTERS } from './names.js';
 import { refuses } from './plan.js';
 import type { Sight } from './run.js';
@@ -248,7 +248,7 @@ class Judge {
     const all = styles(exchange, 'response');
     // over HTTP/1.0 the end of the connection ends a body whose length is not known
     const streams =
-      reply === undefined ? all.some((style) => !LETS_GO.includes(style)) : reply.kind !== 'whole' || all[0] !== 'none';
+      reply === undefined ? all.some((style) => !KEEPS.includes(style)) : reply.kind !== 'whole' || all[0] !== 'none';
     const empty = ours.seen.status === 204 || ours.seen.status === 304;
     if (conversation.client.startsWith('http1.0') && (empty || streams || setLength(exchange, 'response') === ''))
       return;

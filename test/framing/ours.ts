@@ -12,6 +12,7 @@ export const LOOKING = [
   'go-look',
   'whole-look',
   'per-chunk-look',
+  'per-chunk-same-look',
   'generator-look',
   'bypass',
   'bypass-late',
@@ -25,6 +26,8 @@ export const CHANGING = [
   'whole-go',
   'whole-data',
   'per-chunk',
+  'per-chunk-same',
+  'go-same',
   'generator',
   'generator-whole',
   'transform-stream',
@@ -37,8 +40,13 @@ export const STYLES = [...LOOKING, ...CHANGING] as const;
 export type Style = (typeof STYLES)[number];
 
 export const changesNothing = (style: Style): boolean => (LOOKING as readonly Style[]).includes(style);
+/** Declared to keep the size. */
+const SAME: readonly Style[] = ['per-chunk-same-look', 'per-chunk-same', 'go-same'];
 /** The message never is with the filter, or only its headers are. */
 export const LETS_GO: readonly Style[] = ['none', 'headers', 'headers-async', 'bypass'];
+
+/** With these a length that comes is true behind the filter, too. */
+export const KEEPS: readonly Style[] = [...LETS_GO, ...SAME];
 
 export interface Reply {
   readonly at: 'decodeHeaders' | 'decodeData' | 'encodeHeaders';
@@ -84,6 +92,8 @@ function change(style: Style, tag: string, { body, trailers }: Message): Buffer 
     case 'go-map':
     case 'go-watermark':
     case 'per-chunk':
+    case 'per-chunk-same':
+    case 'go-same':
     case 'whole-data':
       return Buffer.from(map());
     case 'go-end':

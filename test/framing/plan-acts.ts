@@ -12,6 +12,7 @@ const HOOKS: readonly Style[] = [
   'headers-async',
   'go-look',
   'go-map',
+  'go-same',
   'go-end',
   'go-drop',
   'go-watermark',

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import {
   defineFilter,
   perChunk,
+  sameLength,
   StatusType,
   type BodyBuffer,
   type BodyStream,
@@ -130,6 +131,9 @@ function bodyHooks(side: 'decode' | 'encode', style: Style, tag: string, callbac
   if (made !== undefined) hooks[transform] = made;
   else if (style === 'per-chunk') hooks[transform] = perChunk((chunk) => mapped(chunk, tag));
   else if (style === 'per-chunk-look') hooks[transform] = perChunk((chunk) => chunk);
+  else if (style === 'per-chunk-same') hooks[transform] = perChunk((chunk) => mapped(chunk, tag), { sameLength: true });
+  else if (style === 'per-chunk-same-look') hooks[transform] = perChunk((chunk) => chunk, { sameLength: true });
+  else if (style === 'go-same') hooks[`${side}Data`] = sameLength((data) => data.set(mapped(data.bytes(), tag)));
   else if (style === 'transform-stream') hooks[transform] = transformStream(tag);
   else if (DATA.includes(style)) hooks[`${side}Data`] = dataHook(style, tag);
   else if (style === 'trailers' || style === 'add-in-trailers') {
