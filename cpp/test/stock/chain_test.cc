@@ -239,7 +239,7 @@ TEST(EdgeRoles, FollowFromThePlaceInTheChain) {
   EXPECT_EQ(chain.gate(kReq), &last.filter);
   EXPECT_EQ(chain.gate(kRes), &first.filter);
   EXPECT_FALSE(chain.has_siblings()) << "edges are none";
-  envoy.facts().has_upstream = true;
+  envoy.facts().is_upstream = true;
   EdgeInChain upstream(envoy, &kUpstream);
   EXPECT_EQ(chain.edge(Chain::Role::kUpstreamEdge), &upstream.filter);
   EXPECT_EQ(chain.edge(Chain::Role::kLastEdge), &last.filter);
@@ -250,7 +250,7 @@ TEST(EdgeRoles, ALaterTrysEntryTakesThePlaceOfTheOneBefore) {
   SmallEnvoy envoy;
   FakeFilter ours;
   Chain& chain = ours.join(envoy);
-  envoy.facts().has_upstream = true;
+  envoy.facts().is_upstream = true;
   auto first_try = std::make_unique<EdgeInChain>(envoy, &kUpstream);
   EdgeInChain second_try(envoy, &kUpstream);
   EXPECT_EQ(chain.edge(Chain::Role::kUpstreamEdge), &second_try.filter);
@@ -259,6 +259,19 @@ TEST(EdgeRoles, ALaterTrysEntryTakesThePlaceOfTheOneBefore) {
   ours[kRes].open = true;
   EXPECT_EQ(chain.first_open_response(InputEnd::kIn), &ours[kRes]);
   chain.leave(ours.flows[0]);
+}
+
+TEST(EdgeRoles, AFilterOfATryIsInAChainOfItsOwn) {
+  SmallEnvoy envoy;
+  FakeFilter ours;
+  Chain& chain = ours.join(envoy);
+  envoy.facts().is_upstream = true;
+  FakeFilter of_try;
+  Chain& other = of_try.join(envoy);
+  EXPECT_NE(&chain, &other);
+  EXPECT_FALSE(chain.has_siblings());
+  chain.leave(ours.flows[0]);
+  other.leave(of_try.flows[0]);
 }
 
 TEST(EdgeRoles, AnEdgeThatLeavesHasNoRole) {

@@ -44,7 +44,7 @@ class EdgeTest : public testing::Test {
     return edge;
   }
   void reach_upstream() {
-    upstream_envoy_.facts().has_upstream = true;
+    upstream_envoy_.facts().is_upstream = true;
     upstream_ = make(upstream_envoy_, 2);
   }
   // A body hook with these bytes.
