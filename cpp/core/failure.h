@@ -37,15 +37,15 @@ inline constexpr Failure kResponseTooLarge{500, 8, "ts_filter_body_too_large", "
 inline constexpr Failure kRequestHeadersTooLarge{431, 8, "ts_filter_headers_too_large"};
 inline constexpr Failure kHeadersTooLarge{502, 13, "ts_filter_headers_too_large"};
 inline constexpr Failure kOutputLimit{500, 8, "TSF_OUTPUT_LIMIT", nullptr, WhenOpen::kSame, true};
-inline constexpr Failure kFilterError{500, 13, "ts_filter_error", "error happened in filter\r\n", WhenOpen::kSame};
+inline constexpr const char* kFilterErrorBody = "error happened in filter\r\n";
+inline constexpr Failure kFilterError{500, 13, "ts_filter_error", kFilterErrorBody, WhenOpen::kSame};
 inline constexpr Failure kFilterErrorLate{0, 13, "ts_filter_error_late", nullptr, WhenOpen::kSame};
 inline constexpr Failure kReplyTooLate{0, 13, "ts_filter_reply_late", nullptr, WhenOpen::kSame};
 inline constexpr Failure kRecreateRefused{500, 13, "ts_filter_recreate_refused", nullptr, WhenOpen::kSame};
 // As an upstream HTTP filter it would have to do what it cannot do there (docs/lifecycle.md).
 inline constexpr Failure kNotUpstream{500, 13, "ts_filter_not_upstream", nullptr, WhenOpen::kSame, true};
 // A filter has named a length that its body does not have.
-inline constexpr Failure kWrongLength{
-    500, 13, "ts_filter_wrong_length", "error happened in filter\r\n", WhenOpen::kSame, true};
+inline constexpr Failure kWrongLength{500, 13, "ts_filter_wrong_length", kFilterErrorBody, WhenOpen::kSame, true};
 // Another filter of the chain has ended the message before ours was through (docs/chains.md).
 inline constexpr Failure kCutByChain{502, 13, "ts_filter_cut_by_chain", nullptr, WhenOpen::kSame, true};
 // Envoy 1.38 lost the request's last continue (docs/lifecycle.md).

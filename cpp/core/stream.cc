@@ -24,7 +24,6 @@ Stream::Stream(Worker& worker, std::shared_ptr<const FilterConfig> config, Mount
     : worker_(worker),
       config_(std::move(config)),
       mount_(mounts.stream),
-      request_mount_(mounts.request),
       host_(worker, *this, *config_, mount_),
       reply_(mount_, worker.memory()),
       request_(Dir::kRequest, *this, mounts.request),

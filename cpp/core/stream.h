@@ -140,7 +140,6 @@ class Stream final : public FlowOwner {
   Worker& worker_;
   const std::shared_ptr<const FilterConfig> config_;
   StreamMount& mount_;
-  FlowMount& request_mount_;
   HostSide host_;
   RequestKind request_kind_;
   Reply reply_;

@@ -163,7 +163,7 @@ void Stream::recreate() {
   recreate_wanted_ = is_whole && !request_.input_ended();
   if (recreate_wanted_) return;  // its end comes back to it; message_timeout runs on
   if (!is_whole || request_.has_trailers() || response_.headers_gone()) return fail(kRecreateRefused);
-  request_mount_.give_back();
+  request_.mount().give_back();
   if (dead_) return;
   const uint8_t reason_before = std::exchange(end_reason_, wire::EndReason_LocalReply);
   if (mount_.recreate() || dead_) return;
