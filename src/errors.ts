@@ -125,10 +125,12 @@ export class ConfigError extends FilterError {
   }
 }
 
-/** What ended a stream before its time. */
-export type AbortedBy = 'downstream' | 'upstream' | 'timeout' | 'local_reply' | 'host_drain';
+/** What ended a stream before its time. `complete`: nothing failed, but a hook, a transform or a call was still at work,
+ *  say on a request that the upstream did not read to its end. */
+export type AbortedBy = 'complete' | 'downstream' | 'upstream' | 'timeout' | 'local_reply' | 'host_drain';
 
 const ABORTED: { readonly [by in AbortedBy]: string } = {
+  complete: 'the response is complete, and nobody waits for the rest',
   downstream: 'the client went away',
   upstream: 'the upstream went away',
   timeout: 'the answer came too late',

@@ -13,6 +13,7 @@ import type { Phase } from '../types.js';
 import type { CallRequest, CallResponse } from '../types-callbacks.js';
 import type { Chunk, HeaderInit, HeaderView } from '../types-data.js';
 import { CallEventPart, CallFailure, HeaderType } from '../wire.js';
+import { closeIterator } from './iteration.js';
 import { markAsItCame } from './reply-headers.js';
 import type { HttpStream } from './stream.js';
 
@@ -265,10 +266,7 @@ class Call {
     this.plan.signal?.removeEventListener('abort', this.onAbort);
     const { sending } = this;
     this.sending = undefined;
-    if (sending?.return === undefined) return;
-    Promise.resolve(this.stream.run(this.phase, sending.return as () => unknown, sending)).catch((e: unknown) => {
-      this.late(e);
-    });
+    closeIterator(this.stream, this.phase, sending, this.late);
   }
 
   private async send(body: AsyncIterable<Chunk> | Iterable<Chunk>): Promise<void> {
@@ -294,7 +292,6 @@ class Call {
       if (plan.trailers === undefined) sink.callData(id, NO_BYTES, true);
       else sink.callTrailers(id, plan.trailers);
     } catch (e) {
-      this.sending = undefined;
       if (this.isOver()) this.late(e);
       else this.cancel(e);
     }
@@ -305,9 +302,9 @@ class Call {
     return this.over;
   }
 
-  private late(error: unknown): void {
+  private readonly late = (error: unknown): void => {
     if (error !== this.error) this.stream.lateError(this.phase ?? 'decodeHeaders', error);
-  }
+  };
 
   private tooMuch(): FilterError {
     return this.coded('TSF_CALL_LIMIT', 'more than 32 MiB of the answer wait to be read; read the body as it comes');

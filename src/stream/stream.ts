@@ -41,14 +41,8 @@ import type { FlowPort } from './output.js';
 import { Queries } from './queries.js';
 import { Replies } from './replies.js';
 
-const BY: readonly (AbortedBy | undefined)[] = [
-  undefined,
-  'downstream',
-  'upstream',
-  'timeout',
-  'local_reply',
-  'host_drain',
-];
+/** In the order of EndReason. */
+const BY: readonly AbortedBy[] = ['complete', 'downstream', 'upstream', 'timeout', 'local_reply', 'host_drain'];
 /** Bits of the hooks that run at the end. */
 const AT_END = PhaseBit.onLog | PhaseBit.onStreamComplete | PhaseBit.onDestroy;
 type LogHook = 'onLogDownstreamStart' | 'onLogDownstreamPeriodic' | 'onLog';
@@ -164,7 +158,7 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
     const replied = reason === EndReason.LocalReply && this.maybeReplies?.replied === true;
     const normal = !this.failed && (reason === EndReason.Complete || replied);
     // A hook that still works at a normal end, say on a request that the upstream did not read to its end, is told too.
-    const by = this.failed ? 'local_reply' : (BY[reason] ?? 'upstream');
+    const by = this.failed ? 'local_reply' : BY[reason]!;
     if (!normal || busy) this.abort(by);
     const error = (): StreamAbortedError => (this.abortError ??= new StreamAbortedError(by));
     request?.end(error);
