@@ -2,6 +2,7 @@
  * Every error that a filter can meet, in one closed table. docs/errors.md explains each for people; a test holds the
  * two together.
  */
+import { authorFrame } from './places.js';
 import type { Phase } from './types.js';
 
 /** Code → what it means, one line. Codes are never reused and never change their meaning. */
@@ -160,15 +161,16 @@ export class StreamAbortedError extends FilterError {
   }
 }
 
-/** One line that tells an operator what a filter threw: name, code, message, and the first place of its stack. */
+/** One line that tells an operator what a filter threw: name, code, message, and the author's first place in its stack. */
 export function describeError(e: unknown): string {
   try {
     if (!(e instanceof Error) && !FilterError.is(e))
       return `threw ${typeof e === 'string' ? JSON.stringify(e) : String(e)}`;
     const code = (e as { code?: unknown }).code;
     const head = `${e.name}${typeof code === 'string' ? ` ${code}` : ''}: ${e.message.split('\n', 1)[0] ?? ''}`;
-    const at = /\n\s+at (.+)/.exec(e.stack ?? '');
-    return at === null ? head : `${head} (at ${at[1] ?? ''})`;
+    const stack = e.stack ?? '';
+    const at = authorFrame(stack) ?? /\n\s+at (.+)/.exec(stack)?.[1];
+    return at === undefined ? head : `${head} (at ${at})`;
   } catch {
     return 'threw something that cannot be shown'; // a getter of the thrown value threw
   }

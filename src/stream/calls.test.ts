@@ -199,6 +199,20 @@ describe('a streamed request', () => {
     expect(stream.take().slice(1)).toEqual(['callData 1 "a"', 'callCancel 1']);
   });
 
+  it('that fails shows where it was made', async () => {
+    const { callbacks, event } = await open();
+    function author(): Promise<unknown> {
+      return callbacks.httpCall('c', { path: '/' }).catch((e: unknown) => e);
+    }
+    const failed = author();
+    await settled();
+    event(1, FAILED, CallFailure.NoCluster);
+    const { stack } = (await failed) as Error;
+    expect(stack).toMatch(
+      /^FilterError: httpCall\("c"\) GET \/: Envoy has no such cluster\n(.*\n)*?.*at author .*calls\.test\.ts:/,
+    );
+  });
+
   it('whose body makes a bad chunk is closed: its finally runs', async () => {
     const { callbacks } = await open();
     let closed = false;

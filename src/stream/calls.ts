@@ -9,6 +9,7 @@ import { headerLines } from '../header-lines.js';
 import { checkValue, HeaderRules } from '../header-rules.js';
 import { HeaderViewImpl } from '../header-views.js';
 import { HeaderMapImpl } from '../headers.js';
+import { CallSite } from '../places.js';
 import type { Phase } from '../types.js';
 import type { CallRequest, CallResponse } from '../types-callbacks.js';
 import type { Chunk, HeaderInit, HeaderView } from '../types-data.js';
@@ -92,6 +93,7 @@ class Call {
   private readonly id: number;
   private readonly plan: Plan;
   private readonly phase: Phase | undefined;
+  private readonly site = new CallSite(Calls.prototype.start);
   private readonly onOver: () => void;
   private settle: { resolve(response: CallResponse): void; reject(error: unknown): void } | undefined;
   private body: ReadableStreamDefaultController<Uint8Array> | undefined;
@@ -311,7 +313,7 @@ class Call {
   }
 
   private coded(code: KnownErrorCode, why: string): FilterError {
-    return new FilterError(code, `${this.plan.name}: ${why}`, this.phase);
+    return this.site.mark(new FilterError(code, `${this.plan.name}: ${why}`, this.phase));
   }
 }
 
