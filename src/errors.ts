@@ -48,7 +48,7 @@ export const ERROR_CODES = {
   TSF_UNSUPPORTED: 'this Envoy is too old for that',
   // rest
   TSF_ARGUMENT_INVALID: 'an argument is of the wrong type or out of range',
-  TSF_GLOBAL_FAILED: 'the thread of runtime.global has died or does not have that function',
+  TSF_GLOBAL_FAILED: 'the thread of runtime.global has died, or its module does not load or lacks that function',
 } as const;
 
 /**

@@ -10,7 +10,7 @@ import { extname, join, relative, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { build, type BuildFailure, type Message } from 'esbuild';
 import { HostError } from './host-errors.js';
-import { libraryUrl, sourcePlugin } from './loader-plugin.js';
+import { libraryUrl, nativePlugin, sourcePlugin } from './loader-plugin.js';
 import { privateDir } from './private-dir.js';
 import { findMistakes } from './source-check.js';
 
@@ -92,6 +92,12 @@ export async function bundleInit(path: string): Promise<string> {
   return (await bundle(`import ${JSON.stringify(file)};`, 'init')).url;
 }
 
+/** Bundles a module of runtime.global; the result exports it as `module`. */
+export async function bundleGlobal(url: string): Promise<string> {
+  const from = url.startsWith('file:') ? fileURLToPath(url) : url;
+  return (await bundle(`export * as module from ${JSON.stringify(from)};`, 'global')).url;
+}
+
 async function bundle(entry: string, name: string): Promise<{ url: string; inputs: string[] }> {
   const built = await build({
     stdin: { contents: entry, resolveDir: process.cwd(), sourcefile: `${name}.ts`, loader: 'ts' },
@@ -101,6 +107,9 @@ async function bundle(entry: string, name: string): Promise<{ url: string; input
     platform: 'node',
     format: 'esm',
     target: 'node20',
+    // What Node itself goes by, or a package would be there twice: as esbuild finds it, and as Node does.
+    conditions: [],
+    mainFields: ['main'],
     sourcemap: 'inline',
     // Paths of sources in stack traces are absolute whatever folder the bundle lies in.
     sourceRoot: pathToFileURL(process.cwd()).href + '/',
@@ -117,7 +126,7 @@ async function bundle(entry: string, name: string): Promise<{ url: string; input
     banner: {
       js: "import { createRequire as __tsf_require } from 'node:module'; const require = __tsf_require(import.meta.url);",
     },
-    plugins: [sourcePlugin()],
+    plugins: [sourcePlugin(), nativePlugin()],
   }).catch((error: unknown) => {
     throw new HostError('TSF_LOAD_FAILED', describeFailure(error), { cause: error });
   });

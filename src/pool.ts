@@ -5,6 +5,7 @@
 import { MessageChannel, Worker } from 'node:worker_threads';
 import type { FilterConfigMessage } from './codec/index.js';
 import { exitText, messageOf } from './host-errors.js';
+import { bundleGlobal } from './loader.js';
 import { errorFields, type Logger } from './log.js';
 import type { ChannelFds, ConnectionId, FromWorker, ToWorker, Verdict, WorkerData, WorkerStart } from './messages.js';
 import { GlobalHost, type GlobalLink } from './runtime-global.js';
@@ -84,7 +85,10 @@ export class Pool {
 
   constructor(options: PoolOptions) {
     this.#options = options;
-    this.#globals = new GlobalHost((name, err) => options.log.error({ global: name, err }, 'runtime.global failed'));
+    this.#globals = new GlobalHost({
+      onError: (name, err) => options.log.error({ global: name, err }, 'runtime.global failed'),
+      load: bundleGlobal,
+    });
     this.#places = Array.from({ length: Math.max(1, options.workers) }, (_, index) => ({
       index,
       thread: undefined,
