@@ -51,7 +51,6 @@ export class Replies {
     };
     const whole = stream.start.grpc || given.grpcStatus >= 0 ? withGrpcStatus(given) : given;
     const failType = this.openType();
-    stream.deps.count('local_reply', stream.filterName);
     this.taken();
     own?.flow.kill();
     const { filter } = stream;
@@ -99,7 +98,6 @@ export class Replies {
     const length = bodiless ? undefined : lengthOf(lines, body);
     const failType = this.openType();
     const phase = stream.phase ?? 'decodeHeaders';
-    stream.deps.count('local_reply', stream.filterName);
     this.taken();
     this.own?.flow.kill();
     const streamed = (this.streamed = new StreamedReply(stream, body, length, failType, phase));

@@ -275,7 +275,6 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
   lateError(phase: Phase, error: unknown): void {
     // What the end of the stream itself threw into the author's code is no news.
     if (error === this.abortError) return;
-    this.deps.count('late_error', this.filterName);
     this.logError(phase, error, this.gone ? 'after its stream had ended' : 'after it had replied or failed');
   }
 
@@ -352,7 +351,6 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
     this.over = this.failed = true;
     this.request?.kill();
     this.response?.kill();
-    this.deps.count('filter_error', this.filterName);
     this.logError(phase, error, '');
     this.sink.fail(type, `${this.filterName}: ${phase === undefined ? '' : `${phase}: `}${describeError(error)}`);
   }
@@ -494,7 +492,6 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
         this.lateError(phase as Phase, e);
         return;
       }
-      this.deps.count('late_error', this.filterName);
       this.logError(phase as Phase, e, '');
     };
     try {
