@@ -6,6 +6,7 @@ import { loadFailure } from '../loader-import.js';
 import { createLog } from '../log.js';
 import { LoadError } from '../pool.js';
 import { socketPath } from '../socket-path.js';
+import { check } from './check.js';
 import { doctor } from './doctor.js';
 import { HELP, parseCommand, type ServeOptions } from './options.js';
 import { printConfig } from './print-config.js';
@@ -60,6 +61,9 @@ async function main(): Promise<void> {
       return;
     case 'print-config':
       process.stdout.write(printConfig(command.name, socketPath(command.socket)));
+      return;
+    case 'check':
+      process.exitCode = (await check(command.paths)) ? 0 : EXIT_FAILED;
       return;
     case 'doctor':
       process.exitCode = doctor(command.socket) ? 0 : EXIT_FAILED;
