@@ -98,7 +98,10 @@ export function checkValue(name: string, value: string): void {
   }
   if (name === ':status') statusOf(value);
   if (name === 'content-length' && !/^\d{1,15}$/.test(value))
-    throw new FilterError('TSF_HEADER_INVALID', `${JSON.stringify(value)} is no content-length: it is a number of bytes`);
+    throw new FilterError(
+      'TSF_HEADER_INVALID',
+      `${JSON.stringify(value)} is no content-length: it is a number of bytes`,
+    );
 }
 
 /** A status that a response may have: 200 to 599. */

@@ -323,7 +323,6 @@ void Flow::drain_input() {
   while (const size_t length = mount_.input(pieces).length) take_input(length);
 }
 
-
 // ---- time ----
 
 void Flow::start_timer() {

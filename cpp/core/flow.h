@@ -144,6 +144,8 @@ class Flow final : public FlowEvents {
   void drain_body();
   void absorb_input();
   void let_headers_go();
+  // All that the headers promise is here, and nothing shows yet that it is all.
+  bool waits_for_end() const { return framing_.is_full() && state_ != FlowState::kEnding; }
   bool settle_end();
   std::optional<uint64_t> rest_of_input();
   bool is_complete() const;

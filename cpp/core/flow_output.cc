@@ -130,7 +130,7 @@ void Flow::give() {
   if (state_ != FlowState::kStreaming && state_ != FlowState::kEnding && state_ != FlowState::kLettingGo) return;
   if (output_.waiting.empty() && hold_) return;
   let_headers_go();
-  if (owner_.is_live() && !output_.waiting.empty() && !framing_.is_full()) mount_.inject(output_.waiting);
+  if (owner_.is_live() && !output_.waiting.empty() && !waits_for_end()) mount_.inject(output_.waiting);
 }
 
 // Everything that the host had is back. What it never saw goes by, or belongs to the output where it still has to
@@ -187,6 +187,7 @@ void Flow::let_headers_go() {
   if (input_.headers == Headers::kLetGo) return;
   if (!framing_.open()) return owner_.fail(kWrongLength);
   if (framing_.drops_body()) output_.waiting.clear();
+  if (waits_for_end()) return;
   input_.headers = Headers::kLetGo;
   mount_.let_headers_go();
 }

@@ -92,8 +92,8 @@ constexpr std::string_view name_of(FlowState state) {
   return kNames[static_cast<size_t>(state)];
 }
 constexpr std::string_view name_of(FlowEvent event) {
-  constexpr std::string_view kNames[] = {"skip", "ask",    "pass",     "stream",   "gather", "output",
-                                         "last", "let go", "consumed", "trailers", "drain",  "end",    "reply"};
+  constexpr std::string_view kNames[] = {"skip",   "ask",      "pass",     "stream", "gather", "output", "last",
+                                         "let go", "consumed", "trailers", "drain",  "end",    "reply"};
   return kNames[static_cast<size_t>(event)];
 }
 

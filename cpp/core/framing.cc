@@ -63,9 +63,7 @@ void Framing::begin(const RequestKind& kind, bool end) {
   is_tunnel_ = kind.is_tunnel() && rule() == BodyRule::kTunnel;
 }
 
-uint32_t Framing::status() const {
-  return status_of(mount_.header(HeaderType::kResponse, ":status").value_or(""));
-}
+uint32_t Framing::status() const { return status_of(mount_.header(HeaderType::kResponse, ":status").value_or("")); }
 
 BodyRule Framing::rule() const { return dir_ == Dir::kRequest ? kind_.request() : kind_.response(status()); }
 
@@ -178,7 +176,7 @@ void Framing::go() {
 
 // ---- ReplyFraming ----
 
-ReplyFraming::ReplyFraming(const RequestKind& kind, uint32_t status, std::vector<HeaderLine>& lines)
+ReplyFraming::ReplyFraming(const RequestKind& kind, uint32_t status, std::vector<HeaderLine>& lines, bool end)
     : has_body_(kind.response(status) == BodyRule::kBody),
       has_length_(has_body_ || (kind.is_head() && !is_bodiless(status))) {
   const bool keeps_length = !forbids_length(status) && kind.response(status) != BodyRule::kTunnel;
@@ -188,9 +186,9 @@ ReplyFraming::ReplyFraming(const RequestKind& kind, uint32_t status, std::vector
     const auto length = number_of(line.value());
     if (!length || (promised_ && promised_ != length)) is_valid_ = false;
     promised_ = length;
-    return !keeps_length;
+    return !keeps_length || (has_body_ && !end && length == 0);
   });
-  if (!has_body_) promised_.reset();
+  if (!has_body_ || (!end && promised_ == 0)) promised_.reset();
 }
 
 }  // namespace tsf::core

@@ -133,12 +133,14 @@ class Framing {
 class ReplyFraming {
  public:
   ReplyFraming() = default;
-  // Takes out of the lines what an answer to that request may not have.
-  ReplyFraming(const RequestKind& kind, uint32_t status, std::vector<HeaderLine>& lines);
+  // Takes out of the lines what an answer to that request may not have, and a length of nothing where a body may still
+  // come (`end` is false): its receiver would take it for complete at once.
+  ReplyFraming(const RequestKind& kind, uint32_t status, std::vector<HeaderLine>& lines, bool end);
 
   bool has_body() const { return has_body_; }
   // Of a whole reply: Envoy drops the body of an answer to HEAD by itself, and makes the length of it.
   bool has_length() const { return has_length_; }
+  bool names_length() const { return promised_.has_value(); }
   // False: the headers name a length that is none.
   bool is_valid() const { return is_valid_; }
   // False: more than was promised.

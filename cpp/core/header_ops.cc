@@ -19,8 +19,7 @@ bool read_headers(std::string_view block, BlockOf of, std::vector<HeaderLine>& o
   return of != BlockOf::kReply || !out.empty();
 }
 
-bool apply_header_ops(StreamMount& mount, HeaderType type, std::string_view block, bool held,
-                      Framing* framing) {
+bool apply_header_ops(StreamMount& mount, HeaderType type, std::string_view block, bool held, Framing* framing) {
   BlockReader reader(block);
   while (!reader.done()) {
     uint32_t op = 0;

@@ -143,7 +143,9 @@ bool HostSide::send_some_headers(uint32_t& cursor, HeaderType type, uint8_t flag
   // Nothing of ours has changed the request yet.
   if (start) grpc_ = is_grpc();
   uint8_t frame_flags = flags;
-  if (start) frame_flags |= wire::HeadersFlag_Start | (grpc_ ? wire::HeadersFlag_Grpc : 0) | (head_ ? wire::HeadersFlag_Head : 0);
+  if (start)
+    frame_flags |=
+        wire::HeadersFlag_Start | (grpc_ ? wire::HeadersFlag_Grpc : 0) | (head_ ? wire::HeadersFlag_Head : 0);
   if (end < lines.size()) frame_flags |= wire::HeadersFlag_More;
   const auto fill = [&](wire::Headers& frame, FrameBytes& out) {
     frame.mutate_type(static_cast<wire::HeaderType>(type));

@@ -12,8 +12,8 @@
 #include "core/channel.h"
 #include "core/failure.h"
 #include "core/filter_config.h"
-#include "core/framing.h"
 #include "core/frame_writer.h"
+#include "core/framing.h"
 #include "core/mount.h"
 #include "core/worker.h"
 

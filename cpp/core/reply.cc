@@ -14,10 +14,11 @@ void Reply::whole(const ReplyFraming& framing, const WholeReply& reply) {
 
 void Reply::begin(const ReplyFraming& framing, std::span<const HeaderLine> headers, bool end, bool in_one) {
   framing_ = framing;
-  in_one_ = in_one;
   const bool ends = end || !framing.has_body();
+  in_one_ = in_one && !ends;
   state_ = ends ? State::kSent : State::kOpen;
-  send([&] { mount_.send_reply_headers(headers, ends); });
+  if (!in_one_) return send([&] { mount_.send_reply_headers(headers, ends); });
+  for (const auto& line : headers) headers_.emplace_back(line.name(), line.value());
 }
 
 bool Reply::data(std::string_view bytes, bool end) {
@@ -29,8 +30,7 @@ bool Reply::data(std::string_view bytes, bool end) {
 bool Reply::trailers(std::span<const HeaderLine> lines) {
   if (!framing_.is_kept()) return false;
   above_ = 0;
-  (void)flush_pieces();
-  if (state_ == State::kSent) return true;
+  if (in_one_ ? !send_in_one(false) : (flush_pieces(), state_ == State::kSent)) return true;
   state_ = State::kSent;
   send([&] { mount_.send_reply_trailers(lines); });
   return true;
@@ -38,13 +38,16 @@ bool Reply::trailers(std::span<const HeaderLine> lines) {
 
 void Reply::cut() {
   waiting_.clear();
+  headers_.clear();
   state_ = State::kSent;
 }
 
 uint64_t Reply::flush() {
   if (!is_under_way()) return 0;
   if (state_ == State::kOpen && (in_one_ || framing_.is_full())) return credit_waiting();
-  return in_one_ ? flush_in_one() : flush_pieces();
+  if (!in_one_) return flush_pieces();
+  (void)send_in_one(true);
+  return 0;
 }
 
 // It goes later, with the end.
@@ -74,14 +77,21 @@ uint64_t Reply::flush_pieces() {
   return taken - std::min(credited, taken);
 }
 
-uint64_t Reply::flush_in_one() {
+bool Reply::send_in_one(bool end) {
   std::string all;
   all.reserve(waiting_.size());
   waiting_.each([&](std::string_view piece) { all.append(piece); });
   waiting_.clear();
-  state_ = State::kSent;
-  send([&] { mount_.send_reply_data(all, true); });
-  return 0;
+  const auto headers = std::exchange(headers_, {});
+  std::vector<HeaderLine> lines;
+  for (const auto& [name, value] : headers) lines.push_back(HeaderLine::of(name, value));
+  const std::string length = std::to_string(all.size());
+  if (end && !framing_.names_length()) lines.push_back(HeaderLine::of("content-length", length));
+  send([&] { mount_.send_reply_headers(lines, end && all.empty()); });
+  if (state_ == State::kSent) return false;
+  if (end) state_ = State::kSent;
+  if (!all.empty()) send([&] { mount_.send_reply_data(all, end); });
+  return !end && state_ != State::kSent;
 }
 
 }  // namespace tsf::core

@@ -10,7 +10,10 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "core/byte_queue.h"
 #include "core/framing.h"
@@ -40,7 +43,8 @@ class Reply {
   // A reply that somebody else sends, or a reset.
   void taken() { state_ = State::kSent; }
   void whole(const ReplyFraming& framing, const WholeReply& reply);
-  // `in_one`: the response that it replaces has ended for Envoy, which would end the stream with the first piece.
+  // `in_one`: it replaces a response. Envoy lets that one's frames by as soon as it has had one of the reply, and ends
+  // the stream with the response's end: so nothing goes before all of the reply is here.
   void begin(const ReplyFraming& framing, std::span<const HeaderLine> headers, bool end, bool in_one);
   // False: the body is not as long as the headers promise.
   bool data(std::string_view bytes, bool end);
@@ -62,7 +66,8 @@ class Reply {
 
   uint64_t credit_waiting();
   uint64_t flush_pieces();
-  uint64_t flush_in_one();
+  // False: the stream has ended meanwhile.
+  bool send_in_one(bool end);
   // Our own encode hooks know it from the upstream's response.
   template <class Send>
   void send(Send send) {
@@ -74,6 +79,7 @@ class Reply {
   StreamMount& mount_;
   ByteQueue waiting_;
   ReplyFraming framing_;
+  std::vector<std::pair<std::string, std::string>> headers_;  // of one that goes in one
   State state_ = State::kNone;
   bool in_one_ = false;
   bool on_stack_ = false;

@@ -207,7 +207,7 @@ void Stream::fail(const Failure& failure) {
   const std::string status = std::to_string(failure.grpc);
   std::vector<HeaderLine> lines;
   if (grpc) lines.push_back(HeaderLine::of("grpc-status", status));
-  const ReplyFraming framing(request_kind_, failure.http, lines);
+  const ReplyFraming framing(request_kind_, failure.http, lines, true);
   reply_.whole(framing, {failure.http, lines, failure.body != nullptr ? failure.body : failure.code, failure.code});
 }
 

@@ -65,7 +65,7 @@ bool Stream::on_local_reply(const wire::LocalReply& frame) {
   const std::string grpc =
       std::to_string(frame.grpc_status() >= 0 ? frame.grpc_status() : grpc_status_of(frame.status()));
   if (frame.grpc_status() >= 0 || host_.is_grpc()) headers.push_back(HeaderLine::of("grpc-status", grpc));
-  const ReplyFraming framing(request_kind_, frame.status(), headers);
+  const ReplyFraming framing(request_kind_, frame.status(), headers, true);
   reply_.taken();
   end_flows();
   reply_.whole(framing, {frame.status(), headers, block.substr(details.size() + frame.headers_length()), details});
@@ -76,9 +76,9 @@ bool Stream::on_local_reply(const wire::LocalReply& frame) {
 void Stream::begin_reply(std::vector<HeaderLine>& lines, bool end) {
   if (reply_.exists()) return;
   if (response_.headers_gone()) return fail(kReplyTooLate);
-  const ReplyFraming framing(request_kind_, status_of(lines.front().value()), lines);
+  const ReplyFraming framing(request_kind_, status_of(lines.front().value()), lines, end);
   if (!framing.is_valid() || (end && !framing.is_kept())) return fail(kWrongLength);
-  const bool in_one = response_.has_headers() && response_.input_ended();
+  const bool in_one = response_.has_headers();
   reply_.taken();
   end_flows();
   if (!dead_) reply_.begin(framing, lines, end, in_one);

@@ -1,7 +1,7 @@
 // Headers that may go are held for a moment: a small message is then complete before a filter behind us could stop its
 // headers, and goes with its end in one continue, and with its length. Where an edge keeps messages exact that is
-// worth waiting for only where the end is sure to be near. Never long: an upstream that speaks first must not wait for a
-// body.
+// worth waiting for only where the end is sure to be near. Never long: an upstream that speaks first must not wait for
+// a body.
 #pragma once
 
 #include <cstddef>

@@ -191,7 +191,10 @@ TrailersStatus StockFlow::on_trailers() {
   switch (phase_) {
     case Phase::kWithUs:
     case Phase::kFinished: stop = false; break;
-    case Phase::kDropped: stop = !stream_.core().is_own_reply(dir_); break;
+    case Phase::kDropped:
+      stop = !stream_.core().is_own_reply(dir_);
+      if (stop) clear_trailers();
+      break;
     case Phase::kEnding: break;
     case Phase::kHeld:
       if (!by_hand_ && !gates(true)) events().on_trailers();

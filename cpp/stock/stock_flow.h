@@ -138,6 +138,7 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   bool is_end_held_for_good() const;
   bool keeps_behind() const;
   void leave();
+  void clear_trailers();
   bool hand_over(core::ByteQueue& bytes, bool last);
   core::Injected finish_before_far_end(core::ByteQueue& bytes);
   void look_at_far_end();

@@ -1,5 +1,7 @@
 // What goes to Envoy: held headers, output, ends. Never inside a hook.
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "stock/edge.h"
 #include "stock/stock_flow.h"
@@ -110,6 +112,7 @@ void StockFlow::on_turn() {
   // A client on HTTP/2 refuses a body that is shorter than its length; one on HTTP/1 has to be told by a close.
   if (dir_ == Dir::kResponse && mark_.is_news()) envoy_.end_connection_with_stream();
   if (phase_ == Phase::kLeaving) return leave();
+  if (phase_ == Phase::kDropped) (void)release_far_end();
   if (phase_ != Phase::kHeld) return;
   look_at_far_end();
   release_headers();
@@ -210,6 +213,16 @@ void StockFlow::leave() {
   if (!stream_.core().is_over()) (void)release_far_end();
 }
 
+// Envoy sends what it has of them behind the reply that is in this message's place.
+void StockFlow::clear_trailers() {
+  std::vector<core::HeaderLine> lines;
+  const auto type = core::trailers_of(dir_);
+  if (!envoy_.headers(type, lines)) return;
+  std::vector<std::string> names;
+  for (const auto& line : lines) names.emplace_back(line.name());
+  for (const auto& name : names) envoy_.remove_header(type, name);
+}
+
 void StockFlow::drop() {
   if (phase_ == Phase::kDropped) return;
   phase_ = Phase::kDropped;
@@ -217,6 +230,9 @@ void StockFlow::drop() {
   if (buffer_.is_ours() && !stream_.is_in_hook()) (void)buffer_.take_ours();
   forget();
   moment_ = {};
+  clear_trailers();
+  // The end of what is replaced comes here, and no further: the reply has its own.
+  if (!stream_.is_in_hook()) (void)release_far_end();
 }
 
 void StockFlow::give_back() {

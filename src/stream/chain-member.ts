@@ -68,7 +68,9 @@ export class ChainMember implements StreamSink {
     this.place(stage);
     if (request) this.knowsRequest = true;
     else this.chain.giveContext(this);
-    this.chain.sourceOf(this).onHeaders(headersOf(stage.pass.direction), stage.block, stage.headersOnly, false, stage.pass.tunnel);
+    this.chain
+      .sourceOf(this)
+      .onHeaders(headersOf(stage.pass.direction), stage.block, stage.headersOnly, false, stage.pass.tunnel);
   }
 
   data(direction: Direction, bytes: Uint8Array, last: boolean, trailers: boolean): void {

@@ -319,8 +319,7 @@ export class Pass {
     else if (stage.headers === ASKED) {
       stage.added = bytes === undefined ? undefined : Uint8Array.prototype.slice.call(bytes);
       stage.addedBytes = bytes?.length ?? 0;
-    }
-    else this.feed(stage.index + 1, bytes ?? EMPTY, owned, false, false);
+    } else this.feed(stage.index + 1, bytes ?? EMPTY, owned, false, false);
     this.leave();
   }
 

@@ -178,6 +178,11 @@ export class Flow extends Hooks implements OutputPort {
   /** The filter lets go: what it had not consumed comes back, and so does what is on its way here. */
   letPass(rest: Uint8Array[]): void {
     const out = this.out!;
+    if (!this.inputEnded && this.mustCount()) {
+      this.driver = countingDriver(this, () => out);
+      for (const part of rest) this.driver.data(part, false);
+      return;
+    }
     for (const part of rest) {
       out.consumed(part.length);
       out.write(part, true);
@@ -324,8 +329,7 @@ export class Flow extends Hooks implements OutputPort {
     this.count = new BodyCount(same, this.addedBefore);
     if (status === StatusType.StopAndBuffer) return;
     const came = headers.contentLength();
-    if (same && came !== undefined && headers.writtenLength === undefined)
-      headers.writeLength(came + this.addedBefore);
+    if (same && came !== undefined && headers.writtenLength === undefined) headers.writeLength(came + this.addedBefore);
     if (status !== StatusType.StopAndBufferWatermark) this.promise(headers);
   }
 
@@ -336,6 +340,13 @@ export class Flow extends Hooks implements OutputPort {
 
   private isBodiless(headers: HeaderMapImpl): boolean {
     return headers instanceof ResponseHeadersImpl && isBodiless(headers.status, this.stream.head);
+  }
+
+  /** A length was written, and none came that what goes past the filter could be held against. */
+  private mustCount(): boolean {
+    const { headers, count } = this;
+    const written = headers!.held ? headers!.writtenLength : count?.promised;
+    return count !== undefined && written !== undefined && headers!.contentLength() === undefined;
   }
 
   /** Asked after the author's code has run. */

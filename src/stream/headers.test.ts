@@ -116,7 +116,14 @@ describe('the status of a headers hook', () => {
     ['nothing, no body hook: Pass', undefined, {}, REQUEST, false, 'answer Request Pass []'],
     ['Continue with a data hook: Stream', S.Continue, data, REQUEST, false, 'answer Request Stream []'],
     ['Continue with a transform: Stream', S.Continue, transform, REQUEST, false, 'answer Request Stream []'],
-    ['Stream leaves the content-length to the module', S.Continue, transform, length, false, 'answer Request Stream []'],
+    [
+      'Stream leaves the content-length to the module',
+      S.Continue,
+      transform,
+      length,
+      false,
+      'answer Request Stream []',
+    ],
     [
       'Watermark with a data hook: StreamHold',
       S.StopAndBufferWatermark,
@@ -125,14 +132,7 @@ describe('the status of a headers hook', () => {
       false,
       'answer Request StreamHold []',
     ],
-    [
-      'and so does StreamHold',
-      S.StopAndBufferWatermark,
-      data,
-      length,
-      false,
-      'answer Request StreamHold []',
-    ],
+    ['and so does StreamHold', S.StopAndBufferWatermark, data, length, false, 'answer Request StreamHold []'],
     ['StopAndBuffer with a transform: Whole', S.StopAndBuffer, transform, length, false, 'answer Request Whole []'],
     ['StopAndBuffer without body hooks: Pass', S.StopAndBuffer, {}, length, false, 'answer Request Pass []'],
     ['Watermark without body hooks: Pass', S.StopAndBufferWatermark, {}, length, false, 'answer Request Pass []'],
@@ -339,10 +339,7 @@ describe('addData in a headers hook', () => {
       },
     }));
     stream.request({ ...REQUEST, ':method': 'HEAD' }, true);
-    expect(stream.take()).toEqual([
-      'output Request Added "foo"',
-      'answer Request Pass [set :method POST]',
-    ]);
+    expect(stream.take()).toEqual(['output Request Added "foo"', 'answer Request Pass [set :method POST]']);
   });
 
   it.each([

@@ -95,13 +95,14 @@ export class Replies {
         stream.phase,
       );
     }
-    const length = bodiless ? undefined : lengthOf(lines, body);
+    const known = Array.isArray(body) ? sizeOf(body as unknown[]) : undefined;
+    const length = bodiless ? undefined : lengthOf(lines, known);
     const failType = this.openType();
     const phase = stream.phase ?? 'decodeHeaders';
     this.taken();
     this.own?.flow.kill();
     const streamed = (this.streamed = new StreamedReply(stream, body, length, failType, phase));
-    const empty = bodiless || length === 0;
+    const empty = bodiless || known === 0;
     stream.sink.replyHeaders(lines, empty);
     stream.later(() => {
       if (empty) streamed.abandon();
@@ -322,9 +323,8 @@ function grpcStatusOf(status: number | undefined): number {
 }
 
 /** What the headers say, else what is known of the body, which they then say. */
-function lengthOf(lines: string[], body: Body): number | undefined {
+function lengthOf(lines: string[], known: number | undefined): number | undefined {
   const at = lines.findIndex((name, i) => i % 2 === 0 && name === LENGTH);
-  const known = Array.isArray(body) ? sizeOf(body as unknown[]) : undefined;
   if (at < 0) {
     if (known !== undefined) lines.push(LENGTH, String(known));
     return known;

@@ -5,6 +5,9 @@ import type { HeaderInit } from '../types-data.js';
 import { HeaderType } from '../wire.js';
 import { LENGTH } from './framing.js';
 
+/** Of a connection, not of a message. */
+const HOP_BY_HOP = ['connection', 'keep-alive', 'proxy-connection', 'te', 'trailer', 'upgrade'];
+
 /** Bodies, and their headers, that are as they came over the wire. `fetch` decodes what it is given. */
 const asTheyCame = new WeakSet<object>();
 
@@ -16,7 +19,7 @@ export function markAsItCame(response: Response): void {
 
 /**
  * name, value, name, value … The web's Headers, given together with a body, are taken for those of a `fetch`, whose body
- * is decoded by then: they lose the encoding and the length that it had. transfer-encoding is the connection's.
+ * is decoded by then: they lose the encoding and the length that it had, and what was about its connection.
  * `bodiless`: an answer that has no body, whose length is that of the body which a GET would get.
  */
 export function replyLines(
@@ -28,6 +31,7 @@ export function replyLines(
   const drop = new Set(['transfer-encoding']);
   const given = body !== undefined && body !== null;
   if (isWebHeaders(init)) {
+    for (const name of HOP_BY_HOP) drop.add(name);
     const bodyCame = typeof body === 'object' && given && asTheyCame.has(body);
     if (!bodyCame && (given || !bodiless)) drop.add(LENGTH);
     if (!bodyCame && given && !asTheyCame.has(init)) drop.add('content-encoding');

@@ -80,6 +80,7 @@ class HeaderOps : public testing::Test {
 
   StreamFacts facts_;
   Mount mount_{facts_};
+  Framing framing_{Dir::kRequest, mount_};
 };
 
 TEST_F(HeaderOps, AreAppliedInOrder) {
@@ -105,6 +106,16 @@ TEST_F(HeaderOps, WritesToAMapThatHasGoneAreCheckedAndDropped) {
   EXPECT_FALSE(apply({{wire::HeaderOp_Delete, ":path", ""}}, false));
 }
 
+TEST_F(HeaderOps, WhatIsWrittenOfTheFramingIsNotWrittenToTheMap) {
+  const HeaderMap before = request();
+  EXPECT_TRUE(
+      apply({{wire::HeaderOp_Set, "Content-Length", "5"}, {wire::HeaderOp_Set, "transfer-encoding", "chunked"}}));
+  EXPECT_EQ(request(), before);
+  EXPECT_TRUE(framing_.open());
+  framing_.go();
+  EXPECT_EQ(request().back(), (std::pair<std::string, std::string>("content-length", "5")));
+}
+
 TEST_F(HeaderOps, WhatNoCorrectHostSendsIsRefused) {
   EXPECT_FALSE(apply({{wire::HeaderOp_Set, "a", ""}})) << "an empty value removes, in Envoy";
   EXPECT_FALSE(apply({{wire::HeaderOp_Add, "a", "b\r\nc: d"}}));
@@ -115,7 +126,8 @@ TEST_F(HeaderOps, WhatNoCorrectHostSendsIsRefused) {
   EXPECT_FALSE(apply_header_ops(mount_, HeaderType::kRequest, "abc", true, nullptr));
   const std::string block = packed(std::vector<Op>{{wire::HeaderOp_Set, "name", "value"}});
   for (size_t length = 1; length < block.size(); ++length)
-    EXPECT_FALSE(apply_header_ops(mount_, HeaderType::kRequest, std::string(block, 0, length), true, nullptr)) << length;
+    EXPECT_FALSE(apply_header_ops(mount_, HeaderType::kRequest, std::string(block, 0, length), true, nullptr))
+        << length;
 }
 
 }  // namespace

@@ -1,4 +1,16 @@
-import { defineFilter, perChunk, sameLength, StatusType, type BodyStream, type Chunk, type FilterCallbacks, type HeadersStatus, type StreamFilter, type TransformContext, type HeaderMap } from 'envoy-ts-filter';
+import {
+  defineFilter,
+  perChunk,
+  sameLength,
+  StatusType,
+  type BodyStream,
+  type Chunk,
+  type FilterCallbacks,
+  type HeadersStatus,
+  type StreamFilter,
+  type TransformContext,
+  type HeaderMap,
+} from 'envoy-ts-filter';
 
 /** How a body goes through the filter. */
 export type Style =
@@ -21,8 +33,10 @@ export interface FramingConfig {
   reply?: 'whole' | 'streamed' | 'late';
   replyStatus?: number;
   replyHeaders?: Record<string, string>;
-  /** Instead of a reply of its own: what a fetch of that URL brings. */
+  /** Instead of a reply of its own: what a fetch of the request's path from there brings. */
   fetch?: string;
+  /** Milliseconds before the reply. */
+  pause?: number;
 }
 
 const REPLY = 'a reply of thirty-one bytes ...';
@@ -131,6 +145,9 @@ function reply(
   callbacks: FilterCallbacks,
 ): typeof StatusType.LocalReply | Promise<typeof StatusType.LocalReply> {
   if (config.fetch !== undefined) return fetched(config, callbacks);
+  const { pause, ...rest } = config;
+  if (pause !== undefined)
+    return new Promise((resolve) => setTimeout(resolve, pause)).then(() => reply(rest, callbacks));
   const status = config.replyStatus ?? 200;
   const headers = config.replyHeaders ?? {};
   if (config.reply === 'whole') return callbacks.sendLocalReply(status, { headers, body: REPLY });
@@ -138,7 +155,7 @@ function reply(
 }
 
 async function fetched(config: FramingConfig, callbacks: FilterCallbacks): Promise<typeof StatusType.LocalReply> {
-  const { status, headers, body } = await fetch(config.fetch ?? '');
+  const { status, headers, body } = await fetch(new URL(callbacks.request.path, config.fetch));
   if (config.reply !== 'whole') return callbacks.reply(status, headers, body);
   return callbacks.sendLocalReply(status, { headers, body: await new Response(body).text() });
 }
