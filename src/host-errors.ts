@@ -3,7 +3,7 @@ export const HOST_ERROR_CODES = {
   TSF_USAGE: 'a flag or an argument of the command line is wrong',
   TSF_NOT_YET: 'this version cannot do that yet',
   TSF_ADDON_MISSING: 'the native addon is not built',
-  TSF_TYPESCRIPT_MISSING: 'check needs TypeScript, which the filters\' project does not have',
+  TSF_TYPESCRIPT_MISSING: "check needs TypeScript, which the filters' project does not have",
   TSF_NODE_VERSION: 'this Node.js is too old',
   TSF_SOCKET_DIR: "the socket's folder is missing or other users may write to it",
   TSF_SOCKET_PATH: 'the socket path is too long or not a socket',

@@ -161,7 +161,11 @@ test('native addons are imported and required', async () => {
     'c.ts': `import addon from 'native/addon.node'; export default { ...${filter('c')}, addon };`,
   });
   const [a, b, c] = (await load('a.ts', 'b.cjs', 'c.ts')) as unknown as { addon: { Listener: unknown } }[];
-  expect([typeof a?.addon.Listener, b?.addon === a?.addon, typeof c?.addon.Listener]).toEqual(['function', true, 'function']);
+  expect([typeof a?.addon.Listener, b?.addon === a?.addon, typeof c?.addon.Listener]).toEqual([
+    'function',
+    true,
+    'function',
+  ]);
 });
 
 test('the bundle is named by its content', async () => {

@@ -200,7 +200,7 @@ export class GlobalHost implements GlobalLink {
 
   async dispose(): Promise<void> {
     const threads = await Promise.allSettled([...this.threads.values()].map(({ thread }) => thread));
-    await Promise.all(threads.map((one) => (one.status === 'fulfilled' ? one.value.end() : undefined)));
+    await Promise.all(threads.flatMap((one) => (one.status === 'fulfilled' ? [one.value.end()] : [])));
   }
 
   private thread(name: string, url: string): Promise<GlobalThread> {

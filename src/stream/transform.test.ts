@@ -326,7 +326,7 @@ describe('an async transform', () => {
     }));
     stream.request();
     await settled();
-    expect(await Promise.race([read, 'never'])).toEqual({ value: undefined, done: true });
+    expect(await Promise.race([read, Promise.resolve('never')])).toEqual({ value: undefined, done: true });
   });
 
   it('that fails: whoever reads its body elsewhere hears of it', async () => {
@@ -343,7 +343,7 @@ describe('an async transform', () => {
     }));
     stream.request();
     await settled();
-    expect(await Promise.race([read, 'never'])).toMatchObject({ code: 'TSF_STREAM_ABORTED', by: 'local_reply' });
+    expect(await Promise.race([read, Promise.resolve('never')])).toMatchObject({ code: 'TSF_STREAM_ABORTED', by: 'local_reply' });
   });
 
   it('runs its finally when what it emits is refused', async () => {
