@@ -343,7 +343,10 @@ describe('an async transform', () => {
     }));
     stream.request();
     await settled();
-    expect(await Promise.race([read, Promise.resolve('never')])).toMatchObject({ code: 'TSF_STREAM_ABORTED', by: 'local_reply' });
+    expect(await Promise.race([read, Promise.resolve('never')])).toMatchObject({
+      code: 'TSF_STREAM_ABORTED',
+      by: 'local_reply',
+    });
   });
 
   it('runs its finally when what it emits is refused', async () => {
