@@ -266,8 +266,8 @@ export interface FilterCallbacks<A extends Attribute = never> {
    * them. A body that the filter has encoded itself takes its headers as an object or a list of pairs.
    *
    * @example
-   * const { status, headers, body } = await fetch('data:text/plain,from elsewhere');
-   * return callbacks.reply(status, headers, body);
+   * const found = await fetch('data:text/plain,from elsewhere');
+   * return callbacks.reply(found.status, found.headers, found.body);
    *
    * @example
    * async function* ticks() {

@@ -10,6 +10,7 @@ const SHOWN_BY: { readonly [name: string]: string } = {
   Answer: 'StatusType',
   ChunkFunction: 'perChunk',
   ChunkTransform: 'perChunk',
+  DataHook: 'sameLength',
   HeadersStatus: 'StatusType',
   KnownErrorCode: 'ErrorCode',
   MaybePromise: 'FilterDefinition',
