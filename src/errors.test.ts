@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { Script } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import { ConfigError, describeError, ERROR_CODES, FilterError, StreamAbortedError } from './errors.js';
 
@@ -34,12 +35,35 @@ describe('errors', () => {
   });
 
   it('are described in one line, whatever was thrown', () => {
-    expect(describeError(new TypeError('a\nb'))).toMatch(/^TypeError: a \(at .*errors\.test\.ts:\d+:\d+\)?/);
+    const thrown: unknown = new Script("new TypeError('a\\nb')", { filename: '/filters/a.ts' }).runInThisContext();
+    expect(describeError(thrown)).toBe('TypeError: a (at /filters/a.ts:1:1)');
     expect(describeError(new FilterError('TSF_NO_REPLY', 'm'))).toMatch(/^FilterError TSF_NO_REPLY: m \(at /);
     expect(describeError('text')).toBe('threw "text"');
     expect(describeError(undefined)).toBe('threw undefined');
     expect(describeError(Object.create(null))).toBe('threw something that cannot be shown');
     expect(describeError(Symbol('s'))).toBe('threw Symbol(s)');
+  });
+
+  it("name the first place that is the author's", () => {
+    const error = new FilterError('TSF_HEADER_PSEUDO', 'm');
+    const ours = new URL('./header-rules.js', import.meta.url);
+    const stack = [
+      'FilterError: m',
+      `    at HeaderRules.name (${ours.href}:74:13)`,
+      `    at HeaderMapImpl.set (${ours.pathname}:7:13)`,
+      '    at new Promise (<anonymous>)',
+      '    at process.processTicksAndRejections (node:internal/process/task_queues:103:5)',
+      '    at wrap (/filters/node_modules/wrapper/index.js:1:1)',
+    ];
+    const author = '    at Object.decodeHeaders (/filters/a.ts:3:5)';
+    for (const [given, place] of [
+      [[...stack, author], 'Object.decodeHeaders (/filters/a.ts:3:5)'],
+      [stack, 'wrap (/filters/node_modules/wrapper/index.js:1:1)'],
+      [stack.slice(0, 3), `HeaderRules.name (${ours.href}:74:13)`],
+    ] as const) {
+      error.stack = given.join('\n');
+      expect(describeError(error)).toBe(`FilterError TSF_HEADER_PSEUDO: m (at ${place})`);
+    }
   });
 
   it('are explained in docs/errors.md, each of them and no others', () => {

@@ -2,6 +2,7 @@
  * Every error that a filter can meet, in one closed table. docs/errors.md explains each for people; a test holds the
  * two together.
  */
+import { authorFrame } from './places.js';
 import type { Phase } from './types.js';
 
 /** Code → what it means, one line. Codes are never reused and never change their meaning. */
@@ -48,7 +49,7 @@ export const ERROR_CODES = {
   TSF_UPSTREAM: 'an upstream HTTP filter cannot do that',
   // rest
   TSF_ARGUMENT_INVALID: 'an argument is of the wrong type or out of range',
-  TSF_GLOBAL_FAILED: 'the thread of runtime.global has died or does not have that function',
+  TSF_GLOBAL_FAILED: 'the thread of runtime.global has died, or its module does not load or lacks that function',
 } as const;
 
 /**
@@ -126,10 +127,12 @@ export class ConfigError extends FilterError {
   }
 }
 
-/** What ended a stream before its time. */
-export type AbortedBy = 'downstream' | 'upstream' | 'timeout' | 'local_reply' | 'host_drain';
+/** What ended a stream before its time. `complete`: nothing failed, but a hook, a transform or a call was still at work,
+ *  say on a request that the upstream did not read to its end. */
+export type AbortedBy = 'complete' | 'downstream' | 'upstream' | 'timeout' | 'local_reply' | 'host_drain';
 
 const ABORTED: { readonly [by in AbortedBy]: string } = {
+  complete: 'the response is complete, and nobody waits for the rest',
   downstream: 'the client went away',
   upstream: 'the upstream went away',
   timeout: 'the answer came too late',
@@ -159,15 +162,16 @@ export class StreamAbortedError extends FilterError {
   }
 }
 
-/** One line that tells an operator what a filter threw: name, code, message, and the first place of its stack. */
+/** One line that tells an operator what a filter threw: name, code, message, and the author's first place in its stack. */
 export function describeError(e: unknown): string {
   try {
     if (!(e instanceof Error) && !FilterError.is(e))
       return `threw ${typeof e === 'string' ? JSON.stringify(e) : String(e)}`;
     const code = (e as { code?: unknown }).code;
     const head = `${e.name}${typeof code === 'string' ? ` ${code}` : ''}: ${e.message.split('\n', 1)[0] ?? ''}`;
-    const at = /\n\s+at (.+)/.exec(e.stack ?? '');
-    return at === null ? head : `${head} (at ${at[1] ?? ''})`;
+    const stack = e.stack ?? '';
+    const at = authorFrame(stack) ?? /\n\s+at (.+)/.exec(stack)?.[1];
+    return at === undefined ? head : `${head} (at ${at})`;
   } catch {
     return 'threw something that cannot be shown'; // a getter of the thrown value threw
   }

@@ -12,7 +12,7 @@ const DEFINITION: unique symbol = Symbol.for('envoy-ts-filter.definition') as ne
 export type AnyDefinition = FilterDefinition<unknown, unknown, Attribute, Phase, StreamFilter>;
 
 /** Every member that `create` may return. */
-export const MEMBERS = Object.keys(PhaseBit) as (keyof StreamFilter)[];
+const MEMBERS = Object.keys(PhaseBit) as (keyof StreamFilter)[];
 const KEYS = [
   'name',
   'schema',
@@ -152,26 +152,19 @@ export function phasesOf(filter: StreamFilter): number {
   return bits;
 }
 
-/** What is wrong with a filter begins so, whoever finds it. */
-export const MADE = 'the filter that create() returned';
+const MADE = 'the filter that create() returned';
 const BOTH_REQUEST = PhaseBit.decodeData | PhaseBit.transformRequest;
 const BOTH_RESPONSE = PhaseBit.encodeData | PhaseBit.transformResponse;
 const LIKE_A_HOOK = /^(decode|encode|transform|on)/;
 
 /** Two body styles in one direction, or a hook outside the declared phases. Cheap enough for every stream. */
 export function checkPhases(bits: number, declared: number): void {
-  const fault = phaseFault(bits, declared);
-  if (fault !== undefined) throw invalid(fault);
-}
-
-/** The same as text. */
-export function phaseFault(bits: number, declared: number): string | undefined {
-  if ((bits & BOTH_REQUEST) === BOTH_REQUEST) return 'has decodeData and transformRequest: one or the other';
-  if ((bits & BOTH_RESPONSE) === BOTH_RESPONSE) return 'has encodeData and transformResponse: one or the other';
+  if ((bits & BOTH_REQUEST) === BOTH_REQUEST) throw invalid('has decodeData and transformRequest: one or the other');
+  if ((bits & BOTH_RESPONSE) === BOTH_RESPONSE) throw invalid('has encodeData and transformResponse: one or the other');
   const outside = bits & ~declared & ~PhaseBit.onDestroy;
-  if (outside === 0) return undefined;
+  if (outside === 0) return;
   const names = MEMBERS.filter((member) => (PhaseBit[member] & outside) !== 0);
-  return `has ${names.join(', ')}, which its phases do not declare; add it to phases`;
+  throw invalid(`has ${names.join(', ')}, which its phases do not declare; add it to phases`);
 }
 
 /** A name that looks like a hook's and is none. */
@@ -181,11 +174,11 @@ export function nameFault(name: string): string | undefined {
 }
 
 /** A filter that is none at all, by its `typeof`. */
-export const notAnObject = (type: string): string => `is ${type}, not an object`;
+const notAnObject = (type: string): string => `is ${type}, not an object`;
 export const IS_PROMISE = 'is a promise: create() cannot be async';
 
 /** A member of the wrong kind. */
-export function kindFault(member: keyof StreamFilter): string {
+function kindFault(member: keyof StreamFilter): string {
   return member === 'transformRequest' || member === 'transformResponse'
     ? `has a ${member} that is neither a function, nor perChunk(fn), nor a TransformStream`
     : `has a ${member} that is no function`;

@@ -3,13 +3,14 @@ export const HOST_ERROR_CODES = {
   TSF_USAGE: 'a flag or an argument of the command line is wrong',
   TSF_NOT_YET: 'this version cannot do that yet',
   TSF_ADDON_MISSING: 'the native addon is not built',
+  TSF_TYPESCRIPT_MISSING: "check needs TypeScript, which the filters' project does not have",
   TSF_NODE_VERSION: 'this Node.js is too old',
   TSF_SOCKET_DIR: "the socket's folder is missing or other users may write to it",
   TSF_SOCKET_PATH: 'the socket path is too long or not a socket',
   TSF_HOST_RUNNING: 'another host serves this socket',
   TSF_FILTER_NOT_FOUND: 'a path given as filter does not exist or holds no filter files',
   TSF_LOAD_FAILED: 'a filter does not compile, or throws while it loads',
-  TSF_FILTER_INVALID: 'a filter has a mistake that every stream would meet; TypeScript finds the same',
+  TSF_LOAD_SLOW: 'the filters are still loading; what they await may never settle',
   TSF_FILTER_DUPLICATE: 'two files define a filter of the same name',
   TSF_FILTER_NONE: 'a file exports no filter',
   TSF_INIT_FAILED: 'the init script throws',
@@ -38,3 +39,9 @@ export class HostError extends Error {
 }
 
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+/** Node's exit code where it waits for a top-level await and nothing is left that could settle it. */
+export const EXIT_UNSETTLED = 13;
+
+export const exitText = (code: number): string =>
+  code === EXIT_UNSETTLED ? 'a top-level await of a filter, or of what it imports, never settles' : `exit code ${code}`;

@@ -315,6 +315,13 @@ describe('start and end', () => {
     await startHost('--init', join(dir, 'init.ts'), '--workers', '2');
   });
 
+  test('--workers 0: a top-level await that nothing can settle ends the start and is named', async () => {
+    writeFileSync(join(dir, 'probe.ts'), 'await new Promise(() => undefined);');
+    const host = spawnHost(join(dir, 'probe.ts'), '--socket', socket, '--workers', '0');
+    await host.waitForOutput(/TSF_LOAD_FAILED: a top-level await of a filter, or of what it imports, never settles/);
+    expect(await host.exit).toMatchObject({ code: 1 });
+  });
+
   test('an init script or a filter that throws ends the start with its place', async () => {
     writeFileSync(join(dir, 'init.ts'), `\n\nthrow new Error('bad init');`);
     const init = spawnHost(join(dir, 'probe.ts'), '--socket', socket, '--init', join(dir, 'init.ts'));

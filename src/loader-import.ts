@@ -2,6 +2,7 @@
 import { relative } from 'node:path';
 import { HostError, messageOf, type HostErrorCode } from './host-errors.js';
 import { definitionOf } from './filter.js';
+import { authorFrame } from './places.js';
 import type { Filter } from './types.js';
 
 interface BundleModule {
@@ -64,12 +65,8 @@ export function loadFailure(error: unknown, otherwise: HostErrorCode = 'TSF_LOAD
   return `${known}: ${place === undefined ? '' : `${place}: `}${name}${messageOf(error)}`;
 }
 
-/** First stack line that lies in no library, mapped to its source by Node. */
+/** Of the author's first frame, which Node has mapped to its source. */
 function firstPlace(stack: string): string | undefined {
-  for (const line of stack.split('\n').slice(1)) {
-    if (/node:|node_modules/.test(line)) continue;
-    const match = /(?:file:\/\/)?(\/[^():]+):(\d+):(\d+)/.exec(line);
-    if (match !== null) return `${shown(decodeURIComponent(match[1] as string))}:${match[2]}:${match[3]}`;
-  }
-  return undefined;
+  const match = /(?:file:\/\/)?(\/[^():]+):(\d+):(\d+)/.exec(authorFrame(stack) ?? '');
+  return match === null ? undefined : `${shown(decodeURIComponent(match[1] as string))}:${match[2]}:${match[3]}`;
 }

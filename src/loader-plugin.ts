@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { createRequire, isBuiltin } from 'node:module';
-import { dirname, extname } from 'node:path';
+import { dirname, extname, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import type { Loader, Plugin } from 'esbuild';
 
@@ -43,6 +43,7 @@ export function sourcePlugin(): Plugin {
         if (errors.length > 0) return { errors };
         // tsconfig `paths` may point a bare name at a source of the author's own.
         if (LOADERS[extname(path)] !== undefined) return { path };
+        if (extname(path) === '.node') return { path, namespace: NATIVE };
         return { path: inRequire ? path : pathToFileURL(path).href, external: true };
       });
 
@@ -54,6 +55,25 @@ export function sourcePlugin(): Plugin {
   };
 }
 
+/** Native addons: import and require both give what Node's require loads. */
+export function nativePlugin(): Plugin {
+  return {
+    name: 'ts-filter-native',
+    setup(build) {
+      build.onResolve({ filter: /^\.{0,2}\/.*\.node$/ }, (args) =>
+        args.namespace === NATIVE
+          ? { path: args.path, external: true }
+          : { path: resolve(args.resolveDir, args.path), namespace: NATIVE },
+      );
+      build.onLoad({ filter: /.*/, namespace: NATIVE }, ({ path }) => ({
+        contents: `module.exports = require(${JSON.stringify(path)});`,
+        loader: 'js',
+      }));
+    },
+  };
+}
+
+const NATIVE = 'native';
 const resolving = Symbol('resolving');
 
 /** `define` turns import.meta.url and its kin into these names; each file declares its own. On the first line, so that

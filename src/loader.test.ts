@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -132,6 +132,40 @@ test('packages are imported from beside the filter, not bundled', async () => {
   const old = path('node_modules/old/o.js');
   expect(a).toMatchObject({ at: pathToFileURL(path('node_modules/esm-only/m.js')).href, old, fs: 'function' });
   expect(b).toMatchObject({ old, fs: 'function' });
+});
+
+test('packages are the files that Node itself would load', async () => {
+  await write({
+    'node_modules/two/package.json': '{"exports":{"module":"./bundlers.mjs","import":"./node.mjs"}}',
+    'node_modules/two/bundlers.mjs': 'export const at = "for bundlers";',
+    'node_modules/two/node.mjs': 'export const at = "for Node";',
+    'node_modules/fields/package.json': '{"module":"./bundlers.mjs"}',
+    'node_modules/fields/bundlers.mjs': 'export default "for bundlers";',
+    'node_modules/fields/index.js': 'module.exports = "for Node";',
+    'a.ts': `
+      import { at } from 'two';
+      import fields from 'fields';
+      export default { ...${filter('a')}, at, fields };`,
+  });
+  expect((await load('a.ts'))[0]).toMatchObject({ at: 'for Node', fields: 'for Node' });
+});
+
+test('native addons are imported and required', async () => {
+  await cp(new URL('../build/ts_filter_addon.node', import.meta.url), path('native/addon.node'));
+  await cp(path('native/addon.node'), path('node_modules/native/addon.node'));
+  await write({
+    'a.ts': `
+      import addon from './native/addon.node';
+      export default { ...${filter('a')}, addon };`,
+    'b.cjs': `module.exports = { ...${filter('b')}, addon: require('./native/addon.node') };`,
+    'c.ts': `import addon from 'native/addon.node'; export default { ...${filter('c')}, addon };`,
+  });
+  const [a, b, c] = (await load('a.ts', 'b.cjs', 'c.ts')) as unknown as { addon: { Listener: unknown } }[];
+  expect([typeof a?.addon.Listener, b?.addon === a?.addon, typeof c?.addon.Listener]).toEqual([
+    'function',
+    true,
+    'function',
+  ]);
 });
 
 test('the bundle is named by its content', async () => {

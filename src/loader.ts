@@ -5,14 +5,12 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, readdir, rename, stat, writeFile } from 'node:fs/promises';
-import { SourceMap, type SourceMapPayload } from 'node:module';
 import { extname, join, relative, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { build, type BuildFailure, type Message } from 'esbuild';
 import { HostError } from './host-errors.js';
-import { libraryUrl, sourcePlugin } from './loader-plugin.js';
+import { nativePlugin, sourcePlugin } from './loader-plugin.js';
 import { privateDir } from './private-dir.js';
-import { findMistakes } from './source-check.js';
 
 const EXTENSIONS = ['.ts', '.mts', '.cts', '.js', '.mjs', '.cjs'];
 const INDEX_FILES = ['index.ts', 'index.mts', 'index.js', 'index.mjs', 'index.cjs'];
@@ -75,8 +73,7 @@ async function filesOfFolder(folder: string): Promise<string[]> {
   return files;
 }
 
-/** Bundles filters. The result's `modules` export lists `[file, module]` pairs. Refuses those whose text has a mistake that
- *  every stream would meet. */
+/** Bundles filters. The result's `modules` export lists `[file, module]` pairs. */
 export async function bundleFilters(paths: readonly string[]): Promise<Bundle> {
   const files = await findFilterFiles(paths);
   const lines = files.map((file, i) => `import * as m${i} from ${JSON.stringify(file)};`);
@@ -92,6 +89,12 @@ export async function bundleInit(path: string): Promise<string> {
   return (await bundle(`import ${JSON.stringify(file)};`, 'init')).url;
 }
 
+/** Bundles a module of runtime.global; the result exports it as `module`. */
+export async function bundleGlobal(url: string): Promise<string> {
+  const from = url.startsWith('file:') ? fileURLToPath(url) : url;
+  return (await bundle(`export * as module from ${JSON.stringify(from)};`, 'global')).url;
+}
+
 async function bundle(entry: string, name: string): Promise<{ url: string; inputs: string[] }> {
   const built = await build({
     stdin: { contents: entry, resolveDir: process.cwd(), sourcefile: `${name}.ts`, loader: 'ts' },
@@ -101,6 +104,9 @@ async function bundle(entry: string, name: string): Promise<{ url: string; input
     platform: 'node',
     format: 'esm',
     target: 'node20',
+    // What Node itself goes by, or a package would be there twice: as esbuild finds it, and as Node does.
+    conditions: [],
+    mainFields: ['main'],
     sourcemap: 'inline',
     // Paths of sources in stack traces are absolute whatever folder the bundle lies in.
     sourceRoot: pathToFileURL(process.cwd()).href + '/',
@@ -117,35 +123,15 @@ async function bundle(entry: string, name: string): Promise<{ url: string; input
     banner: {
       js: "import { createRequire as __tsf_require } from 'node:module'; const require = __tsf_require(import.meta.url);",
     },
-    plugins: [sourcePlugin()],
+    plugins: [sourcePlugin(), nativePlugin()],
   }).catch((error: unknown) => {
     throw new HostError('TSF_LOAD_FAILED', describeFailure(error), { cause: error });
   });
   const contents = built.outputFiles[0]?.contents ?? new Uint8Array(0);
-  const text = Buffer.from(contents).toString();
-  const url = libraryUrl('');
-  const mistakes = findMistakes(text, [url, fileURLToPath(url)]);
-  if (mistakes.length > 0) {
-    const place = originalPlaces(text);
-    const lines = mistakes.map(({ line, column, text: what }) => `${place(line, column)}: ${what}`);
-    throw new HostError('TSF_FILTER_INVALID', lines.join('\n'));
-  }
   const inputs = Object.keys(built.metafile.inputs)
     .filter((input) => !input.startsWith('<'))
     .map((i) => resolve(i));
   return { url: pathToFileURL(await store(contents, name)).href, inputs };
-}
-
-/** Places of a bundle (line from 1, column from 0) as those of its sources, by its inline source map. */
-function originalPlaces(bundled: string): (line: number, column: number) => string {
-  const encoded = bundled.slice(bundled.lastIndexOf('base64,') + 'base64,'.length);
-  const map = new SourceMap(JSON.parse(Buffer.from(encoded, 'base64').toString()) as SourceMapPayload);
-  return (line, column) => {
-    const entry = map.findEntry(line - 1, column);
-    if (!('originalSource' in entry)) return `line ${line} of the bundle`;
-    const file = relative(process.cwd(), resolve(entry.originalSource));
-    return `${file}:${entry.originalLine + 1}:${entry.originalColumn + 1}`;
-  };
 }
 
 /** Keeps a bundle under its content's name. Another host may be doing the same right now. */

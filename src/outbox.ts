@@ -36,7 +36,8 @@ export class Outbox implements FrameRoom {
   readonly #ringRoom: Room;
   readonly #onBroken: (error: unknown) => void;
   #broken = false;
-  #queue: Waiting[] = [];
+  /** What has gone from its front leaves undefined, so that its memory goes too. */
+  #queue: (Waiting | undefined)[] = [];
   #first = 0;
   #unpublished = 0;
   #unpublishedBytes = 0;
@@ -96,13 +97,16 @@ export class Outbox implements FrameRoom {
     while (this.#first < queue.length) {
       const { kind, bytes } = queue[this.#first] as Waiting;
       const at = this.#claimRing(kind, bytes.length);
-      if (at < 0) return false;
+      if (at < 0) {
+        this.#compact();
+        return false;
+      }
       this.#ringRoom.bytes.set(bytes, at);
       this.#ring.commit();
       this.dirty = true;
       this.#unpublished++;
       this.queuedBytes -= bytes.length;
-      this.#first++;
+      queue[this.#first++] = undefined;
     }
     if (this.#first > 0) {
       this.#queue = [];
@@ -125,6 +129,13 @@ export class Outbox implements FrameRoom {
     this.#first = 0;
     this.queuedBytes = 0;
     this.#release();
+  }
+
+  /** Once in as many frames as it moves. */
+  #compact(): void {
+    if (this.#first * 2 < this.#queue.length) return;
+    this.#queue.splice(0, this.#first);
+    this.#first = 0;
   }
 
   #claimRing(kind: FrameKind, size: number): number {

@@ -4,7 +4,8 @@
  */
 import { MessageChannel, Worker } from 'node:worker_threads';
 import type { FilterConfigMessage } from './codec/index.js';
-import { messageOf } from './host-errors.js';
+import { exitText, messageOf } from './host-errors.js';
+import { bundleGlobal } from './loader.js';
 import { errorFields, type Logger } from './log.js';
 import type { ChannelFds, ConnectionId, FromWorker, ToWorker, Verdict, WorkerData, WorkerStart } from './messages.js';
 import { GlobalHost, type GlobalLink } from './runtime-global.js';
@@ -13,6 +14,8 @@ const FIRST_BACK_OFF_MS = 100;
 const MAX_BACK_OFF_MS = 10_000;
 /** A worker that lived so long did not die of starting. */
 const HEALTHY_MS = 30_000;
+/** A start that takes longer is told: it may never end. */
+const SLOW_START_MS = 10_000;
 /** A busy thread is not waited for longer. */
 const STOP_MS = 1000;
 /** Young generation: fresh body chunks fill a larger one before anything is freed (facts: resident memory). */
@@ -75,12 +78,17 @@ export class Pool {
   readonly #pendingChannels: Extract<ToWorker, { type: 'channel' }>[] = [];
   /** The threads of runtime.global: one per name and process. */
   readonly #globals: GlobalHost;
+  /** Threads that failed to start, until they have ended. */
+  readonly #failed = new Set<Promise<unknown>>();
   #stopping = false;
   #idle: { waiting: Set<Place>; resolve: () => void } | undefined;
 
   constructor(options: PoolOptions) {
     this.#options = options;
-    this.#globals = new GlobalHost((name, err) => options.log.error({ global: name, err }, 'runtime.global failed'));
+    this.#globals = new GlobalHost({
+      onError: (name, err) => options.log.error({ global: name, err }, 'runtime.global failed'),
+      load: bundleGlobal,
+    });
     this.#places = Array.from({ length: Math.max(1, options.workers) }, (_, index) => ({
       index,
       thread: undefined,
@@ -164,11 +172,28 @@ export class Pool {
         await thread.terminate();
       }),
     );
+    await Promise.all(this.#failed);
     await this.#globals.dispose();
   }
 
   async #startThread(place: Place): Promise<void> {
     place.bornAt = performance.now();
+    const slow = setTimeout(() => {
+      this.#options.log.warn(
+        { code: 'TSF_LOAD_SLOW', worker: place.index },
+        `the filters are still loading after ${SLOW_START_MS / 1000} s: does a top-level await of theirs ever settle?`,
+      );
+    }, SLOW_START_MS);
+    slow.unref();
+    try {
+      await this.#run(place);
+    } finally {
+      clearTimeout(slow);
+    }
+  }
+
+  /** A new thread in that place; settles when it is ready, or has failed. */
+  async #run(place: Place): Promise<void> {
     const { bundle, init, logLevel } = this.#options;
     const start: WorkerStart = { worker: place.index, bundle, init, logLevel };
     await new Promise<void>((resolve, reject) => {
@@ -178,8 +203,10 @@ export class Pool {
           this.filters = message.filters;
           this.#replay(place);
           resolve();
-        } else if (message.type === 'failed') reject(new LoadError(message.message));
-        else this.#message(place, message);
+        } else if (message.type === 'failed') {
+          this.#end(place);
+          reject(new LoadError(message.message));
+        } else this.#message(place, message);
       };
       if (this.#options.workers === 0) {
         localThread(start, this.#globals, this.#options.log, onMessage, (thread) => (place.thread = thread)).catch(
@@ -195,19 +222,27 @@ export class Pool {
         transferList: [port2],
         resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
       });
-      place.thread = { post: (message) => worker.postMessage(message), terminate: () => worker.terminate() };
+      const thread = { post: (message: ToWorker) => worker.postMessage(message), terminate: () => worker.terminate() };
+      place.thread = thread;
       let cause: unknown;
       worker.on('message', onMessage);
       worker.on('error', (error) => (cause = error));
       worker.on('exit', (code) => {
-        reject(
-          new LoadError(
-            `TSF_LOAD_FAILED: the worker ended while it loaded (${cause === undefined ? `exit code ${code}` : messageOf(cause)})`,
-          ),
-        );
-        this.#died(place, cause ?? new Error(`exit code ${code}`));
+        const why = cause === undefined ? exitText(code) : messageOf(cause);
+        reject(new LoadError(`TSF_LOAD_FAILED: the worker ended while it loaded (${why})`));
+        // One that failed has left the place, and its successor is well.
+        if (place.thread === thread) this.#died(place, cause ?? new Error(why));
       });
     });
+  }
+
+  /** It did not load: what its modules have begun would go on. */
+  #end(place: Place): void {
+    const ended = place.thread?.terminate();
+    place.thread = undefined;
+    if (ended === undefined) return;
+    this.#failed.add(ended);
+    void ended.finally(() => this.#failed.delete(ended));
   }
 
   #message(place: Place, message: Exclude<FromWorker, { type: 'ready' | 'failed' }>): void {

@@ -4,7 +4,9 @@
  * directly. Ports are unreferenced while nothing is asked, so that they keep no thread alive.
  */
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
-import { FilterError } from './errors.js';
+import { describeError, FilterError } from './errors.js';
+import { exitText } from './host-errors.js';
+import { CallSite } from './places.js';
 
 /** Asks the main thread for a port to the thread of `name`. */
 export interface GlobalLink {
@@ -37,13 +39,22 @@ export interface Visit {
   readonly port: MessagePort;
 }
 
+const failed = (name: string, why: string): FilterError =>
+  new FilterError('TSF_GLOBAL_FAILED', `runtime.global("${name}"): ${why}`);
+
+interface Waiting {
+  readonly site: CallSite;
+  resolve(value: unknown): void;
+  reject(error: unknown): void;
+}
+
 /** One thread's side of one global. */
 export class GlobalClient {
   private readonly name: string;
   private readonly url: string;
   private readonly link: GlobalLink;
   private port: Promise<MessagePort> | undefined;
-  private readonly waiting = new Map<number, { resolve(value: unknown): void; reject(error: unknown): void }>();
+  private readonly waiting = new Map<number, Waiting>();
   private readonly methods = new Map<string, (...args: unknown[]) => Promise<unknown>>();
   private nextId = 1;
 
@@ -60,12 +71,16 @@ export class GlobalClient {
   }
 
   private async call(method: string, args: unknown[]): Promise<unknown> {
-    const port = await (this.port ??= this.connect());
+    const site = new CallSite(GlobalClient.prototype.call);
+    const port = await (this.port ??= this.connect()).catch((e: unknown) => {
+      // One failure, but every call has its own place.
+      throw site.mark(new FilterError('TSF_GLOBAL_FAILED', (e as Error).message, undefined, { cause: e }));
+    });
     const id = this.nextId++;
     return new Promise((resolve, reject) => {
       const call: Call = { id, method, args };
       port.postMessage(call); // throws when the arguments cannot be cloned, which rejects
-      this.waiting.set(id, { resolve, reject });
+      this.waiting.set(id, { site, resolve, reject });
       port.ref();
     });
   }
@@ -88,7 +103,7 @@ export class GlobalClient {
     port.on('close', () => {
       this.port = undefined;
       for (const call of this.waiting.values()) {
-        call.reject(new FilterError('TSF_GLOBAL_FAILED', `runtime.global("${this.name}"): its thread has died`));
+        call.reject(call.site.mark(failed(this.name, 'its thread has died')));
       }
       this.waiting.clear();
     });
@@ -99,57 +114,73 @@ export class GlobalClient {
 
 /** One running global. */
 class GlobalThread {
-  readonly url: string;
-  readonly worker: Worker;
-  private readonly opening = new Map<number, (open: boolean) => void>();
+  private readonly worker: Worker;
+  private readonly opening = new Map<number, { resolve(open: boolean): void; reject(error: Error): void }>();
   private nextId = 1;
+  /** Its module serves. */
+  private loaded = false;
 
-  constructor(file: URL, url: string, onError: (error: unknown) => void, onExit: () => void) {
-    this.url = url;
-    this.worker = new Worker(file, { workerData: url });
+  /** `entry` exports the author's module as `module`. */
+  constructor(name: string, file: URL, entry: string, onError: (error: unknown) => void, onExit: () => void) {
+    this.worker = new Worker(file, { workerData: entry });
     this.worker.unref();
-    this.worker.on('error', onError);
+    let cause: unknown;
+    this.worker.on('error', (error) => {
+      cause = error;
+      onError(error);
+    });
     this.worker.on('message', (id: number) => {
-      this.opening.get(id)?.(true);
+      this.loaded = true;
+      this.opening.get(id)?.resolve(true);
       this.opening.delete(id);
     });
-    this.worker.on('exit', () => {
+    this.worker.on('exit', (code) => {
       onExit();
-      for (const done of this.opening.values()) done(false);
+      const why = cause === undefined ? exitText(code) : describeError(cause);
+      for (const { resolve, reject } of this.opening.values()) {
+        if (this.loaded) resolve(false);
+        else reject(failed(name, `its module does not load: ${why}`));
+      }
     });
   }
 
-  /** A port that the thread has taken; undefined when it died before. */
+  /** A port that the thread has taken; undefined when it died before. Rejects when its module does not load. */
   async open(): Promise<MessagePort | undefined> {
     const { port1, port2 } = new MessageChannel();
     const id = this.nextId++;
     this.worker.postMessage({ id, port: port2 } satisfies Visit, [port2]);
-    const open = await new Promise<boolean>((resolve) => this.opening.set(id, resolve));
+    const open = await new Promise<boolean>((resolve, reject) => this.opening.set(id, { resolve, reject }));
     return open ? port1 : undefined;
   }
+
+  async end(): Promise<void> {
+    await this.worker.terminate();
+  }
+}
+
+interface GlobalHostOptions {
+  readonly onError: (name: string, error: unknown) => void;
+  /** Makes an entry of a module's URL: one that this Node can import, and that exports the module as `module`. */
+  readonly load: (url: string) => Promise<string>;
+  /** What each thread runs. */
+  readonly file?: URL;
 }
 
 /** The main thread's side: the threads themselves. */
 export class GlobalHost implements GlobalLink {
-  private readonly threads = new Map<string, GlobalThread>();
-  private readonly onError: (name: string, error: unknown) => void;
-  private readonly file: URL;
+  private readonly threads = new Map<string, { readonly url: string; readonly thread: Promise<GlobalThread> }>();
+  private readonly options: GlobalHostOptions;
 
-  /** `file`: what each thread runs, another one only in tests. */
-  constructor(
-    onError: (name: string, error: unknown) => void = () => undefined,
-    file = new URL('./runtime-thread.js', import.meta.url),
-  ) {
-    this.onError = onError;
-    this.file = file;
+  constructor(options: GlobalHostOptions) {
+    this.options = options;
   }
 
   async connect(name: string, url: string): Promise<MessagePort> {
     for (let tries = 0; tries < 3; tries++) {
-      const port = await this.thread(name, url).open();
+      const port = await (await this.thread(name, url)).open();
       if (port !== undefined) return port;
     }
-    throw new FilterError('TSF_GLOBAL_FAILED', `runtime.global("${name}"): its thread does not stay alive`);
+    throw failed(name, 'its thread does not stay alive');
   }
 
   /** Serves one worker thread over `port`, whose other end is given to LinkedThread there. */
@@ -168,31 +199,43 @@ export class GlobalHost implements GlobalLink {
   }
 
   async dispose(): Promise<void> {
-    await Promise.all([...this.threads.values()].map(({ worker }) => worker.terminate()));
+    const threads = await Promise.allSettled([...this.threads.values()].map(({ thread }) => thread));
+    await Promise.all(threads.flatMap((one) => (one.status === 'fulfilled' ? [one.value.end()] : [])));
   }
 
-  private thread(name: string, url: string): GlobalThread {
-    let thread = this.threads.get(name);
-    if (thread === undefined) {
-      const made: GlobalThread = new GlobalThread(
-        this.file,
-        url,
-        (error) => {
-          this.onError(name, error);
-        },
-        () => {
-          if (this.threads.get(name) === made) this.threads.delete(name);
-        },
-      );
-      this.threads.set(name, (thread = made));
-    } else if (thread.url !== url) {
+  private thread(name: string, url: string): Promise<GlobalThread> {
+    const known = this.threads.get(name);
+    if (known !== undefined) {
       // A reload may have moved the bundle: the first one goes on, that is what survives a reload.
-      this.onError(
-        name,
-        new FilterError('TSF_GLOBAL_FAILED', `runtime.global("${name}") runs ${thread.url}, not ${url}`),
-      );
+      if (known.url !== url) this.options.onError(name, failed(name, `runs ${known.url}, not ${url}`));
+      return known.thread;
     }
-    return thread;
+    // Whatever ends it, the next call starts another: also a module that did not load may be mended by then.
+    const gone = (): void => {
+      if (this.threads.get(name) === made) this.threads.delete(name);
+    };
+    const made = { url, thread: this.start(name, url, gone) };
+    this.threads.set(name, made);
+    made.thread.catch(gone);
+    return made.thread;
+  }
+
+  private async start(name: string, url: string, onExit: () => void): Promise<GlobalThread> {
+    const { onError, load, file = new URL('./runtime-thread.js', import.meta.url) } = this.options;
+    const entry = await load(url).catch((e: unknown) => {
+      const error = failed(name, `its module does not load: ${(e as Error).message}`);
+      onError(name, error);
+      throw error;
+    });
+    return new GlobalThread(
+      name,
+      file,
+      entry,
+      (error) => {
+        onError(name, error);
+      },
+      onExit,
+    );
   }
 }
 

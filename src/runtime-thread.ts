@@ -3,14 +3,15 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { FilterError } from './errors.js';
 import type { Call, Result, Visit } from './runtime-global.js';
 
-const url = workerData as string;
-const module = import(url) as Promise<{ readonly [name: string]: unknown }>;
-module.catch(() => undefined); // every call tells
+process.setSourceMapsEnabled(true);
+// If it throws this thread ends, and whoever waits for it is told.
+const { module } = (await import(workerData as string)) as { readonly module: { readonly [name: string]: unknown } };
 
 async function answer({ id, method, args }: Call): Promise<Result> {
   try {
-    const fn = (await module)[method];
-    if (typeof fn !== 'function') throw new FilterError('TSF_GLOBAL_FAILED', `${url} exports no function ${method}`);
+    const fn = module[method];
+    if (typeof fn !== 'function')
+      throw new FilterError('TSF_GLOBAL_FAILED', `the module of runtime.global exports no function ${method}`);
     return { id, ok: true, value: await (fn as (...args: unknown[]) => unknown)(...args) };
   } catch (e) {
     return { id, ok: false, value: e };

@@ -5,6 +5,7 @@ import { pathToFileURL } from 'node:url';
 import { MessageChannel } from 'node:worker_threads';
 import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { bundleGlobal } from './loader.js';
 import { linkGlobals, runtime } from './runtime.js';
 import { GlobalClient, GlobalHost, LinkedThread } from './runtime-global.js';
 
@@ -58,7 +59,7 @@ describe('runtime.global', () => {
     const entry = new URL('runtime-thread.ts', import.meta.url).pathname;
     await build({ entryPoints: [entry], outfile, bundle: true, platform: 'node', format: 'esm', logLevel: 'error' });
     thread = pathToFileURL(outfile);
-    host = new GlobalHost(() => undefined, thread);
+    host = new GlobalHost({ onError: () => undefined, load: bundleGlobal, file: thread });
   });
   afterAll(async () => {
     await host.dispose();
@@ -95,6 +96,36 @@ describe('runtime.global', () => {
   it('can be awaited itself without being called', async () => {
     const counter = runtime.global<Counter>('counter', module);
     expect(await Promise.resolve(counter)).toBe(counter);
+  });
+
+  it('may be TypeScript', async () => {
+    const file = join(folder, 'typed.ts');
+    writeFileSync(
+      file,
+      `import { one } from './part.js'; enum Two { two = 2 }\nexport const sum = (n: number): number => n + one + Two.two;`,
+    );
+    writeFileSync(join(folder, 'part.ts'), 'export const one: number = 1;');
+    const typed = runtime.global<{ sum(n: number): number }>('typed', pathToFileURL(file));
+    expect(await typed.sum(3)).toBe(6);
+  });
+
+  it.each([
+    ['throws', `throw new Error('not yet');`, /^runtime\.global\("throws"\): its module does not load: Error: not yet/],
+    ['cannot be parsed', 'export const = 1;', /does not load: .*cannot be parsed\.ts:1:14/],
+    ['never settles', 'await new Promise(() => {});', /does not load: a top-level await .* never settles/],
+  ])('whose module %s says so where it was called, and is tried again by the next call', async (name, source, text) => {
+    const file = join(folder, `${name}.ts`);
+    writeFileSync(file, source);
+    const made = runtime.global<{ ok(): string }>(name, pathToFileURL(file));
+    for (let i = 0; i < 2; i++) {
+      await expect(made.ok()).rejects.toMatchObject({
+        code: 'TSF_GLOBAL_FAILED',
+        message: expect.stringMatching(text) as string,
+        stack: expect.stringMatching(/runtime\.test\.ts/) as string,
+      });
+    }
+    writeFileSync(file, `export const ok = (): string => 'mended';`);
+    expect(await made.ok()).toBe('mended');
   });
 
   it('that dies rejects what waits, and is started anew by the next call', async () => {

@@ -71,9 +71,10 @@ export const runtime = {
   },
 
   /**
-   * One per process, for all worker threads: a module on a thread of its own, reached by structured clone. Survives a
-   * reload. `T` is the type of the module's exports; every exported function can be called and returns a promise. Calls
-   * reject with what the function threw, or with `TSF_GLOBAL_FAILED`.
+   * One per process, for all worker threads: a module (TypeScript too) on a thread of its own, reached by structured
+   * clone. Survives a reload. `T` is the type of the module's exports; every exported function can be called and returns
+   * a promise. Calls reject with what the function threw, or with `TSF_GLOBAL_FAILED`; a module that did not load is
+   * tried again by the next call.
    *
    * @example
    * // counter.js

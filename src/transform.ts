@@ -13,12 +13,10 @@ export type ChunkFunction = (chunk: Uint8Array, last: boolean) => Chunk | Iterab
  *     for (let i = 0; i < chunk.length; i++) chunk[i]! ^= 0x20;
  *     return chunk;
  *   },
- *   { borrow: true },
+ *   { sameLength: true },
  * ),
  */
 export interface PerChunkOptions {
-  /** The chunk is pooled memory, dead after the call: what is kept must be copied. */
-  borrow?: boolean;
   /** The function only looks, or changes bytes without changing how many there are. The message then keeps its
    *  `content-length`, also when it streams. What is made is counted: a body that becomes longer or shorter fails the
    *  stream with `TSF_LENGTH_WRONG`. For data hooks: `sameLength(hook)`. */
@@ -44,8 +42,8 @@ const PER_CHUNK: unique symbol = Symbol.for('envoy-ts-filter.perChunk') as never
  */
 export function perChunk(fn: ChunkFunction, options: PerChunkOptions = {}): ChunkTransform {
   if (typeof fn !== 'function') throw new FilterError('TSF_TRANSFORM_INVALID', 'perChunk(fn): fn is not a function');
-  const { borrow = false, sameLength = false } = options;
-  return Object.freeze({ [PER_CHUNK]: fn, borrow, sameLength }) as unknown as ChunkTransform;
+  const { sameLength = false } = options;
+  return Object.freeze({ [PER_CHUNK]: fn, sameLength }) as unknown as ChunkTransform;
 }
 
 /** Whether perChunk's value was declared to keep the length. */

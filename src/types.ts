@@ -133,14 +133,24 @@ export type Phase = Exclude<keyof StreamFilter, 'onDestroy'>;
 
 /** Refuses a schema beside parseConfig. */
 export type OneConfigStyle = { schema?: never } | { parseConfig?: never };
+/** No value has this type: what TypeScript shows where a filter has a mistake. */
+declare class Mistake<Mend extends string> {
+  private readonly mend: Mend;
+}
 /** Refuses both body styles in one direction. */
-export type OneBodyStyle = ({ decodeData?: never } | { transformRequest?: never }) &
-  ({ encodeData?: never } | { transformResponse?: never });
+export type OneBodyStyle = (
+  | { decodeData?: Mistake<'has decodeData and transformRequest: one or the other'> }
+  | { transformRequest?: Mistake<'has decodeData and transformRequest: one or the other'> }
+) &
+  (
+    | { encodeData?: Mistake<'has encodeData and transformResponse: one or the other'> }
+    | { transformResponse?: Mistake<'has encodeData and transformResponse: one or the other'> }
+  );
 /** Refuses hooks outside the declared phases. */
-export type Only<P> = { [K in Phase]?: K extends P ? StreamFilter[K] : never };
+export type Only<P> = { [K in Phase]?: K extends P ? StreamFilter[K] : Mistake<`add ${K} to phases`> };
 type Wrong<F> = Exclude<Extract<keyof F, `${'decode' | 'encode' | 'transform' | 'on'}${string}`>, keyof StreamFilter>;
 /** Refuses names that look like hooks and are none. */
-export type Misspelt<F> = [Wrong<F>] extends [never] ? unknown : { [K in Wrong<F>]: never };
+export type Misspelt<F> = [Wrong<F>] extends [never] ? unknown : { [K in Wrong<F>]: Mistake<`${K} is no hook`> };
 
 /**
  * The Standard Schema interface: zod, valibot, arktype …

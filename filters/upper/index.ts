@@ -1,7 +1,7 @@
 import { defineFilter, perChunk } from 'envoy-ts-filter';
 
-// The chunk is lent (`borrow`) and comes back changed in place: nothing is allocated for it.
-const upper = perChunk((chunk) => upperCase(chunk), { borrow: true });
+// The chunk is changed in place: nothing is allocated for it.
+const upper = perChunk((chunk) => upperCase(chunk));
 
 /** Upper-cases ASCII letters in request and response bodies; every other byte stays as it is. */
 export default defineFilter({

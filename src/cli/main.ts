@@ -1,11 +1,12 @@
 /** `ts-filter-host`. Messages for people go to stderr, the log goes to stdout. */
 import { readFileSync } from 'node:fs';
 import { Host } from '../host.js';
-import { HostError } from '../host-errors.js';
+import { EXIT_UNSETTLED, exitText, HostError } from '../host-errors.js';
 import { loadFailure } from '../loader-import.js';
 import { createLog } from '../log.js';
 import { LoadError } from '../pool.js';
 import { socketPath } from '../socket-path.js';
+import { check } from './check.js';
 import { doctor } from './doctor.js';
 import { HELP, parseCommand, type ServeOptions } from './options.js';
 import { printConfig } from './print-config.js';
@@ -39,7 +40,14 @@ async function serve(options: ServeOptions): Promise<void> {
   };
   process.on('SIGINT', onSignal);
   process.on('SIGTERM', onSignal);
+  // With --workers 0 the filters load in this thread: Node ends it when nothing is left that could settle what they await.
+  const dry = (): void => {
+    process.stderr.write(`ts-filter-host: TSF_LOAD_FAILED: ${exitText(EXIT_UNSETTLED)}\n`);
+    process.exitCode = EXIT_FAILED;
+  };
+  process.once('beforeExit', dry);
   await host.start();
+  process.off('beforeExit', dry);
 }
 
 async function main(): Promise<void> {
@@ -53,6 +61,9 @@ async function main(): Promise<void> {
       return;
     case 'print-config':
       process.stdout.write(printConfig(command.name, socketPath(command.socket)));
+      return;
+    case 'check':
+      process.exitCode = (await check(command.paths)) ? 0 : EXIT_FAILED;
       return;
     case 'doctor':
       process.exitCode = doctor(command.socket) ? 0 : EXIT_FAILED;

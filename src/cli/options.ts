@@ -14,13 +14,15 @@ export const HELP = `ts-filter-host [paths…] — serves Envoy HTTP filters wri
   --drain-timeout TIME  how long open streams may take at the end, for instance 10s or 500ms (default 10s)
   --help, --version
 
+  ts-filter-host check [paths…]                        type-checks filters (default: those of this folder) with the
+                                                       TypeScript of your project
   ts-filter-host print-config <name> [--socket PATH]   the snippet for envoy.yaml
   ts-filter-host doctor [--socket PATH]                checks Node, the addon and the socket's folder
 
 Not yet: --watch, --metrics-port, dev, create, build-addon.
 `;
 
-const SUBCOMMANDS = ['dev', 'create', 'print-config', 'doctor', 'build-addon'] as const;
+const SUBCOMMANDS = ['dev', 'create', 'check', 'print-config', 'doctor', 'build-addon'] as const;
 type Subcommand = (typeof SUBCOMMANDS)[number];
 const NOT_YET: readonly Subcommand[] = ['dev', 'create', 'build-addon'];
 
@@ -28,6 +30,7 @@ const MAX_WORKERS = 256;
 
 export type Command =
   | { readonly do: 'help' | 'version' }
+  | { readonly do: 'check'; readonly paths: readonly string[] }
   | { readonly do: 'doctor'; readonly socket: string | undefined }
   | { readonly do: 'print-config'; readonly name: string; readonly socket: string | undefined }
   | { readonly do: 'serve'; readonly serve: ServeOptions };
@@ -52,13 +55,15 @@ export function parseCommand(args: readonly string[]): Command {
   }
   const socket = values.socket;
   if (socket === '') throw usage('--socket is empty; give a path, or leave it out for the default');
-  const [first, name] = positionals;
+  const [first, ...rest] = positionals;
   const subcommand = SUBCOMMANDS.find((known) => known === first);
   if (subcommand !== undefined && NOT_YET.includes(subcommand)) {
     throw new HostError('TSF_NOT_YET', `${subcommand} is not there yet; see ts-filter-host --help`);
   }
   if (subcommand === 'doctor') return { do: 'doctor', socket };
+  if (subcommand === 'check') return { do: 'check', paths: rest.length === 0 ? ['.'] : rest };
   if (subcommand === 'print-config') {
+    const [name] = rest;
     if (name === undefined) throw usage("print-config needs a filter's name: ts-filter-host print-config <name>");
     return { do: 'print-config', name, socket };
   }

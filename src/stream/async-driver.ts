@@ -4,11 +4,12 @@
  * parked at a yield (at once) or in a foreign await (when that settles).
  */
 import { toBytes } from '../buffer.js';
-import { FilterError, type StreamAbortedError } from '../errors.js';
+import { FilterError, StreamAbortedError } from '../errors.js';
 import type { Chunk, HeaderMap, StreamTransform, TransformContext } from '../types-data.js';
 import { BodyInput } from './body.js';
 import type { BodyDriver } from './drivers.js';
 import type { Flow } from './flow.js';
+import { closeIterator } from './iteration.js';
 import type { FlowOutput } from './output.js';
 
 export class AsyncDriver implements BodyDriver {
@@ -55,15 +56,7 @@ export class AsyncDriver implements BodyDriver {
   abort(error: StreamAbortedError): void {
     this.aborted = error;
     BodyInput.fail(this.input, error);
-    const { iterator, flow } = this;
-    if (iterator?.return === undefined) return;
-    // Its finally may throw; there is nobody left to tell but the log.
-    const { stream } = flow;
-    Promise.resolve(stream.run(flow.names.transform, iterator.return as () => unknown, iterator)).catch(
-      (e: unknown) => {
-        this.late(e);
-      },
-    );
+    this.close();
   }
 
   // ---- the body's reader ----
@@ -97,7 +90,7 @@ export class AsyncDriver implements BodyDriver {
         out.turn();
         const { value, done } = await step;
         if (flow.dead) {
-          this.stopIterator();
+          this.stop();
           return;
         }
         if (done === true) break;
@@ -106,14 +99,14 @@ export class AsyncDriver implements BodyDriver {
         if (room !== undefined) {
           await room;
           if (flow.dead) {
-            this.stopIterator();
+            this.stop();
             return;
           }
         }
       }
     } catch (e) {
       this.finished = true;
-      this.stopIterator();
+      this.stop();
       if (flow.dead) this.late(e);
       else flow.stream.authorError(flow, flow.names.transform, e);
       return;
@@ -129,19 +122,22 @@ export class AsyncDriver implements BodyDriver {
     }
   }
 
-  /** Ended from outside, by a bad chunk or a reply: its finally should still run. */
-  private stopIterator(): void {
-    const { iterator } = this;
-    if (iterator?.return === undefined || this.aborted !== undefined) return;
-    Promise.resolve(iterator.return()).catch((e: unknown) => {
-      this.late(e);
-    });
+  /** Over before its body is, by a bad chunk or a reply: its finally runs, and who still reads the body hears of it. */
+  private stop(): void {
+    if (this.aborted !== undefined) return;
+    this.aborted = new StreamAbortedError('local_reply');
+    BodyInput.fail(this.input, this.aborted);
+    this.close();
   }
 
-  private late(e: unknown): void {
+  private close(): void {
+    closeIterator(this.flow.stream, this.flow.names.transform, this.iterator, this.late);
+  }
+
+  private readonly late = (e: unknown): void => {
     // The rejection that we made ourselves is no news.
     if (e !== this.aborted) this.flow.stream.lateError(this.flow.names.transform, e);
-  }
+  };
 }
 
 class Context implements TransformContext<HeaderMap> {

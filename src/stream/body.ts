@@ -77,12 +77,12 @@ export class BodyInput implements BodyStream, AsyncIterator<Uint8Array, undefine
     for (const parked of body.#parked.splice(0)) parked.reject(error);
   }
 
-  /** What was not consumed; the chunk in the author's hands was. */
+  /** Nothing comes any more. What was not consumed; the chunk in the author's hands was. */
   static drain(body: BodyInput): Uint8Array[] {
     body.#giveBack();
     const rest = body.#queue;
     body.#queue = [];
-    body.#ended = true;
+    BodyInput.end(body);
     return rest;
   }
 

@@ -197,7 +197,34 @@ describe('a streamed request', () => {
     }
     await expect(callbacks.httpCall('c', { path: '/', body: body() })).rejects.toBe(broken);
     expect(stream.take().slice(1)).toEqual(['callData 1 "a"', 'callCancel 1']);
-    expect(await codeOf(callbacks.httpCall('c', { path: '/', body: chunks(5 as never) }))).toBe('TSF_CHUNK_INVALID');
+  });
+
+  it('that fails shows where it was made', async () => {
+    const { callbacks, event } = await open();
+    function author(): Promise<unknown> {
+      return callbacks.httpCall('c', { path: '/' }).catch((e: unknown) => e);
+    }
+    const failed = author();
+    await settled();
+    event(1, FAILED, CallFailure.NoCluster);
+    const { stack } = (await failed) as Error;
+    expect(stack).toMatch(
+      /^FilterError: httpCall\("c"\) GET \/: Envoy has no such cluster\n(.*\n)*?.*at author .*calls\.test\.ts:/,
+    );
+  });
+
+  it('whose body makes a bad chunk is closed: its finally runs', async () => {
+    const { callbacks } = await open();
+    let closed = false;
+    async function* body(): AsyncGenerator<string> {
+      try {
+        yield await Promise.resolve(5 as never);
+      } finally {
+        closed = true;
+      }
+    }
+    expect(await codeOf(callbacks.httpCall('c', { path: '/', body: body() }))).toBe('TSF_CHUNK_INVALID');
+    expect(closed).toBe(true);
   });
 
   it('stops when the answer is complete before it', async () => {

@@ -9,10 +9,12 @@ import { headerLines } from '../header-lines.js';
 import { checkValue, HeaderRules } from '../header-rules.js';
 import { HeaderViewImpl } from '../header-views.js';
 import { HeaderMapImpl } from '../headers.js';
+import { CallSite } from '../places.js';
 import type { Phase } from '../types.js';
 import type { CallRequest, CallResponse } from '../types-callbacks.js';
 import type { Chunk, HeaderInit, HeaderView } from '../types-data.js';
 import { CallEventPart, CallFailure, HeaderType } from '../wire.js';
+import { closeIterator } from './iteration.js';
 import { markAsItCame } from './reply-headers.js';
 import type { HttpStream } from './stream.js';
 
@@ -91,6 +93,7 @@ class Call {
   private readonly id: number;
   private readonly plan: Plan;
   private readonly phase: Phase | undefined;
+  private readonly site = new CallSite(Calls.prototype.start);
   private readonly onOver: () => void;
   private settle: { resolve(response: CallResponse): void; reject(error: unknown): void } | undefined;
   private body: ReadableStreamDefaultController<Uint8Array> | undefined;
@@ -265,10 +268,7 @@ class Call {
     this.plan.signal?.removeEventListener('abort', this.onAbort);
     const { sending } = this;
     this.sending = undefined;
-    if (sending?.return === undefined) return;
-    Promise.resolve(this.stream.run(this.phase, sending.return as () => unknown, sending)).catch((e: unknown) => {
-      this.late(e);
-    });
+    closeIterator(this.stream, this.phase, sending, this.late);
   }
 
   private async send(body: AsyncIterable<Chunk> | Iterable<Chunk>): Promise<void> {
@@ -294,7 +294,6 @@ class Call {
       if (plan.trailers === undefined) sink.callData(id, NO_BYTES, true);
       else sink.callTrailers(id, plan.trailers);
     } catch (e) {
-      this.sending = undefined;
       if (this.isOver()) this.late(e);
       else this.cancel(e);
     }
@@ -305,16 +304,16 @@ class Call {
     return this.over;
   }
 
-  private late(error: unknown): void {
+  private readonly late = (error: unknown): void => {
     if (error !== this.error) this.stream.lateError(this.phase ?? 'decodeHeaders', error);
-  }
+  };
 
   private tooMuch(): FilterError {
     return this.coded('TSF_CALL_LIMIT', 'more than 32 MiB of the answer wait to be read; read the body as it comes');
   }
 
   private coded(code: KnownErrorCode, why: string): FilterError {
-    return new FilterError(code, `${this.plan.name}: ${why}`, this.phase);
+    return this.site.mark(new FilterError(code, `${this.plan.name}: ${why}`, this.phase));
   }
 }
 

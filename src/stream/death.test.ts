@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { Bench, filterOf, settled, type TestStream } from '../../test/support/recorder.js';
+import { defineFilter } from '../filter.js';
 import { type FilterError, StreamAbortedError } from '../errors.js';
 import { StatusType, type StreamFilter } from '../types.js';
 import type { FilterCallbacks } from '../types-callbacks.js';
@@ -61,7 +62,7 @@ describe('a stream that dies', () => {
     expect((callbacks!.signal.reason as StreamAbortedError).code).toBe('TSF_STREAM_ABORTED');
   });
 
-  it('tells a hook that still works, also when the stream ended well', async () => {
+  it('tells a hook that still works, and by what, also when the stream ended well', async () => {
     let signal: AbortSignal | undefined;
     const stream = await open((callbacks) => ({
       decodeHeaders: () => {
@@ -70,7 +71,7 @@ describe('a stream that dies', () => {
       },
     }));
     stream.request().end(EndReason.Complete);
-    expect(signal!.aborted).toBe(true);
+    expect(signal!.reason).toMatchObject({ by: 'complete' });
   });
 
   it('drops the late answer of a hook', async () => {
@@ -192,6 +193,34 @@ describe('a transform when its stream dies', () => {
     expect(bench.logger.lines).toEqual(['error transformRequest after its stream had ended: Error: in finally']);
   });
 
+  it('whose iterator throws in return() ends as ever: its last hooks run and its config is let go', async () => {
+    const seen: unknown[] = [];
+    bench = await Bench.of(
+      defineFilter({
+        name: 'f',
+        create: () => ({
+          transformRequest: () => ({
+            [Symbol.asyncIterator]: () => ({
+              next: () => new Promise<never>(() => undefined),
+              return: () => {
+                throw new Error('in return');
+              },
+            }),
+          }),
+          onDestroy: (reason) => void seen.push(reason),
+        }),
+        destroyConfig: () => void seen.push('config'),
+      }),
+    );
+    const stream = bench.open();
+    stream.request().req('a');
+    bench.registry.forget(1);
+    stream.end(EndReason.Downstream);
+    await settled();
+    expect(seen).toEqual(['reset', 'config']);
+    expect(bench.logger.lines).toEqual(['error transformRequest after its stream had ended: Error: in return']);
+  });
+
   it('aborts a TransformStream', async () => {
     let cancelled: unknown;
     const stream = await open(() => ({
@@ -226,7 +255,7 @@ describe('a transform when its stream dies', () => {
     await settled();
     stream.end(EndReason.Complete);
     await settled();
-    expect(seen).toEqual(['upstream']);
+    expect(seen).toEqual(['complete']);
   });
 });
 

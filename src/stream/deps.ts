@@ -10,14 +10,6 @@ export interface HostLogger {
   child(bindings: Record<string, unknown>): HostLogger;
 }
 
-/** Things worth a counter. */
-export type StreamEvent =
-  | 'filter_error' // a hook or transform threw, rejected or broke a rule
-  | 'late_error' // the same after the stream had ended
-  | 'local_reply'
-  | 'unsettled' // work still unsettled 30 s after its stream's end
-  | 'unhandled_rejection';
-
 export interface StreamDeps {
   readonly logger: HostLogger;
   /** Index of this host thread, for the logs. Default 0. */
@@ -26,8 +18,6 @@ export interface StreamDeps {
   now?(): number;
   setTimeout?(callback: () => void, milliseconds: number): unknown;
   clearTimeout?(handle: unknown): void;
-  /** Called for each event; `filter` is the filter's name. */
-  count?(event: StreamEvent, filter: string): void;
 }
 
 /** StreamDeps with every default filled in. */
@@ -37,7 +27,6 @@ export interface FilledDeps {
   now(): number;
   setTimeout(callback: () => void, milliseconds: number): unknown;
   clearTimeout(handle: unknown): void;
-  count(event: StreamEvent, filter: string): void;
   readonly turns: Turns;
 }
 
@@ -53,7 +42,6 @@ export function fillDeps(deps: StreamDeps): FilledDeps {
       ((handle) => {
         clearTimeout(handle as NodeJS.Timeout);
       }),
-    count: deps.count ?? (() => undefined),
     turns: new Turns(),
   };
 }

@@ -160,7 +160,7 @@ describe('the status of a headers hook', () => {
       stream.request(REQUEST, end);
       await settled();
       expect(stream.take()).toEqual([expect.stringContaining(`fail Request f: decodeHeaders: FilterError ${code}`)]);
-      expect(bench!.counts).toEqual({ filter_error: 1 });
+      expect(bench!.logger.lines).toEqual([expect.stringMatching(`^error decodeHeaders: FilterError ${code}`)]);
     });
   });
 
@@ -237,7 +237,6 @@ describe('an error in a hook', () => {
     await settled();
     expect(stream.take()).toEqual([]);
     expect(bench!.logger.lines).toEqual(['error decodeHeaders after its stream had ended: Error: too late']);
-    expect(bench!.counts).toEqual({ late_error: 1 });
   });
 });
 

@@ -4,4 +4,4 @@
  */
 export { FilterRegistry } from './registry.js';
 export type { ConfigRules, LoadedConfig, Verdict } from './config.js';
-export type { HostLogger, StreamDeps, StreamEvent } from './deps.js';
+export type { HostLogger, StreamDeps } from './deps.js';

@@ -59,7 +59,6 @@ export class Linger {
     for (const [stream, until] of this.waiting) {
       if (until > now) return;
       this.waiting.delete(stream);
-      this.deps.count('unsettled', stream.filterName);
       const phase = stream.pendingPhase ?? 'a streamed reply';
       this.deps.logger.warn(
         { filter: stream.filterName, requestId: stream.requestId, phase },

@@ -270,14 +270,3 @@ describe('what create() returns', () => {
     expect(new TestStream(host).request().take()[0]).toContain('has encodeHeaders, which its phases do not declare');
   });
 });
-
-describe('a rejection that nobody awaits', () => {
-  it('is logged and counted', () => {
-    const counted: string[] = [];
-    const logger = new RecordingLogger();
-    const host = new FilterRegistry([], { logger, count: (event) => counted.push(event) });
-    host.unhandledRejection(new Error('lost'));
-    expect(counted).toEqual(['unhandled_rejection']);
-    expect(logger.lines).toEqual(['error a rejection that no filter awaits: Error: lost']);
-  });
-});

@@ -129,15 +129,8 @@ export class FilterRegistry {
     } catch (e) {
       const text = `${base.name}: mergeConfig: ${describeError(e)}`;
       this.deps.logger.error({ err: e, filter: base.name }, text);
-      this.deps.count('filter_error', base.name);
       return new FailedStream(sink, text);
     }
-  }
-
-  /** For the process's unhandledRejection handler: a rejection that nobody awaits harms no stream, but is told. */
-  unhandledRejection(reason: unknown): void {
-    this.deps.logger.error({ err: reason }, `a rejection that no filter awaits: ${describeError(reason)}`);
-    this.deps.count('unhandled_rejection', '');
   }
 
   private unknown(name: string): string {

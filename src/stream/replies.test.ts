@@ -57,7 +57,7 @@ describe('sendLocalReply', () => {
         }),
     }));
     expect(stream.request().take()).toEqual(['localReply 403 grpc 7 "denied" [x-a: 1, x-a: 2] "no\\n"']);
-    expect(bench.counts).toEqual({ local_reply: 1 });
+    expect(bench.logger.lines).toEqual([]);
   });
 
   it.each([
@@ -291,6 +291,52 @@ describe('reply', () => {
       'replyData "b"',
       'replyData "" end',
     ]);
+  });
+
+  it.each([
+    ['makes a bad chunk', 5 as never],
+    ['is longer than its content-length', 'abc'],
+  ])('whose body %s is closed: its finally runs', async (_name, chunk) => {
+    let closed = 0;
+    async function* body(): AsyncGenerator<string> {
+      try {
+        yield await Promise.resolve(chunk);
+      } finally {
+        closed++;
+      }
+    }
+    const stream = await open((callbacks) => ({
+      decodeHeaders: () => callbacks.reply(200, { 'content-length': '2' }, body()),
+    }));
+    stream.request();
+    await settled();
+    stream.end(EndReason.Downstream);
+    await settled();
+    expect([stream.take().at(-1)?.slice(0, 4), closed]).toEqual(['fail', 1]);
+  });
+
+  it('whose iterator throws in return() ends as ever', async () => {
+    const reasons: string[] = [];
+    const stream = await open((callbacks) => ({
+      decodeHeaders: () =>
+        callbacks.reply(
+          200,
+          {},
+          {
+            [Symbol.asyncIterator]: () => ({
+              next: () => new Promise<never>(() => undefined),
+              return: () => {
+                throw new Error('in return');
+              },
+            }),
+          },
+        ),
+      onDestroy: (reason) => void reasons.push(reason),
+    }));
+    stream.request();
+    await settled();
+    stream.end(EndReason.Downstream);
+    expect(reasons).toEqual(['reset']);
   });
 
   it('has never more than the window on its way', async () => {

@@ -12,6 +12,7 @@ import type { Chunk, HeaderInit } from '../types-data.js';
 import { ActKind, BodyMode, CreditOf, Direction, HeaderType, OutputFlag } from '../wire.js';
 import { Flow } from './flow.js';
 import { isBodiless, LENGTH, wrongLength } from './framing.js';
+import { closeIterator } from './iteration.js';
 import type { FlowPort } from './output.js';
 import { replyLines } from './reply-headers.js';
 import type { HttpStream } from './stream.js';
@@ -50,7 +51,6 @@ export class Replies {
     };
     const whole = stream.start.grpc || given.grpcStatus >= 0 ? withGrpcStatus(given) : given;
     const failType = this.openType();
-    stream.deps.count('local_reply', stream.filterName);
     this.taken();
     own?.flow.kill();
     const { filter } = stream;
@@ -100,7 +100,6 @@ export class Replies {
     const length = bodiless ? undefined : lengthOf(lines, known);
     const failType = this.openType();
     const phase = stream.phase ?? 'decodeHeaders';
-    stream.deps.count('local_reply', stream.filterName);
     this.taken();
     this.own?.flow.kill();
     const streamed = (this.streamed = new StreamedReply(stream, body, length, failType, phase));
@@ -240,43 +239,45 @@ class StreamedReply {
   abandon(): void {
     try {
       this.iterator = iteratorOf(this.body);
-      this.busy = true;
       this.end();
     } catch (e) {
-      this.stream.lateError(this.phase, e);
+      this.late(e);
     }
-    this.busy = false;
   }
 
   end(): void {
     const { iterator } = this;
-    if (!this.busy || iterator?.return === undefined) return;
-    Promise.resolve(this.stream.run(this.phase, iterator.return as () => unknown, iterator)).catch((e: unknown) => {
-      this.stream.lateError(this.phase, e);
-    });
+    this.iterator = undefined;
+    closeIterator(this.stream, this.phase, iterator, this.late);
   }
 
   private async pump(): Promise<void> {
     const { stream, body } = this;
     try {
-      if (stream.over) return;
       const iterator = (this.iterator = iteratorOf(body));
-      for (;;) {
+      while (!stream.over) {
         const { value, done } = await iterator.next();
-        if (stream.over) return;
-        if (done === true) break;
-        await this.put(toBytes(value));
-        if (stream.over) return;
+        if (done === true) {
+          this.iterator = undefined;
+          break;
+        }
+        if (!stream.over) await this.put(toBytes(value));
       }
+      if (stream.over) return;
       this.check(this.length !== undefined && this.made < this.length);
       stream.sink.replyData(EMPTY, true);
     } catch (e) {
       stream.fail(this.failType, this.phase, e);
     } finally {
+      this.end();
       this.busy = false;
       stream.settledLate();
     }
   }
+
+  private readonly late = (e: unknown): void => {
+    this.stream.lateError(this.phase, e);
+  };
 
   private check(wrong: boolean): void {
     if (!wrong) return;

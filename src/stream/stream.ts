@@ -41,14 +41,8 @@ import type { FlowPort } from './output.js';
 import { Queries } from './queries.js';
 import { Replies } from './replies.js';
 
-const BY: readonly (AbortedBy | undefined)[] = [
-  undefined,
-  'downstream',
-  'upstream',
-  'timeout',
-  'local_reply',
-  'host_drain',
-];
+/** In the order of EndReason. */
+const BY: readonly AbortedBy[] = ['complete', 'downstream', 'upstream', 'timeout', 'local_reply', 'host_drain'];
 /** Bits of the hooks that run at the end. */
 const AT_END = PhaseBit.onLog | PhaseBit.onStreamComplete | PhaseBit.onDestroy;
 type LogHook = 'onLogDownstreamStart' | 'onLogDownstreamPeriodic' | 'onLog';
@@ -164,7 +158,7 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
     const replied = reason === EndReason.LocalReply && this.maybeReplies?.replied === true;
     const normal = !this.failed && (reason === EndReason.Complete || replied);
     // A hook that still works at a normal end, say on a request that the upstream did not read to its end, is told too.
-    const by = this.failed ? 'local_reply' : (BY[reason] ?? 'upstream');
+    const by = this.failed ? 'local_reply' : BY[reason]!;
     if (!normal || busy) this.abort(by);
     const error = (): StreamAbortedError => (this.abortError ??= new StreamAbortedError(by));
     request?.end(error);
@@ -281,7 +275,6 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
   lateError(phase: Phase, error: unknown): void {
     // What the end of the stream itself threw into the author's code is no news.
     if (error === this.abortError) return;
-    this.deps.count('late_error', this.filterName);
     this.logError(phase, error, this.gone ? 'after its stream had ended' : 'after it had replied or failed');
   }
 
@@ -358,7 +351,6 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
     this.over = this.failed = true;
     this.request?.kill();
     this.response?.kill();
-    this.deps.count('filter_error', this.filterName);
     this.logError(phase, error, '');
     this.sink.fail(type, `${this.filterName}: ${phase === undefined ? '' : `${phase}: `}${describeError(error)}`);
   }
@@ -506,7 +498,6 @@ export class HttpStream implements StreamSource, FlowStream, FlowPort, Lingering
         this.lateError(phase as Phase, e);
         return;
       }
-      this.deps.count('late_error', this.filterName);
       this.logError(phase as Phase, e, '');
     };
     try {

@@ -313,7 +313,40 @@ describe('an async transform', () => {
     stream.request().req('a', 'last');
     await settled();
     expect(stream.take().at(-1)).toContain(`fail Request f: transformRequest: ${text}`);
-    expect(bench!.counts['filter_error']).toBe(1);
+    expect(bench!.logger.lines).toEqual([expect.stringMatching(`^error transformRequest: ${text}`)]);
+  });
+
+  it('that is done before its body: whoever reads it elsewhere comes to its end', async () => {
+    let read: Promise<unknown> | undefined;
+    const stream = await open(() => ({
+      async *transformRequest(body) {
+        read = body[Symbol.asyncIterator]().next();
+        yield await Promise.resolve('all');
+      },
+    }));
+    stream.request();
+    await settled();
+    expect(await Promise.race([read, Promise.resolve('never')])).toEqual({ value: undefined, done: true });
+  });
+
+  it('that fails: whoever reads its body elsewhere hears of it', async () => {
+    let read: Promise<unknown> | undefined;
+    const stream = await open(() => ({
+      // eslint-disable-next-line require-yield -- it fails before
+      async *transformRequest(body) {
+        read = body[Symbol.asyncIterator]()
+          .next()
+          .catch((e: unknown) => e);
+        await Promise.resolve();
+        throw new Error('no');
+      },
+    }));
+    stream.request();
+    await settled();
+    expect(await Promise.race([read, Promise.resolve('never')])).toMatchObject({
+      code: 'TSF_STREAM_ABORTED',
+      by: 'local_reply',
+    });
   });
 
   it('runs its finally when what it emits is refused', async () => {

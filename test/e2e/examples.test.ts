@@ -55,7 +55,7 @@ function watched(name, filter) {
     const value = filter[key];
     tell(name, 'has ' + key);
     if (typeof value === 'function') filter[key] = heard(name, key, value);
-    else if (value[CHUNK]) filter[key] = perChunk(heard(name, key, value[CHUNK]), { borrow: value.borrow });
+    else if (value[CHUNK]) filter[key] = perChunk(heard(name, key, value[CHUNK]));
     // A TransformStream is asked for its readable end when it runs.
     else filter[key] = { get readable() { tell(name, key); return value.readable; }, writable: value.writable };
   }

@@ -206,7 +206,6 @@ export class ChainDriver {
 /** A registry with these filters as one chain (config 1). */
 export class ChainBench {
   readonly logger = new RecordingLogger();
-  readonly counts: { [event: string]: number } = {};
   readonly registry: FilterRegistry;
   readonly drivers: ChainDriver[] = [];
   private window: number = RULES.streamWindow;
@@ -214,7 +213,6 @@ export class ChainBench {
   private constructor(filters: readonly Filter[]) {
     this.registry = new FilterRegistry([...new Set(filters)], {
       logger: this.logger,
-      count: (event) => (this.counts[event] = (this.counts[event] ?? 0) + 1),
     });
   }
 

@@ -379,7 +379,6 @@ export class TestStream {
 /** A registry with one filter and its parsed config (id 1), and the route's when given (id 2). */
 export class Bench {
   readonly logger = new RecordingLogger();
-  readonly counts: { [event: string]: number } = {};
   readonly registry: FilterRegistry;
   private readonly streams: TestStream[] = [];
   private readonly options: OpenOptions;
@@ -388,7 +387,6 @@ export class Bench {
     this.options = options;
     this.registry = new FilterRegistry([filter], {
       logger: this.logger,
-      count: (event) => (this.counts[event] = (this.counts[event] ?? 0) + 1),
     });
   }
 
