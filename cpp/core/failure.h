@@ -116,6 +116,10 @@ inline constexpr FailureRow kFailureTable[] = {
      2},
     {"whole body over `max_body_bytes`", kRequestTooLarge, {kPartly}},
     {"whole body over `max_body_bytes`", kResponseTooLarge, {kPartly}},
+    {"a body is not as long as the `content-length` that its filter wrote or declared to keep",
+     kWrongLength,
+     {kPartly, kAnswered},
+     2},
     {"header map over `max_header_bytes`", kRequestHeadersTooLarge, {kBefore}},
     {"header map over `max_header_bytes`", kHeadersTooLarge, {kBefore}},
     {"an upgraded or CONNECT stream with `upgrades: true` whose headers a hook holds for the body (StopAndBuffer, "

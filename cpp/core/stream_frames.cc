@@ -80,6 +80,7 @@ bool Stream::on_local_reply(const wire::LocalReply& frame) {
 // A reply that streams: its headers.
 void Stream::begin_reply(std::vector<HeaderLine>& lines, bool end) {
   if (reply_.exists()) return;
+  if (mount_.is_upstream()) return fail(kNotUpstream);
   if (response_.headers_gone()) return fail(kReplyTooLate);
   const ReplyFraming framing(request_kind_, status_of(lines.front().value()), lines, end);
   if (!framing.is_valid() || (end && !framing.is_kept())) return fail(kWrongLength);

@@ -363,7 +363,7 @@ TEST(ChainOfOne, AnEdgeOfTheRouterMakesIt) {
   SmallEnvoy envoy;
   FakeFilter ours;
   ours.join_others(envoy);
-  envoy.facts().has_upstream = true;
+  envoy.facts().is_upstream = true;
   EdgeInChain upstream(envoy, &kUpstream);
   ASSERT_NE(ours.chain, nullptr);
   EXPECT_EQ(ours.chain->edge(Chain::Role::kUpstreamEdge), &upstream.filter);
