@@ -115,7 +115,7 @@ void Flow::advance() {
   give_credit();
   // What the mount took may have opened the window.
   if (!send()) owner_.host().wait_for_room();
-  mount_.on_settled();
+  mount_.on_advanced();
 }
 
 void Flow::give() {

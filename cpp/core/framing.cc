@@ -125,7 +125,9 @@ bool Framing::complete(bool bare) {
     case BodyRule::kBody: break;
   }
   if (written_ == Written::kWrong || (written_ == Written::kLength && length_ != made_)) return false;
-  return written_ != Written::kLength && bare ? hide() : show(made_);
+  // Where none came none is made up: a filter behind us that changes the body would have to mend it.
+  const bool has_one = end_ || (written_ == Written::kNothing && came());
+  return written_ == Written::kLength || (has_one && !bare) ? show(made_) : hide();
 }
 
 bool Framing::pass(std::optional<uint64_t> rest) {

@@ -70,7 +70,8 @@ class Framing {
 
   // Before the body is complete.
   bool open();
-  // All of the body has been made. `bare`: without an exact length where the filter names none.
+  // All of the body has been made: its exact length goes where one came, or where the filter has made a body of none.
+  // `bare`: only where the filter names it.
   bool complete(bool bare);
   // The rest will be as it came: so many bytes that are at the host, and what is still to come.
   bool let_go(uint64_t at_host);

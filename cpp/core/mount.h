@@ -137,7 +137,7 @@ class FlowMount {
   virtual void give_back() = 0;
 
   // The flow has done what it can for now.
-  virtual void on_settled() = 0;
+  virtual void on_advanced() = 0;
   // In a turn, before the flow's: carries out what was remembered. And when it wants a turn, 0 = no time in particular.
   virtual void on_turn() = 0;
   virtual int64_t deadline() const = 0;

@@ -201,7 +201,7 @@ bool Chain::holds_far_end(Dir dir) const {
 }
 
 void Chain::let_far_end_go() const {
-  if (EdgeFilter* edge = this->edge(Role::kUpstreamEdge)) edge->release_end();
+  if (EdgeFilter* edge = this->edge(Role::kUpstreamEdge)) edge->let_end_go();
 }
 
 bool Chain::has_filter_before(const Neighbour& flow, Dir dir) const {

@@ -75,7 +75,7 @@ void EdgeFlow::accept(core::ByteQueue& bytes, core::InputEnd) {
   edge_.do_continue(dir_);
 }
 
-void EdgeFlow::release() {
+void EdgeFlow::let_end_go() {
   if (!std::exchange(is_holding_, false)) return;
   see_end();
   edge_.do_continue(dir_);

@@ -55,7 +55,7 @@ class EdgeFlow final : public Neighbour {
   uint64_t frames() const { return frames_; }
   uint64_t passed() const { return passed_; }
   // Of the router's end: the response goes on to its end.
-  void release();
+  void let_end_go();
 
  private:
   bool gates();
@@ -92,7 +92,7 @@ class EdgeFilter {
   uint64_t passed(Dir dir) const { return flow(dir).passed(); }
   // The response's end, which is held back at the router, goes on.
   bool holds_end() const { return response_.is_holding(); }
-  void release_end() { response_.release(); }
+  void let_end_go() { response_.let_end_go(); }
 
   // ---- for its flows ----
   Chain& chain() { return *chain_; }

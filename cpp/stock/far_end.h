@@ -2,7 +2,7 @@
 // not come then, so that output can go on as long as it likes; the flow hears of it inside the module.
 //
 //   open ──hold()──► held ──told()──► told
-//   held, told ──release()──► open: Envoy brings the end itself
+//   held, told ──let_go()───► open: Envoy brings the end itself
 //
 // It may be told only when everything that went before it has come to us as it was: a filter in between that keeps or
 // changes bytes wants to see the end itself first.
@@ -23,7 +23,7 @@ class FarEnd {
     end_ = end;
   }
   void told() { state_ = State::kTold; }
-  void release() { state_ = State::kOpen; }
+  void let_go() { state_ = State::kOpen; }
 
   bool is_held() const { return state_ == State::kHeld; }
   // Held or told: Envoy has not brought it.

@@ -33,7 +33,7 @@ bool StockFlow::push_by_frame(core::ByteQueue& bytes) {
   if (!bytes.empty()) {
     // A filter before us has stopped the frame. It comes when that one goes on, and perhaps only with the end. Else
     // there may be bytes of one before us.
-    (void)release_far_end();
+    (void)let_far_end_go();
     return false;
   }
   behind_.buffering().on_output(length);

@@ -52,7 +52,7 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   void pass(core::ByteQueue& bytes, bool until_trailers) override;
   void drop() override;
   void give_back() override;
-  void on_settled() override { look_at_far_end(); }
+  void on_advanced() override { look_at_far_end(); }
   void on_turn() override;
   int64_t deadline() const override;
   core::OutputRoom room() const override;
@@ -129,7 +129,7 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   bool is_small() const;
   void start_moment();
   void time_moment();
-  void release_headers();
+  void send_bare_headers();
   bool is_end_held_for_good() const;
   bool keeps_behind() const;
   void leave();
@@ -139,7 +139,7 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   void look_at_far_end();
   bool tell_far_end();
   bool forget_far_end();
-  bool release_far_end();
+  bool let_far_end_go();
 
   // stock_continue.cc: one push
   bool push_by_frame(core::ByteQueue& bytes);

@@ -113,14 +113,14 @@ void StockFlow::on_turn() {
   // A client on HTTP/2 refuses a body that is shorter than its length; one on HTTP/1 has to be told by a close.
   if (dir_ == Dir::kResponse && mark_.is_news()) envoy_.end_connection_with_stream();
   if (phase_ == Phase::kLeaving) return leave();
-  if (phase_ == Phase::kDropped) (void)release_far_end();
+  if (phase_ == Phase::kDropped) (void)let_far_end_go();
   if (phase_ != Phase::kHeld) return;
   look_at_far_end();
-  release_headers();
+  send_bare_headers();
 }
 
 // Bare headers: nothing is there to go with them.
-void StockFlow::release_headers() {
+void StockFlow::send_bare_headers() {
   if (phase_ != Phase::kHeld || !headers_may_go_ || behind_.watch().are_gone() || ended_) return;
   if (events().waiting_output() > 0 || !moment_.is_over(input_.kept().size())) return;
   if (is_free() && may_push()) push({}, false);
@@ -144,7 +144,7 @@ core::Injected StockFlow::inject(core::ByteQueue& bytes) {
   if (can_pump() && by_frame) return push_by_frame(bytes) ? Injected::kAccepted : Injected::kLater;
   // Before bytes go into the shared buffer: they may cross its limit, and Envoy's router then pauses an upstream stream
   // that is over for its codec and has been freed.
-  if (release_far_end() || !may_push()) return Injected::kLater;
+  if (let_far_end_go() || !may_push()) return Injected::kLater;
   push({&bytes}, false);
   return Injected::kAccepted;
 }
@@ -190,12 +190,12 @@ void StockFlow::leave() {
   if (by_hand_) return;  // the rest of the message is still to come
   if (diverted_ != nullptr) {
     if (!ended_) return;
-    if (hand_over(input_.kept(), true)) (void)release_far_end();
+    if (hand_over(input_.kept(), true)) (void)let_far_end_go();
     return;
   }
   if (until_trailers_ && !ended_ && !moment_.is_over(input_.kept().size())) return;
   // Before bytes go into the shared buffer, as in inject(). Trailers that come with it may be for the host.
-  (void)release_far_end();
+  (void)let_far_end_go();
   if (stream_.core().is_over() || phase_ != Phase::kLeaving) return;
   if (!may_push()) {
     if (chain() != nullptr) chain()->wake_before(*this, dir_);
@@ -211,7 +211,7 @@ void StockFlow::leave() {
     if (ended_) mark_.clear();
     push({&lead_, &input_.kept()}, ended_);
   }
-  if (!stream_.core().is_over()) (void)release_far_end();
+  if (!stream_.core().is_over()) (void)let_far_end_go();
 }
 
 // Envoy sends what it has of them behind the reply that is in this message's place.
@@ -233,7 +233,7 @@ void StockFlow::drop() {
   moment_ = {};
   clear_trailers();
   // The end of what is replaced comes here, and no further: the reply has its own.
-  if (!stream_.is_in_hook()) (void)release_far_end();
+  if (!stream_.is_in_hook()) (void)let_far_end_go();
 }
 
 void StockFlow::give_back() {
@@ -283,7 +283,7 @@ void StockFlow::look_at_far_end() {
   if (!far_end_.is_held() || tell_far_end()) return;
   // A filter in between keeps bytes until it sees the end, or makes others of them.
   if (stream_.is_in_hook() || events().owes_output() || !input_.kept().empty()) return;
-  if (events().waiting_output() == 0 || buffer().is_held_before()) (void)release_far_end();
+  if (events().waiting_output() == 0 || buffer().is_held_before()) (void)let_far_end_go();
 }
 
 core::Injected StockFlow::finish_before_far_end(core::ByteQueue& bytes) {
@@ -294,20 +294,20 @@ core::Injected StockFlow::finish_before_far_end(core::ByteQueue& bytes) {
   if (ended_) return finish(bytes);
   phase_ = Phase::kFinished;
   let_go();  // where they are still here they go with the end
-  (void)release_far_end();
+  (void)let_far_end_go();
   return core::Injected::kAccepted;
 }
 
 // True: the end was held back.
 bool StockFlow::forget_far_end() {
   if (!far_end_.is_back()) return false;
-  far_end_.release();
+  far_end_.let_go();
   envoy_.read_response_trailers_from(nullptr);
   return true;
 }
 
 // True: the end was held back, and has come now.
-bool StockFlow::release_far_end() {
+bool StockFlow::let_far_end_go() {
   if (!forget_far_end()) return false;
   chain()->let_far_end_go();
   return true;

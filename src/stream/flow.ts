@@ -7,11 +7,11 @@ import type { StreamAbortedError } from '../errors.js';
 import { HeaderMapImpl, RequestHeadersImpl, ResponseHeadersImpl } from '../headers.js';
 import { type Phase, StatusType } from '../types.js';
 import type { Chunk, HeaderMap } from '../types-data.js';
-import { BodyMode, Direction, type HeaderBlock, HeaderOp, HeaderType, OutputFlag, trailersOf } from '../wire.js';
+import { BodyMode, Direction, type HeaderBlock, HeaderType, OutputFlag, trailersOf } from '../wire.js';
 import type { DataDriver } from './data-driver.js';
 import type { FilledDeps } from './deps.js';
 import { type BodyDriver, countingDriver, declaresLength, makeDriver } from './drivers.js';
-import { BodyCount, isBodiless, LENGTH, wrongLength } from './framing.js';
+import { BodyCount, isBodiless, wrongLength } from './framing.js';
 import { type FlowStream, type Hook, Hooks, type Kind } from './hooks.js';
 import { FlowOutput, type FlowPort, type OutputPort } from './output.js';
 
@@ -192,7 +192,7 @@ export class Flow extends Hooks implements OutputPort {
       return;
     }
     this.bodyDone = this.bypassed = true;
-    this.beforeOutput(undefined);
+    this.beforeOutput();
     const fault = this.count?.passes(this.headers!.contentLength());
     if (fault !== undefined) {
       this.fail(this.names.transform, 'TSF_LENGTH_WRONG', fault);
@@ -203,12 +203,10 @@ export class Flow extends Hooks implements OutputPort {
   }
 
   /** Before bytes or the end go out: held headers go with them. */
-  beforeOutput(total: number | undefined): void {
+  beforeOutput(): void {
     const headers = this.headers!;
     if (!headers.held) return;
-    const known = total !== undefined && !this.trailersComing && !this.stream.grpc && !this.isBodiless(headers);
     if (headers.writtenLength !== undefined) this.promise(headers);
-    else if (known) headers.write(HeaderOp.Set, LENGTH, String(total + this.addedBefore));
     const ops = headers.release();
     if (ops.length !== 0) this.port.ops(headers.type, ops);
   }

@@ -30,8 +30,8 @@ export interface OutputOwner {
   /** Acknowledgements below so many bytes wait for an output to ride with while the filter has more input at hand: half a
    *  frame less per chunk, and far from what would stop the module from sending. */
   readonly ackAt: number;
-  /** Called before bytes or the end go out; `total` is the body's length where all of it goes now. */
-  beforeOutput(total: number | undefined): void;
+  /** Called before bytes or the end go out. */
+  beforeOutput(): void;
 }
 
 export class FlowOutput implements Turning {
@@ -144,10 +144,10 @@ export class FlowOutput implements Turning {
       this.kept = undefined;
       if (tail !== undefined) kept.push(tail);
       const all = joinBytes(kept);
-      this.owner.beforeOutput(all.length);
+      this.owner.beforeOutput();
       this.send(OutputFlag.Last, all, kept.length > 1 || tail === undefined);
     } else {
-      this.owner.beforeOutput(undefined);
+      this.owner.beforeOutput();
       this.send(OutputFlag.Last, tail, false);
     }
     this.dispose();
@@ -197,7 +197,7 @@ export class FlowOutput implements Turning {
   private send(flags: number, tail: Uint8Array | undefined, owned: boolean): void {
     if (this.ended) return;
     const some = tail !== undefined && tail.length > 0;
-    if (some || this.gathered > 0) this.owner.beforeOutput(undefined);
+    if (some || this.gathered > 0) this.owner.beforeOutput();
     if (this.gathered > 0) {
       const { piece } = this;
       const gathered = piece ?? this.buffer!.subarray(0, this.used);
@@ -212,7 +212,7 @@ export class FlowOutput implements Turning {
   /** All but the last piece; that one comes back. */
   private sendPieces(bytes: Uint8Array, owned: boolean): Uint8Array {
     if (bytes.length <= PIECE) return bytes;
-    this.owner.beforeOutput(undefined);
+    this.owner.beforeOutput();
     let at = 0;
     for (; bytes.length - at > PIECE; at += PIECE) this.emit(0, bytes.subarray(at, at + PIECE), owned);
     return bytes.subarray(at);

@@ -82,7 +82,7 @@ class FakeFlowMount final : public FlowMount {
     input_.clear();
   }
   void give_back() override { given_back = std::exchange(input_, {}); }
-  void on_settled() override {}
+  void on_advanced() override {}
   void on_turn() override { ++turns; }
   int64_t deadline() const override { return due; }
   OutputRoom room() const override { return has_room; }

@@ -70,7 +70,7 @@ TEST_F(FramingTest, WithoutALengthWhileTheBodyIsNotComplete) {
 }
 
 TEST_F(FramingTest, WithTheExactOneWhenItIs) {
-  Framing& framing = response("200");
+  Framing& framing = response("200", 3);
   framing.took(3);
   EXPECT_TRUE(framing.made(5));
   EXPECT_TRUE(framing.open());
@@ -79,6 +79,12 @@ TEST_F(FramingTest, WithTheExactOneWhenItIs) {
   response("200", 10).made(5);
   EXPECT_TRUE(framing_->complete(true)) << "trailers, or gRPC";
   EXPECT_EQ(length(), "none");
+  response("200").made(5);
+  EXPECT_TRUE(framing_->complete(false));
+  EXPECT_EQ(length(), "none") << "none came: a filter behind that changes the body knows of none";
+  response("200", -1, true).made(5);
+  EXPECT_TRUE(framing_->complete(false));
+  EXPECT_EQ(length(), "5") << "there was no body";
 }
 
 TEST_F(FramingTest, WhatPassesKeepsItsLengthAndWhatIsAddedIsCounted) {

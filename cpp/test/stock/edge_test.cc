@@ -181,9 +181,9 @@ TEST_F(UpstreamEdgeTest, HoldsTheEndAndPassesItsBytesOn) {
   EXPECT_EQ(upstream_envoy_.received(kRes), "");
   EXPECT_EQ(ours_[kRes].held_after, 5u);
   EXPECT_EQ(ours_[kRes].held_end, InputEnd::kIn);
-  upstream_->release_end();
+  upstream_->let_end_go();
   EXPECT_EQ(upstream_envoy_.moves, Moves{"continue response"});
-  upstream_->release_end();
+  upstream_->let_end_go();
   EXPECT_EQ(upstream_envoy_.moves.size(), 1u) << "once";
 }
 
@@ -240,7 +240,7 @@ TEST_F(UpstreamEdgeTest, MayDieInsideItsOwnContinueToo) {
     upstream_->on_destroy();
     upstream_.reset();
   };
-  upstream_->release_end();
+  upstream_->let_end_go();
   EXPECT_EQ(upstream_, nullptr);
 }
 

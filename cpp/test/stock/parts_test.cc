@@ -498,7 +498,7 @@ TEST(FarEnd, IsHeldToldAndReleased) {
   end.told();
   EXPECT_TRUE(end.is_told());
   EXPECT_FALSE(end.is_held());
-  end.release();
+  end.let_go();
   EXPECT_FALSE(end.is_held() || end.is_told());
 }
 
@@ -519,7 +519,7 @@ TEST(FarEnd, MayBeToldOnceEverythingBeforeItHasCome) {
 TEST(FarEnd, OneThatIsReleasedUntoldIsOpen) {
   FarEnd end;
   end.hold(1, InputEnd::kIn);
-  end.release();
+  end.let_go();
   EXPECT_FALSE(end.is_held());
 }
 
