@@ -249,7 +249,9 @@ describe('HTTP/1.0', () => {
     socket.on('data', (piece: Buffer) => (got += piece.toString('latin1')));
     const answers = (): string[] => got.split(/(?=HTTP\/1\.[01] \d{3} )/).filter((one) => one !== '');
     for (let i = 1; i <= 3; i++) {
-      socket.write(`GET /bytes?n=20&cl=1&${through(style)} HTTP/1.0\r\nhost: test.local\r\nconnection: keep-alive\r\n\r\n`);
+      socket.write(
+        `GET /bytes?n=20&cl=1&${through(style)} HTTP/1.0\r\nhost: test.local\r\nconnection: keep-alive\r\n\r\n`,
+      );
       for (let tries = 0; answers().length < i && tries < 200; tries++) await new Promise((go) => setTimeout(go, 10));
       expect(answers()).toHaveLength(i);
     }
