@@ -126,8 +126,7 @@ bool Framing::complete(bool bare) {
   }
   if (written_ == Written::kWrong || (written_ == Written::kLength && length_ != made_)) return false;
   // Where none came none is made up: a filter behind us that changes the body would have to mend it.
-  // A list of filters removes one that never came where a member has written it and another has the body after that.
-  const bool has_one = end_ || (written_ == Written::kNothing) == came().has_value();
+  const bool has_one = end_ || (written_ == Written::kNothing && came());
   return written_ == Written::kLength || (has_one && !bare) ? show(made_) : hide();
 }
 
