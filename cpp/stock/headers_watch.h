@@ -3,10 +3,8 @@
 //
 //   with us ──let go──► on their way ──sign, or an edge's word──► through
 //
-// A request is through when the router has it: the router writes the timeout that it will wait for, where there is one,
-// and later chooses a host, perhaps after it has connected to it. A response is through when the connection manager has
-// written its `server` header, which makes it point to Envoy's own text; where that is configured away, nothing is
-// known.
+// A request is through when the router has chosen a host. A response is through when the connection manager has written
+// its `server` header, which makes it point to Envoy's own text; where that is configured away, nothing is known.
 #pragma once
 
 #include "stock/chain_facts.h"
@@ -22,11 +20,7 @@ class HeadersWatch {
   void let_go() {
     if (state_ != State::kHere) return;
     state_ = State::kOnTheirWay;
-    if (dir_ == Dir::kResponse) {
-      server_ = server();
-    } else {
-      had_timeout_ = has_timeout();
-    }
+    if (dir_ == Dir::kResponse) server_ = server();
   }
   // An edge behind all filters has seen them.
   void told() { state_ = State::kThrough; }
@@ -51,11 +45,8 @@ class HeadersWatch {
     const auto value = envoy_.header(core::HeaderType::kResponse, "server");
     return value ? value->data() : nullptr;
   }
-  bool has_timeout() const {
-    return envoy_.header(core::HeaderType::kRequest, "x-envoy-expected-rq-timeout-ms").has_value();
-  }
   bool sees_sign() {
-    if (dir_ == Dir::kRequest) return envoy_.has_upstream() || (!had_timeout_ && has_timeout());
+    if (dir_ == Dir::kRequest) return envoy_.has_upstream();
     if (server() == server_) return false;
     facts_.saw_server_header();
     return true;
@@ -66,7 +57,6 @@ class HeadersWatch {
   const Dir dir_;
   State state_ = State::kHere;
   const char* server_ = nullptr;
-  bool had_timeout_ = false;  // the client's
 };
 
 }  // namespace tsf::stock

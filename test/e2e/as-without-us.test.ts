@@ -21,7 +21,7 @@ import {
 } from '../fixture/index.js';
 import { logsOnFailure } from './support.js';
 
-const EXCHANGES = Number(process.env['AS_WITHOUT_US'] ?? 12);
+const EXCHANGES = Number(process.env['AS_WITHOUT_US'] ?? 36);
 const AT_ONCE = 6;
 const LIMIT_MS = 10_000;
 
