@@ -79,6 +79,16 @@ export const TYPE_NAMES: readonly string[] = [
   'response trailers',
 ];
 
+/** They belong to a connection, and Envoy makes its own. */
+export const HOP_BY_HOP: ReadonlySet<string> = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'transfer-encoding',
+  'upgrade',
+  'te',
+]);
+
 /** Free of what ends a line: for text that goes where header values go. */
 export function isLine(text: string): boolean {
   return !BAD_VALUE.test(text);

@@ -13,7 +13,12 @@
 namespace tsf::stock {
 namespace {
 
-using ConfigPtr = std::shared_ptr<const core::FilterConfig>;
+// One configured filter, for as long as a stream of it lives.
+struct Configured {
+  std::shared_ptr<const core::FilterConfig> config;
+  ChainFacts facts;
+};
+using ConfiguredPtr = std::shared_ptr<Configured>;
 
 // relaxed: a hint that spares the look-up where no route has a config; a route's config is made before it is used.
 std::atomic<bool> any_route_config{false};
@@ -21,12 +26,11 @@ std::atomic<bool> any_route_config{false};
 // One of our filters in one stream.
 class FilterInStream final : public StreamEntry {
  public:
-  FilterInStream(FilterEnvoy envoy, const ConfigPtr& config, const std::shared_ptr<ChainFacts>& facts)
+  FilterInStream(FilterEnvoy envoy, const ConfiguredPtr& configured)
       : StreamEntry(envoy),
-        config_(config),
-        facts_(facts),
-        stream_(config->link->worker(envoy_dynamic_module_callback_http_filter_get_worker_index(envoy)), config, *facts,
-                *this, envoy_process().shared_continue_flag()) {
+        configured_(configured),
+        stream_(configured->config->link->worker(envoy_dynamic_module_callback_http_filter_get_worker_index(envoy)),
+                configured->config, configured->facts, *this, envoy_process().shared_continue_flag()) {
     stream_.on_new();
   }
 
@@ -50,7 +54,7 @@ class FilterInStream final : public StreamEntry {
   void on_call_reset(uint64_t id) override { stream_.core().on_call_reset(id); }
   void on_destroy() override {
     // The config, and with it the worker, outlives this call.
-    const auto config = config_;
+    const auto configured = configured_;
     auto& worker = stream_.core().worker();
     stream_.on_destroy();
     worker.retire(std::unique_ptr<core::Retired>(this));
@@ -68,8 +72,7 @@ class FilterInStream final : public StreamEntry {
   }
 
  private:
-  const ConfigPtr config_;
-  const std::shared_ptr<ChainFacts> facts_;
+  const ConfiguredPtr configured_;
   StockStream stream_;
 };
 
@@ -113,11 +116,11 @@ class EdgeInStream final : public StreamEntry {
 
 class ConfiguredFilter final : public ConfiguredEntry {
  public:
-  explicit ConfiguredFilter(std::shared_ptr<core::FilterConfig> config) : config_(std::move(config)) {}
+  explicit ConfiguredFilter(std::shared_ptr<core::FilterConfig> config) { configured_->config = std::move(config); }
   std::unique_ptr<StreamEntry> new_stream(FilterEnvoy envoy) const override {
-    if (std::this_thread::get_id() != main_thread_) return std::make_unique<FilterInStream>(envoy, config_, facts_);
+    if (std::this_thread::get_id() != main_thread_) return std::make_unique<FilterInStream>(envoy, configured_);
     envoy_process().log(core::LogLevel::kWarn,
-                        "ts_filter: filter " + config_->name +
+                        "ts_filter: filter " + configured_->config->name +
                             " stands in a cluster that Envoy's main thread asks: answered: " + core::kNotUpstream.code);
     return std::make_unique<FilterOffWorkers>(envoy);
   }
@@ -130,10 +133,9 @@ class ConfiguredFilter final : public ConfiguredEntry {
 
  private:
   // Null under --mode validate.
-  EnvoyMetrics* metrics() const { return static_cast<EnvoyMetrics*>(config_->metric_sink.get()); }
+  EnvoyMetrics* metrics() const { return static_cast<EnvoyMetrics*>(configured_->config->metric_sink.get()); }
 
-  const ConfigPtr config_;
-  const std::shared_ptr<ChainFacts> facts_ = std::make_shared<ChainFacts>();
+  const ConfiguredPtr configured_ = std::make_shared<Configured>();
   const std::thread::id main_thread_ = std::this_thread::get_id();  // configs are made there
 };
 

@@ -6,7 +6,7 @@ import { ownBytes, toBytes } from '../buffer.js';
 import { FilterError, type KnownErrorCode } from '../errors.js';
 import { HeaderLines } from '../header-block.js';
 import { headerLines } from '../header-lines.js';
-import { checkValue, HeaderRules } from '../header-rules.js';
+import { checkValue, HeaderRules, HOP_BY_HOP } from '../header-rules.js';
 import { HeaderViewImpl } from '../header-views.js';
 import { HeaderMapImpl } from '../headers.js';
 import { CallSite } from '../places.js';
@@ -36,8 +36,6 @@ const ENVOYS_OWN_WORDS =
   /^(upstream connect error or disconnect\/reset before headers|no healthy upstream|upstream request timeout)/;
 /** What the web's Response allows no body for. */
 const NULL_BODY = new Set([204, 205, 304]);
-/** They belong to a connection, and Envoy makes its own. */
-const HOP_BY_HOP = new Set(['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade', 'te']);
 /** The operator's rules are about the headers of the stream, not about these. */
 const GRAMMAR = new HeaderRules([], []);
 

@@ -1,12 +1,9 @@
 /** The header lines of a reply, from what an author gives. */
 import { headerLines } from '../header-lines.js';
-import { checkValue, type HeaderRules } from '../header-rules.js';
+import { checkValue, HOP_BY_HOP, type HeaderRules } from '../header-rules.js';
 import type { HeaderInit } from '../types-data.js';
 import { HeaderType } from '../wire.js';
 import { LENGTH } from './framing.js';
-
-/** Of a connection, not of a message. */
-const HOP_BY_HOP = ['connection', 'keep-alive', 'proxy-connection', 'te', 'trailer', 'upgrade'];
 
 /** Bodies, and their headers, that are as they came over the wire. `fetch` decodes what it is given. */
 const asTheyCame = new WeakSet<object>();
@@ -32,6 +29,7 @@ export function replyLines(
   const given = body !== undefined && body !== null;
   if (isWebHeaders(init)) {
     for (const name of HOP_BY_HOP) drop.add(name);
+    drop.add('trailer');
     const bodyCame = typeof body === 'object' && given && asTheyCame.has(body);
     if (!bodyCame && (given || !bodiless)) drop.add(LENGTH);
     if (!bodyCame && given && !asTheyCame.has(init)) drop.add('content-encoding');

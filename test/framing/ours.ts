@@ -2,7 +2,9 @@
  * What the filter of the framing torture does to an exchange. The filter (filters/framing.ts) and the judge read the same
  * table, so that what a receiver should get is known. No map looks at where a body is cut.
  */
-import { around, closing, doubled, mapped, opening, thinned } from '../torture/ours.js';
+import { around, closing, doubled, mapped, opening, outcomes, thinned, type Message } from '../torture/ours.js';
+
+export type { Message };
 
 /** How a filter meets the body of one direction. The first group changes nothing. */
 export const LOOKING = [
@@ -79,13 +81,6 @@ export interface Acts {
   readonly reply?: Reply;
 }
 
-export interface Message {
-  readonly body: Buffer;
-  readonly trailers: boolean;
-  /** Its headers carry the end. `maybe`: the end followed as an empty frame, which Envoy may join to held headers. */
-  readonly headersOnly: 'yes' | 'no' | 'maybe';
-}
-
 function change(style: Style, tag: string, { body, trailers }: Message): Buffer {
   const map = () => mapped(body, tag);
   switch (style) {
@@ -121,15 +116,5 @@ function change(style: Style, tag: string, { body, trailers }: Message): Buffer 
 }
 
 /** What may come out of the filter for that message; several where its headers may or may not carry the end. */
-export function through(style: Style, tag: string, message: Message): Message[] {
-  const { headersOnly } = message;
-  if (headersOnly === 'maybe')
-    return [
-      ...through(style, tag, { ...message, headersOnly: 'no' }),
-      ...through(style, tag, { ...message, headersOnly: 'yes' }),
-    ];
-  if (headersOnly === 'yes' && style !== 'add-data') return [message];
-  const body = change(style, tag, message);
-  const empty = body.length === 0 && !message.trailers;
-  return [{ body, trailers: message.trailers, headersOnly: empty ? 'maybe' : 'no' }];
-}
+export const through = (style: Style, tag: string, message: Message): Message[] =>
+  outcomes(message, style === 'add-data', (one) => change(style, tag, one));

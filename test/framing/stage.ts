@@ -1,7 +1,8 @@
 /** One Envoy with a listener for each way to have filters of ours, and two without any. */
 import { join } from 'node:path';
-import { cluster, dynamicModule, Fixture, type Config } from '../fixture/envoy.js';
+import { cluster, dynamicModule, type Config } from '../fixture/envoy.js';
 import { root, type EnvoyVersion } from '../fixture/paths.js';
+import { TortureStage } from '../support/torture-stage.js';
 import { edge } from '../torture/stage.js';
 import { TAGS } from './names.js';
 import { STAGES, type StageName } from './plan.js';
@@ -60,15 +61,7 @@ function router(edges: boolean): Config {
   };
 }
 
-/** Their folders are removed, too, when somebody stops the torture. */
-const living = new Set<Stage>();
-process.on('exit', () => {
-  for (const stage of living) stage.remove();
-});
-
-export class Stage extends Fixture {
-  readonly ports = new Map<string, number>();
-
+export class Stage extends TortureStage {
   private constructor(
     version: EnvoyVersion,
     private readonly upstreams: Upstreams,
@@ -89,25 +82,8 @@ export class Stage extends Fixture {
 
   static async start(version: EnvoyVersion, upstreams: Upstreams): Promise<Stage> {
     const stage = new Stage(version, upstreams);
-    living.add(stage);
-    try {
-      await stage.startHost();
-      await stage.startEnvoy();
-      const text = await stage.admin('/listeners?format=json');
-      for (const { name, local_address } of (JSON.parse(text) as Config)['listener_statuses'] as Config[])
-        stage.ports.set(String(name), local_address.socket_address.port_value as number);
-      return stage;
-    } catch (error) {
-      for (const host of stage.hosts) await host.kill();
-      if (stage.envoy?.running) await stage.envoy.kill();
-      stage.remove();
-      throw error;
-    }
-  }
-
-  override remove(): void {
-    living.delete(this);
-    super.remove();
+    await stage.startAll(true);
+    return stage;
   }
 
   /** The code of each request whose filter has failed, as the host's log has it. */

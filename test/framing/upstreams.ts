@@ -1,13 +1,13 @@
 /** All servers of the framing torture: both upstreams, the one that fetch() asks, and the end of tunnels. */
 import * as h1 from 'node:http';
 import * as h2 from 'node:http2';
-import { once } from 'node:events';
-import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { createServer, type Server, type Socket } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { patternBody } from '../fixture/bytes.js';
 import type { Line } from '../fixture/http1.js';
 import { sleep } from '../fixture/wait.js';
 import { lines } from '../fixture/upstream.js';
+import { listen } from '../support/listen.js';
 import { piecesOf } from '../torture/bodies.js';
 import { keyOf, TRAILER, type Arrival, type Board } from './board.js';
 import type { Exchange } from './plan.js';
@@ -118,25 +118,6 @@ function side(req: h1.IncomingMessage, res: h1.ServerResponse): void {
   const half = bytes.length >> 1;
   res.write(bytes.subarray(0, half));
   res.end(bytes.subarray(half));
-}
-
-async function listen(server: Server): Promise<{ port: number; close(): Promise<void> }> {
-  const sockets = new Set<Socket>();
-  server.on('connection', (socket: Socket) => {
-    sockets.add(socket);
-    socket.setNoDelay(true);
-    socket.on('error', () => undefined).on('close', () => sockets.delete(socket));
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  return {
-    port: (server.address() as AddressInfo).port,
-    close: async () => {
-      for (const socket of sockets) socket.destroy();
-      server.close();
-      await once(server, 'close');
-    },
-  };
 }
 
 export interface Upstreams {

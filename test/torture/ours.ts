@@ -88,15 +88,19 @@ function change(style: Style, tag: string, { body, trailers }: Message): Buffer 
 }
 
 /** What may come out of one of ours for that message; several where its headers may or may not carry the end. */
-export function through(style: Style, tag: string, message: Message): Message[] {
+export const through = (style: Style, tag: string, message: Message): Message[] =>
+  outcomes(message, style === 'add-data', (one) => change(style, tag, one));
+
+/** `adds`: also to a message without a body. */
+export function outcomes(message: Message, adds: boolean, change: (message: Message) => Buffer): Message[] {
   const { headersOnly } = message;
   if (headersOnly === 'maybe')
     return [
-      ...through(style, tag, { ...message, headersOnly: 'no' }),
-      ...through(style, tag, { ...message, headersOnly: 'yes' }),
+      ...outcomes({ ...message, headersOnly: 'no' }, adds, change),
+      ...outcomes({ ...message, headersOnly: 'yes' }, adds, change),
     ];
-  if (headersOnly === 'yes' && style !== 'add-data') return [message];
-  return [shaped(change(style, tag, message), message.trailers)];
+  if (headersOnly === 'yes' && !adds) return [message];
+  return [shaped(change(message), message.trailers)];
 }
 
 /** A message whose headers went first. */

@@ -4,10 +4,10 @@
  */
 import * as h1 from 'node:http';
 import * as h2 from 'node:http2';
-import { once } from 'node:events';
 import { setImmediate as turn } from 'node:timers/promises';
-import type { AddressInfo, Server, Socket } from 'node:net';
+import type { Server } from 'node:net';
 import { sleep } from '../fixture/wait.js';
+import { listen } from '../support/listen.js';
 import { piecesOf } from './bodies.js';
 import type { MessagePlan } from './plan.js';
 
@@ -126,25 +126,6 @@ function handler(board: Board) {
     if (plan === undefined) return void res.writeHead(404).end();
     board.arrivals.set(key, [...(board.arrivals.get(key) ?? []), arrival]);
     answer(res, plan, arrival).catch(() => res.destroy());
-  };
-}
-
-async function listen(server: Server): Promise<{ port: number; close(): Promise<void> }> {
-  const sockets = new Set<Socket>();
-  server.on('connection', (socket: Socket) => {
-    sockets.add(socket);
-    socket.setNoDelay(true);
-    socket.on('error', () => undefined).on('close', () => sockets.delete(socket));
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  return {
-    port: (server.address() as AddressInfo).port,
-    close: async () => {
-      for (const socket of sockets) socket.destroy();
-      server.close();
-      await once(server, 'close');
-    },
   };
 }
 

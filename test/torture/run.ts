@@ -77,7 +77,7 @@ export async function runRound(world: World, half: Half, jobs: readonly Job[]): 
   try {
     const sights = await sendAll(jobs, ({ key, index }) => {
       const { number } = chainOf(index);
-      return sender.send(key, planMessage(half.seed, index), chains.get(number)!, stage.ports.get(number)!);
+      return sender.send(key, planMessage(half.seed, index), chains.get(number)!, stage.portOf(number));
     });
     sender.close();
     await sleep(LOG_MS);

@@ -1,7 +1,8 @@
 /** One Envoy with a listener for each chain, and a host with the torture's filters. */
 import { join } from 'node:path';
-import { cluster, dynamicModule, Fixture, type Config } from '../fixture/envoy.js';
+import { cluster, dynamicModule, type Config } from '../fixture/envoy.js';
 import { root, type EnvoyVersion } from '../fixture/paths.js';
+import { TortureStage } from '../support/torture-stage.js';
 import { forwards, isOurs, type Chain, type Entry } from './chain.js';
 import { DNS_CACHE, PAUSING, PAUSING_OURS } from './pausing.js';
 import type { Peers } from './peers.js';
@@ -71,18 +72,13 @@ function router(edges: boolean): Config {
   };
 }
 
+/** Of a chain's listener. */
+const nameOf = (chain: number): string => `c${chain}`;
+
 const needsHost = ({ entries }: Chain): boolean =>
   entries.some((entry) => isOurs(entry) || entry.pausing === PAUSING_OURS);
 
-/** Their folders are removed, too, when somebody stops the torture. */
-const living = new Set<Stage>();
-process.on('exit', () => {
-  for (const stage of living) stage.remove();
-});
-
-export class Stage extends Fixture {
-  readonly ports = new Map<number, number>();
-
+export class Stage extends TortureStage {
   private constructor(private readonly torture: StageOptions) {
     super({
       version: torture.version,
@@ -100,25 +96,12 @@ export class Stage extends Fixture {
 
   static async start(options: StageOptions): Promise<Stage> {
     const stage = new Stage(options);
-    living.add(stage);
-    try {
-      if (options.chains.some(needsHost)) await stage.startHost();
-      await stage.startEnvoy();
-      const text = await stage.admin('/listeners?format=json');
-      for (const { name, local_address } of (JSON.parse(text) as Config)['listener_statuses'] as Config[])
-        stage.ports.set(Number(String(name).slice(1)), local_address.socket_address.port_value as number);
-      return stage;
-    } catch (error) {
-      for (const host of stage.hosts) await host.kill();
-      if (stage.envoy?.running) await stage.envoy.kill();
-      stage.remove();
-      throw error;
-    }
+    await stage.startAll(options.chains.some(needsHost));
+    return stage;
   }
 
-  override remove(): void {
-    living.delete(this);
-    super.remove();
+  portOf(chain: number): number {
+    return this.ports.get(nameOf(chain))!;
   }
 
   override config(): Config {
@@ -132,7 +115,7 @@ export class Stage extends Fixture {
 
   private listener(chain: Chain, main: Config): Config {
     const listener = structuredClone(main);
-    const name = `c${chain.number}`;
+    const name = nameOf(chain.number);
     const manager = listener['filter_chains'][0].filters[0].typed_config as Config;
     manager['stat_prefix'] = name;
     manager['route_config'].virtual_hosts[0].routes = routes(chain);

@@ -8,18 +8,6 @@
 namespace tsf::core::test {
 namespace {
 
-class Mount final : public MountStub<StreamMount> {
- public:
-  using MountStub::MountStub;
-  void send_local_reply(uint32_t, std::span<const HeaderLine>, std::string_view, std::string_view) override {}
-  void send_reply_headers(std::span<const HeaderLine>, bool) override {}
-  void send_reply_data(std::string_view, bool) override {}
-  void send_reply_trailers(std::span<const HeaderLine>) override {}
-  void reset(std::string_view) override {}
-  bool recreate() override { return false; }
-  std::unique_ptr<Waker> make_waker() override { return nullptr; }
-};
-
 class FramingTest : public testing::Test {
  protected:
   RequestKind kind(std::string method, bool upgrade = false) {
@@ -45,7 +33,7 @@ class FramingTest : public testing::Test {
   }
 
   StreamFacts facts_;
-  Mount mount_{facts_};
+  StillMount mount_{facts_};
   std::optional<Framing> framing_;
 };
 

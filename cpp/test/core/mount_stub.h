@@ -205,4 +205,17 @@ class MountStub : public Base {
   }
 };
 
+// Header maps, and nothing that moves the stream.
+class StillMount final : public MountStub<StreamMount> {
+ public:
+  using MountStub::MountStub;
+  void send_local_reply(uint32_t, std::span<const HeaderLine>, std::string_view, std::string_view) override {}
+  void send_reply_headers(std::span<const HeaderLine>, bool) override {}
+  void send_reply_data(std::string_view, bool) override {}
+  void send_reply_trailers(std::span<const HeaderLine>) override {}
+  void reset(std::string_view) override {}
+  bool recreate() override { return false; }
+  std::unique_ptr<Waker> make_waker() override { return nullptr; }
+};
+
 }  // namespace tsf::core::test
