@@ -37,8 +37,6 @@ class Envoy : public core::StreamMount {
   virtual void set_buffer_limit(uint64_t limit) = 0;
 
   virtual void continue_flow(Dir dir) = 0;
-  // Over HTTP/1 the downstream connection ends with this stream; over HTTP/2 nothing happens.
-  virtual void end_connection_with_stream() = 0;
   // Bytes into the response from the router's end.
   virtual void inject_response(std::string_view bytes) = 0;
   // The response's end, which is in, once more: it reaches nobody.

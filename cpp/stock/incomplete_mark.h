@@ -9,7 +9,6 @@
 
 #include <optional>
 #include <string>
-#include <utility>
 
 #include "stock/envoy.h"
 
@@ -20,11 +19,9 @@ class IncompleteMark {
   IncompleteMark(Envoy& envoy, Dir dir) : envoy_(envoy), type_(core::headers_of(dir)) {}
 
   bool is_set() const { return is_set_; }
-  // Once after it was set.
-  bool is_news() { return std::exchange(is_news_, false); }
   void set() {
     if (is_set_) return;
-    is_set_ = is_news_ = true;
+    is_set_ = true;
     if (const auto length = envoy_.header(type_, kName)) before_ = std::string(*length);
     envoy_.set_header(type_, kName, kNeverReached);
   }
@@ -45,7 +42,6 @@ class IncompleteMark {
   Envoy& envoy_;
   const core::HeaderType type_;
   bool is_set_ = false;
-  bool is_news_ = false;
   std::optional<std::string> before_;
 };
 

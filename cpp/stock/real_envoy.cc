@@ -102,14 +102,6 @@ uint64_t RealEnvoy::buffer_limit() const { return envoy_dynamic_module_callback_
 
 void RealEnvoy::set_buffer_limit(uint64_t limit) { envoy_dynamic_module_callback_http_set_buffer_limit(envoy_, limit); }
 
-void RealEnvoy::end_connection_with_stream() {
-  constexpr uint32_t kRequestProtocol = 10;
-  constexpr bool kGraceful = false;
-  const auto protocol = attribute(kRequestProtocol);
-  if (protocol && protocol->text.starts_with("HTTP/1"))
-    envoy_dynamic_module_callback_http_filter_send_go_away_and_close(envoy_, kGraceful);
-}
-
 void RealEnvoy::inject_response(std::string_view bytes) {
   envoy_dynamic_module_callback_http_send_response_data(envoy_, buffer_of(bytes), false);
 }

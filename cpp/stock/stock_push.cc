@@ -110,8 +110,6 @@ void StockFlow::on_turn() {
   // A deadline that has passed and stays would wake the worker again and again.
   (void)moment_.is_over(input_.kept().size());
   behind_.injector().look_at_time();
-  // A client on HTTP/2 refuses a body that is shorter than its length; one on HTTP/1 has to be told by a close.
-  if (dir_ == Dir::kResponse && mark_.is_news()) envoy_.end_connection_with_stream();
   if (phase_ == Phase::kLeaving) return leave();
   if (phase_ == Phase::kDropped) (void)let_far_end_go();
   if (phase_ != Phase::kHeld) return;

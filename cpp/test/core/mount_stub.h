@@ -93,7 +93,6 @@ struct StreamFacts {
   // The router has chosen an upstream host.
   bool has_upstream = false;
   bool is_upstream = false;      // our filters are the router's
-  bool connection_ends = false;  // with this stream, over HTTP/1
   uint64_t chain_id = 0;
   std::vector<std::string> violations;
 

@@ -12,7 +12,6 @@ class EnvoyStub : public MountStub<stock::Envoy> {
  public:
   using MountStub::MountStub;
   bool has_upstream() const override { return facts_.has_upstream; }
-  void end_connection_with_stream() override { facts_.connection_ends = true; }
   void set_chain_id(uint64_t id) override { facts_.chain_id = id; }
 };
 

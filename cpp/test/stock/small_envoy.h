@@ -44,7 +44,6 @@ class SmallEnvoy final : private StreamFacts, public EnvoyStub {
     if (on_inject) on_inject();
   }
   void repeat_response_end() override { moves.push_back("end again"); }
-  void end_connection_with_stream() override { moves.push_back("end connection"); }
   const void* stream_key() const override { return key; }
   void read_response_trailers_from(stock::Envoy* other) override { trailers_from = other; }
   void send_local_reply(uint32_t status, std::span<const HeaderLine> headers, std::string_view body,

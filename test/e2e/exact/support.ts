@@ -96,12 +96,14 @@ type TalkOptions = Omit<EnvoyOptions, 'upstream' | 'filters' | 'routes'> & {
 };
 
 /** A stage of these chains, whose upstream has the test's own hands at `/talk`. */
-export function talkStage(chains: Chains, protocol: Protocol, { paths, ...options }: TalkOptions = {}): TalkStage {
+export function talkStage(chains: Chains, protocol: Protocol, { paths, hcm, ...options }: TalkOptions = {}): TalkStage {
   const ends = new UpstreamEnds();
   const at = stage({
     ...together(chains),
     counters: true,
     upstream: { protocol, paths: { '/talk': ends.handler, ...paths } },
+    // an HTTP/1 client hears after that time that its response was cut
+    hcm: { drain_timeout: '0.5s', ...hcm },
     ...options,
   });
   return {
