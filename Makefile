@@ -238,7 +238,7 @@ unit: ts addon tools ## TypeScript unit tests
 
 $(E2E): e2e-%: $(E2E_DEPENDENCIES) build/envoy/%/envoy
 	@echo "test: end to end on Envoy $*"
-	@ENVOY_VERSION=$* $(VITEST) --project e2e --reporter=default --reporter=json \
+	@ENVOY_VERSION=$* $(VITEST) --project 'e2e*' --reporter=default --reporter=json \
 	  --outputFile.json=build/reports/e2e-$*.json
 
 go-matrix: build/stamps/npm ## Golang filter's cases x Envoys, from the reports of the last end-to-end runs
@@ -246,7 +246,7 @@ go-matrix: build/stamps/npm ## Golang filter's cases x Envoys, from the reports 
 
 smoke: $(E2E_DEPENDENCIES) $(ENVOY) ## One end-to-end test (NODE_VERSION=22|24 for another Node)
 	@echo "test: smoke on Node $$(node --version)"
-	@ENVOY_VERSION=$(ENVOY_VERSION) $(VITEST) --project e2e $(SMOKE) --reporter=default --reporter=json \
+	@ENVOY_VERSION=$(ENVOY_VERSION) $(VITEST) --project 'e2e*' $(SMOKE) --reporter=default --reporter=json \
 	  --outputFile.json=build/reports/smoke-node-$(or $(NODE_VERSION),default).json
 
 SMOKE := test/e2e/smoke.test.ts
@@ -297,7 +297,7 @@ format: build/stamps/packages build/stamps/npm ## Rewrites every file in the pro
 # ---- long -----------------------------------------------------------------------------------------------------------
 
 soak: $(E2E_DEPENDENCIES) $(ENVOY) ## End-to-end tests with 1 GB bodies and SOAK_SECONDS (900) of mixed load
-	@SOAK=1 MIXED_SECONDS=$(SOAK_SECONDS) ENVOY_VERSION=$(ENVOY_VERSION) $(VITEST) --project e2e \
+	@SOAK=1 MIXED_SECONDS=$(SOAK_SECONDS) ENVOY_VERSION=$(ENVOY_VERSION) $(VITEST) --project 'e2e*' \
 	  --testTimeout=$$((($(SOAK_SECONDS) + 600) * 1000))
 
 # All Envoys, unless one was asked for.

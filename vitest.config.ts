@@ -1,6 +1,10 @@
 import { defineConfig } from 'vitest/config';
 
 const minutes = (n: number) => n * 60_000;
+const LIMITS = { testTimeout: minutes(1), hookTimeout: minutes(1) };
+
+/** They measure memory, or load Envoy as far as it goes. */
+const ALONE = ['flow', 'mixed', 'disconnects', 'exact/late-output'].map((name) => `test/e2e/${name}.test.ts`);
 
 // Nothing is retried: a test that fails now and then shows a fault.
 export default defineConfig({
@@ -23,10 +27,21 @@ export default defineConfig({
         test: {
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts', 'filters/**/*.test.ts'],
-          testTimeout: minutes(1),
-          hookTimeout: minutes(1),
-          // They measure time and memory, and two cores serve Envoy, host, upstream and client.
-          fileParallelism: false,
+          exclude: ALONE,
+          // Most of their time is waiting. More workers than that, and what is to come within 100 ms is late.
+          maxWorkers: 2,
+          sequence: { groupOrder: 1 },
+          ...LIMITS,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'e2e-alone',
+          include: ALONE,
+          maxWorkers: 1,
+          sequence: { groupOrder: 2 },
+          ...LIMITS,
         },
       },
     ],
