@@ -45,10 +45,13 @@ const any: Handler = async (req, res, query) => {
     (res as { writeEarlyHints?: (hints: object) => void }).writeEarlyHints?.({ link: '</a>; rel=a' });
   if (!query.has('early')) await reading;
   const size = Number(query.get('n') ?? '0');
-  res.writeHead(Number(query.get('status') ?? '200'), {
+  const status = Number(query.get('status') ?? '200');
+  // Over HTTP/2 Envoy closes a connection on which a 204 comes with a length, and all others on it end with 502.
+  const hasLength = query.has('cl') && !(status === 204 && req.httpVersionMajor === 2);
+  res.writeHead(status, {
     'x-upstream': 'any',
     'content-type': 'text/plain',
-    ...(query.has('cl') ? { 'content-length': String(size) } : {}),
+    ...(hasLength ? { 'content-length': String(size) } : {}),
   });
   if (!HAS_BODY(req.method ?? '', res.statusCode)) {
     res.end();
@@ -59,7 +62,7 @@ const any: Handler = async (req, res, query) => {
     res.write(piece);
     await sleep(0);
   }
-  if (query.has('trailers') && !query.has('cl')) res.addTrailers({ 'x-upstream-trailer': 'there' });
+  if (query.has('trailers') && !hasLength) res.addTrailers({ 'x-upstream-trailer': 'there' });
   res.end();
 };
 
