@@ -37,6 +37,8 @@ class Envoy : public core::StreamMount {
   virtual void set_buffer_limit(uint64_t limit) = 0;
 
   virtual void continue_flow(Dir dir) = 0;
+  // The client's connection carries one message at a time.
+  virtual bool is_over_http1() const = 0;
   // Bytes into the response from the router's end.
   virtual void inject_response(std::string_view bytes) = 0;
   // The response's end, which is in, once more: it reaches nobody.

@@ -102,6 +102,12 @@ uint64_t RealEnvoy::buffer_limit() const { return envoy_dynamic_module_callback_
 
 void RealEnvoy::set_buffer_limit(uint64_t limit) { envoy_dynamic_module_callback_http_set_buffer_limit(envoy_, limit); }
 
+bool RealEnvoy::is_over_http1() const {
+  constexpr uint32_t kRequestProtocol = 10;
+  const auto protocol = attribute(kRequestProtocol);
+  return protocol && protocol->text.starts_with("HTTP/1");
+}
+
 void RealEnvoy::inject_response(std::string_view bytes) {
   envoy_dynamic_module_callback_http_send_response_data(envoy_, buffer_of(bytes), false);
 }

@@ -36,6 +36,7 @@ class RealEnvoy : public Envoy {
   uint64_t buffer_limit() const override;
   void set_buffer_limit(uint64_t limit) override;
   void continue_flow(core::Dir dir) override;
+  bool is_over_http1() const override;
   void inject_response(std::string_view bytes) override;
   void repeat_response_end() override;
   const void* stream_key() const override;

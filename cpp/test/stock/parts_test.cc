@@ -120,6 +120,24 @@ TEST(HeadersWatch, ARequestIsThroughWhenTheRouterHasAHost) {
   EXPECT_TRUE(watch.are_through()) << "once through, always";
 }
 
+TEST(HeadersWatch, ARequestThatTheRouterHasIsNotHeldThoughThereIsNoHostYet) {
+  const HeaderLine timeout = HeaderLine::of("x-envoy-expected-rq-timeout-ms", "15000");
+  for (const bool from_client : {false, true}) {
+    SmallEnvoy envoy;
+    ChainFacts facts;
+    auto& map = envoy.facts().map(HeaderType::kRequest);
+    map = HeaderMap{{":method", "GET"}};
+    const auto write = [&] { map->emplace_back(timeout.name(), timeout.value()); };
+    if (from_client) write();
+    HeadersWatch watch(envoy, facts, kReq);
+    watch.let_go();
+    EXPECT_TRUE(watch.are_held());
+    write();
+    EXPECT_EQ(watch.are_held(), from_client) << "a client's says nothing";
+    EXPECT_FALSE(watch.are_through());
+  }
+}
+
 TEST(HeadersWatch, AnUpstreamSaysNothingOfHeadersThatAreWithUs) {
   SmallEnvoy envoy;
   envoy.facts().has_upstream = true;
