@@ -9,6 +9,8 @@ import {
   eventually,
   get,
   http1,
+  http2,
+  openSession,
   startUpstream,
   type Config,
   type Response,
@@ -117,6 +119,16 @@ describe('acts of a filter', () => {
     const drained = await get(at.port, '/hello?drain');
     expect([drained.status, drained.text, drained.header('connection')]).toEqual([200, 'hola mundo :)', 'close']);
     expect((await get(at.port, '/hello')).header('connection')).toBeUndefined();
+  });
+
+  it('draining over HTTP/2: each stream of the connection may ask for it, and is answered', async () => {
+    logsOnFailure(at);
+    for (let round = 0; round < 5; round++) {
+      const session = await openSession(at.port);
+      const all = Array.from({ length: 12 }, () => http2(at.port, { path: '/hello?drain' }, session));
+      const answers = await Promise.all(all).finally(() => session.destroy());
+      expect(new Set(answers.map(({ status, text }) => `${status} ${text}`))).toEqual(new Set(['200 hola mundo :)']));
+    }
   });
 
   it("metrics are Envoy's, with their labels, and can be read back", async () => {
