@@ -67,6 +67,9 @@ const framing = (lines: readonly Line[]): string =>
 function mayBeCoded(sight: Sight, response: Expected | undefined): boolean {
   const { exchange } = sight;
   const reply = replyOf(exchange);
+  // the response may have begun
+  const late = reply?.at === 'decodeData' && (exchange.answer.when === 'early' || !ofUpstream(exchange));
+  if (late) return true;
   if (reply !== undefined)
     return reply.headers.some(
       ([name, value]) =>
@@ -81,7 +84,9 @@ function mayBeCoded(sight: Sight, response: Expected | undefined): boolean {
     const past = styles(exchange, direction)[0]!.startsWith('bypass');
     return past || bodies.some((body) => String(body.length) !== set);
   };
-  return wrong('request', expectedRequest(sight).bodies) || wrong('response', response?.bodies ?? [Buffer.alloc(0)]);
+  // of a response that is broken without us nobody knows how long it would have been
+  if (response === undefined && setLength(exchange, 'response') !== undefined) return true;
+  return wrong('request', expectedRequest(sight).bodies) || wrong('response', response?.bodies ?? []);
 }
 
 class Judge {
@@ -157,7 +162,7 @@ class Judge {
     if (replyOf(sight.exchange)?.at === 'encodeHeaders' && (short || stray) && seen.status >= 500) return;
     if (response === undefined) {
       // an answer that comes before the request's end may be lost with the connection, here and there
-      if (sight.exchange.answer.when === 'early') return;
+      if (sight.exchange.answer.when === 'early' || this.resetByEnvoy) return;
       // without us it is cut, too: then it may be anything but a whole answer
       if (seen.end === 'clean' && seen.status < 500)
         this.tell('client: cut', `status ${seen.status} with a clean end, and the upstream's was none`);
@@ -174,10 +179,19 @@ class Judge {
     this.connection();
   }
 
+  /** A large answer to an HTTP/2 client that is complete before its request: Envoy drops what it has not sent. */
+  private get resetByEnvoy(): boolean {
+    const { exchange, bare, conversation } = this.sight;
+    const whole = !exchange.answer.short && !exchange.answer.stray;
+    const late = exchange.request.body.end !== 'with the headers';
+    return conversation.client === 'http2' && bare.seen.end === 'broken' && whole && late;
+  }
+
   /** Envoy has answered before the upload's end and closed, and the rest of the upload met a closed connection: a reset. */
   private get lostWithConnection(): boolean {
     const { exchange, ours } = this.sight;
-    const early = replyOf(exchange)?.at.startsWith('decode') === true || !ofUpstream(exchange);
+    const replied = replyOf(exchange)?.at.startsWith('decode') === true;
+    const early = replied || !ofUpstream(exchange) || exchange.answer.when === 'early';
     const uploads = exchange.request.body.steps.length > 1;
     return early && uploads && ours.seen.status === 0 && ours.log?.code === this.response?.status;
   }
@@ -249,7 +263,8 @@ class Judge {
     // over HTTP/1.0 the end of the connection ends a body whose length is not known
     const streams =
       reply === undefined ? all.some((style) => !KEEPS.includes(style)) : reply.kind !== 'whole' || all[0] !== 'none';
-    const empty = ours.seen.status === 204 || ours.seen.status === 304;
+    // nor does an empty local reply of Envoy's say over HTTP/1.0 that the connection stays
+    const empty = bodiless('GET', ours.seen.status) || (reply?.kind === 'whole' && reply.size === 0);
     if (conversation.client.startsWith('http1.0') && (empty || streams || setLength(exchange, 'response') === ''))
       return;
     this.tell('client: connection lost', 'it stays without us');
