@@ -14,7 +14,7 @@ import {
 } from './expect.js';
 import { KEEPS } from './ours.js';
 import { FILTERS } from './names.js';
-import { refuses } from './plan.js';
+import { refuses, type Exchange } from './plan.js';
 import type { Sight } from './run.js';
 import { bodiless, one } from './strict.js';
 
@@ -89,6 +89,14 @@ function mayBeCoded(sight: Sight, response: Expected | undefined): boolean {
   return wrong('request', expectedRequest(sight).bodies) || wrong('response', response?.bodies ?? []);
 }
 
+/**
+ * Envoy, or a filter's reply, may answer before the upload's end and close, and the rest of the upload then meets a closed
+ * connection: the reset may take the answer with it.
+ */
+const mayLose = (exchange: Exchange): boolean =>
+  exchange.request.body.steps.length > 0 &&
+  (replyOf(exchange)?.at.startsWith('decode') === true || !ofUpstream(exchange) || exchange.answer.when === 'early');
+
 class Judge {
   readonly faults: Fault[] = [];
   readonly code: string | undefined;
@@ -141,8 +149,12 @@ class Judge {
     const { seen } = sight.ours;
     if (this.victim) return { sight, faults: [], code };
     if (seen.end === 'hung') this.tell('hung', seen.why);
-    // behind DATA that may not be there Envoy closes the connection by itself
-    const closes = (fault: string) => sight.exchange.answer.stray && fault.includes('the connection ended');
+    // behind DATA that may not be there, or an answer to half a request, Envoy closes the connection by itself; the next
+    // exchange may have lost its own answer so
+    const { exchanges } = sight.conversation;
+    const next = exchanges[exchanges.indexOf(sight.exchange) + 1];
+    const mayClose = sight.exchange.answer.stray || mayLose(sight.exchange) || (next !== undefined && mayLose(next));
+    const closes = (fault: string) => mayClose && fault.includes('the connection ended');
     for (const fault of seen.faults)
       if (!closes(fault) && !sight.bare.seen.faults.includes(fault)) this.tell('client: broken framing', fault);
     if (code !== undefined && !this.mayBeCoded) this.tell('coded without a cause', code);
@@ -171,7 +183,7 @@ class Judge {
     if (this.lostWithConnection) return;
     if (seen.end === 'broken') return this.tell('client: cut', seen.why);
     if (seen.status !== response.status) this.tell('client: status', `${seen.status} instead of ${response.status}`);
-    else if (!response.bodies.some((body) => body.equals(seen.body)))
+    else if (!response.bodies.some((body) => body.equals(seen.body) || this.lostInPart(body)))
       this.tell('client: body', describeDifference(seen.body, response.bodies[0]!));
     this.clientLength(response);
     this.clientTrailers(response);
@@ -187,13 +199,16 @@ class Judge {
     return conversation.client === 'http2' && bare.seen.end === 'broken' && whole && late;
   }
 
-  /** Envoy has answered before the upload's end and closed, and the rest of the upload met a closed connection: a reset. */
   private get lostWithConnection(): boolean {
     const { exchange, ours } = this.sight;
-    const replied = replyOf(exchange)?.at.startsWith('decode') === true;
-    const early = replied || !ofUpstream(exchange) || exchange.answer.when === 'early';
-    const uploads = exchange.request.body.steps.length > 1;
-    return early && uploads && ours.seen.status === 0 && ours.log?.code === this.response?.status;
+    return mayLose(exchange) && ours.seen.status === 0 && ours.log?.code === this.response?.status;
+  }
+  /** Over HTTP/1.0 only the connection's end ends such a body. */
+  private lostInPart(body: Buffer): boolean {
+    const { seen } = this.sight.ours;
+    const untilClose =
+      this.sight.conversation.client.startsWith('http1.0') && one(seen.lines, 'content-length') === undefined;
+    return untilClose && mayLose(this.sight.exchange) && body.subarray(0, seen.body.length).equals(seen.body);
   }
 
   private clientLength(response: Expected): void {
@@ -236,8 +251,8 @@ class Judge {
     if (!known || one(ours.seen.lines, 'content-length') === undefined)
       differs('framing', framing(ours.seen.lines), framing(bare.seen.lines));
     differs('interim', ours.seen.interim.join(), bare.seen.interim.join());
-    // without us Envoy may answer before the request is complete, and closes for that
-    if (bodyToo || bare.seen.stays)
+    // on one side Envoy may answer before the request is complete, and closes for that
+    if ((bodyToo || bare.seen.stays) && this.sight.exchange.answer.when !== 'early')
       differs('connection', one(ours.seen.lines, 'connection'), one(bare.seen.lines, 'connection'));
     for (const name of ['content-type', 'content-range', 'etag', 'location'])
       differs(name, one(ours.seen.lines, name), one(bare.seen.lines, name));
