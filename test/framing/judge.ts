@@ -116,10 +116,7 @@ class Judge {
     let code = CODE.exec(ours.log?.details ?? '')?.[0] ?? CODE.exec(ours.seen.body.toString('latin1', 0, 200))?.[0];
     const broken = ours.seen.end === 'broken' || ours.arrivals.some(({ end }) => end === 'broken');
     const mine = FILTERS[sight.conversation.stage];
-    // over HTTP/1.0 a body without length that is broken off looks like any other
-    const untilClose =
-      sight.conversation.client.startsWith('http1.0') && one(ours.seen.lines, 'content-length') === undefined;
-    if (broken || untilClose) code ??= ours.code;
+    if (broken || this.endsWithConnection) code ??= ours.code;
     // each line of Envoy's log is one stream's: it is only for those that may have one
     if (code === undefined && broken && this.mayBeCoded)
       code = resets.take((filter) => mine.includes(filter), began, ended);
@@ -149,12 +146,7 @@ class Judge {
     const { seen } = sight.ours;
     if (this.victim) return { sight, faults: [], code };
     if (seen.end === 'hung') this.tell('hung', seen.why);
-    // behind DATA that may not be there, or an answer to half a request, Envoy closes the connection by itself; the next
-    // exchange may have lost its own answer so
-    const { exchanges } = sight.conversation;
-    const next = exchanges[exchanges.indexOf(sight.exchange) + 1];
-    const mayClose = sight.exchange.answer.stray || mayLose(sight.exchange) || (next !== undefined && mayLose(next));
-    const closes = (fault: string) => mayClose && fault.includes('the connection ended');
+    const closes = (fault: string) => this.mayClose && fault.includes('the connection ended');
     for (const fault of seen.faults)
       if (!closes(fault) && !sight.bare.seen.faults.includes(fault)) this.tell('client: broken framing', fault);
     if (code !== undefined && !this.mayBeCoded) this.tell('coded without a cause', code);
@@ -166,6 +158,16 @@ class Judge {
     return { sight, faults: this.faults, code };
   }
 
+  /**
+   * Behind DATA that may not be there, or an answer to half a request, Envoy closes the connection by itself. The next
+   * exchange may have lost its own answer so.
+   */
+  private get mayClose(): boolean {
+    const { exchange, conversation } = this.sight;
+    const next = conversation.exchanges[conversation.exchanges.indexOf(exchange) + 1];
+    return exchange.answer.stray || mayLose(exchange) || (next !== undefined && mayLose(next));
+  }
+
   private client(): void {
     const { response, sight } = this;
     const { seen } = sight.ours;
@@ -175,8 +177,8 @@ class Judge {
     if (response === undefined) {
       // an answer that comes before the request's end may be lost with the connection, here and there
       if (sight.exchange.answer.when === 'early' || this.resetByEnvoy) return;
-      // without us it is cut, too: then it may be anything but a whole answer
-      if (seen.end === 'clean' && seen.status < 500)
+      // without us it is cut, too: then it may be anything but a whole answer, where the client can see that
+      if (seen.end === 'clean' && seen.status < 500 && !this.endsWithConnection)
         this.tell('client: cut', `status ${seen.status} with a clean end, and the upstream's was none`);
       return;
     }
@@ -203,12 +205,15 @@ class Judge {
     const { exchange, ours } = this.sight;
     return mayLose(exchange) && ours.seen.status === 0 && ours.log?.code === this.response?.status;
   }
-  /** Over HTTP/1.0 only the connection's end ends such a body. */
+  /** Over HTTP/1.0 a body without length, of which the client cannot see that it was broken off. */
+  private get endsWithConnection(): boolean {
+    const { conversation, ours } = this.sight;
+    return conversation.client.startsWith('http1.0') && one(ours.seen.lines, 'content-length') === undefined;
+  }
   private lostInPart(body: Buffer): boolean {
     const { seen } = this.sight.ours;
-    const untilClose =
-      this.sight.conversation.client.startsWith('http1.0') && one(seen.lines, 'content-length') === undefined;
-    return untilClose && mayLose(this.sight.exchange) && body.subarray(0, seen.body.length).equals(seen.body);
+    const isPart = body.subarray(0, seen.body.length).equals(seen.body);
+    return isPart && this.endsWithConnection && mayLose(this.sight.exchange);
   }
 
   private clientLength(response: Expected): void {
@@ -270,7 +275,7 @@ class Judge {
   /** A connection ends only for a reason. */
   private connection(): void {
     const { exchange, ours, bare, conversation } = this.sight;
-    if (ours.seen.stays || !bare.seen.stays || this.mayBeCoded || exchange.answer.when === 'early') return;
+    if (ours.seen.stays || !bare.seen.stays || this.mayBeCoded || this.mayClose) return;
     const reply = replyOf(exchange);
     const unread = reply !== undefined && exchange.request.body.end !== 'with the headers';
     if (unread || reply?.headers.some(([name]) => name === 'connection') === true) return;

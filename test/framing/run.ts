@@ -81,6 +81,18 @@ async function settle(board: Board): Promise<void> {
   while (open() && Date.now() < deadline) await sleep(20);
 }
 
+/** Waits until nothing is added any more, within bounds. */
+async function wholeLog(stage: Stage): Promise<Map<string, AccessEntry>> {
+  const deadline = Date.now() + SETTLE_MS;
+  for (let before = -1; ; ) {
+    await sleep(LOG_MS);
+    const entries = stage.accessLog();
+    if (entries.length === before || Date.now() > deadline)
+      return new Map(entries.map((entry) => [(entry as AccessEntry & { key: string }).key, entry]));
+    before = entries.length;
+  }
+}
+
 export interface Job {
   readonly number: number;
   readonly run: string;
@@ -107,8 +119,7 @@ export async function runRound(
     };
     await Promise.all(Array.from({ length: IN_FLIGHT }, lane));
     await settle(board);
-    await sleep(LOG_MS);
-    log = new Map(stage.accessLog().map((entry) => [(entry as AccessEntry & { key: string }).key, entry]));
+    log = await wholeLog(stage);
     output = stage.envoy.output;
     codes = stage.failures();
   } catch (error) {
