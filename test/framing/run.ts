@@ -84,7 +84,7 @@ async function settle(board: Board): Promise<void> {
 /** Waits until nothing is added any more, within bounds. */
 async function wholeLog(stage: Stage): Promise<Map<string, AccessEntry>> {
   const deadline = Date.now() + SETTLE_MS;
-  for (let before = -1; ; ) {
+  for (let before = -1; ;) {
     await sleep(LOG_MS);
     const entries = stage.accessLog();
     if (entries.length === before || Date.now() > deadline)
