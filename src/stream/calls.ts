@@ -2,20 +2,20 @@
  * Requests of the filter's own to Envoy's clusters. A call is a web Response that Envoy fills: it resolves when the
  * headers come, and its body is a stream. The module cancels what still runs when the stream ends.
  */
-import { ownBytes, toBytes } from '../buffer.js';
-import { FilterError, type KnownErrorCode } from '../errors.js';
-import { HeaderLines } from '../header-block.js';
-import { headerLines } from '../header-lines.js';
-import { checkValue, HeaderRules, HOP_BY_HOP } from '../header-rules.js';
-import { HeaderViewImpl } from '../header-views.js';
-import { HeaderMapImpl } from '../headers.js';
-import { CallSite } from '../places.js';
-import type { Phase } from '../types.js';
-import type { CallRequest, CallResponse } from '../types-callbacks.js';
-import type { Chunk, HeaderInit, HeaderView } from '../types-data.js';
-import { CallEventPart, CallFailure, HeaderType } from '../wire.js';
-import { closeIterator } from './iteration.js';
-import { markAsItCame } from './reply-headers.js';
+import { ownBytes, toBytes } from '../body/buffer.js';
+import { FilterError, type KnownErrorCode } from '../api/errors.js';
+import { HeaderLines } from '../base/header-block.js';
+import { headerLines } from '../headers/header-lines.js';
+import { checkValue, HeaderRules, HOP_BY_HOP } from '../headers/header-rules.js';
+import { HeaderViewImpl } from '../headers/header-views.js';
+import { HeaderMapImpl } from '../headers/headers.js';
+import { CallSite } from '../base/places.js';
+import type { Phase } from '../api/types.js';
+import type { CallRequest, CallResponse } from '../api/types-callbacks.js';
+import type { Chunk, HeaderInit, HeaderView } from '../api/types-data.js';
+import { CallEventPart, CallFailure, HeaderType } from '../base/wire.js';
+import { closeIterator } from '../body/iteration.js';
+import { markAsItCame } from '../headers/reply-headers.js';
 import type { HttpStream } from './stream.js';
 
 /** Bytes of an answer that nobody has read yet: Envoy cannot be slowed down here. */

@@ -2,18 +2,18 @@
  * One direction of one stream: the headers hook settles, then the body's driver runs, then the trailers hook
  * (docs/lifecycle.md). The author's code may take its time at every step; frames meanwhile wait in the driver.
  */
-import { joinBytes, toBytes } from '../buffer.js';
-import type { StreamAbortedError } from '../errors.js';
-import { HeaderMapImpl, RequestHeadersImpl, ResponseHeadersImpl } from '../headers.js';
-import { type Phase, StatusType } from '../types.js';
-import type { Chunk, HeaderMap } from '../types-data.js';
-import { BodyMode, Direction, type HeaderBlock, HeaderType, OutputFlag, trailersOf } from '../wire.js';
-import type { DataDriver } from './data-driver.js';
-import type { FilledDeps } from './deps.js';
-import { type BodyDriver, countingDriver, declaresLength, makeDriver } from './drivers.js';
-import { BodyCount, isBodiless, wrongLength } from './framing.js';
+import { joinBytes, toBytes } from '../body/buffer.js';
+import type { StreamAbortedError } from '../api/errors.js';
+import { HeaderMapImpl, RequestHeadersImpl, ResponseHeadersImpl } from '../headers/headers.js';
+import { type Phase, StatusType } from '../api/types.js';
+import type { Chunk, HeaderMap } from '../api/types-data.js';
+import { BodyMode, Direction, type HeaderBlock, HeaderType, OutputFlag, trailersOf } from '../base/wire.js';
+import type { DataDriver } from '../body/data-driver.js';
+import type { FilledDeps } from '../base/deps.js';
+import { type BodyDriver, countingDriver, declaresLength, makeDriver } from '../body/drivers.js';
+import { BodyCount, isBodiless, wrongLength } from '../headers/framing.js';
 import { type FlowStream, type Hook, Hooks, type Kind } from './hooks.js';
-import { FlowOutput, type FlowPort, type OutputPort } from './output.js';
+import { FlowOutput, type FlowPort, type OutputPort } from '../body/output.js';
 
 const STATUS_WORD = ['Running', 'LocalReply', 'Continue', 'StopAndBuffer', 'StopAndBufferWatermark', 'StopNoBuffer'];
 

@@ -1,9 +1,9 @@
 /** The author's hooks of one direction: one at a time, synchronous, by promise, or by Running and continue(). */
-import { FilterError, type KnownErrorCode } from '../errors.js';
-import type { HeaderRules } from '../header-rules.js';
-import { type Phase, type StreamFilter, StatusType } from '../types.js';
-import { type Direction, type HeaderType } from '../wire.js';
-import type { FilledDeps } from './deps.js';
+import { FilterError, type KnownErrorCode } from '../api/errors.js';
+import type { HeaderRules } from '../headers/header-rules.js';
+import { type Phase, type StreamFilter, StatusType } from '../api/types.js';
+import { type Direction, type HeaderType } from '../base/wire.js';
+import type { FilledDeps } from '../base/deps.js';
 
 /** What the two flows need of its stream. */
 export interface FlowStream {

@@ -1,7 +1,7 @@
 /** The author's metrics: declared by the operator, kept by Envoy, told by acts. */
-import { FilterError } from '../errors.js';
-import type { CounterMetric, GaugeMetric, HistogramMetric, MetricLabels, Metrics } from '../types-callbacks.js';
-import { ActKind, MetricKind, MetricOp, QueryKind } from '../wire.js';
+import { FilterError } from '../api/errors.js';
+import type { CounterMetric, GaugeMetric, HistogramMetric, MetricLabels, Metrics } from '../api/types-callbacks.js';
+import { ActKind, MetricKind, MetricOp, QueryKind } from '../base/wire.js';
 import { textBlock } from './metadata.js';
 import type { HttpStream } from './stream.js';
 

@@ -3,18 +3,18 @@
  * in Go: Envoy skips them for a reply that a module makes, so it is done here, by a response flow that speaks to
  * OwnReply instead of to Envoy. A streamed reply goes straight to Envoy, bounded by what it has taken.
  */
-import { ownBytes, toBytes } from '../buffer.js';
-import { FilterError } from '../errors.js';
-import { isLine } from '../header-rules.js';
-import type { Phase } from '../types.js';
-import type { LocalReply } from '../types-callbacks.js';
-import type { Chunk, HeaderInit } from '../types-data.js';
-import { ActKind, BodyMode, CreditOf, Direction, HeaderType, OutputFlag } from '../wire.js';
+import { ownBytes, toBytes } from '../body/buffer.js';
+import { FilterError } from '../api/errors.js';
+import { isLine } from '../headers/header-rules.js';
+import type { Phase } from '../api/types.js';
+import type { LocalReply } from '../api/types-callbacks.js';
+import type { Chunk, HeaderInit } from '../api/types-data.js';
+import { ActKind, BodyMode, CreditOf, Direction, HeaderType, OutputFlag } from '../base/wire.js';
 import { Flow } from './flow.js';
-import { isBodiless, LENGTH, wrongLength } from './framing.js';
-import { closeIterator } from './iteration.js';
-import type { FlowPort } from './output.js';
-import { replyLines } from './reply-headers.js';
+import { isBodiless, LENGTH, wrongLength } from '../headers/framing.js';
+import { closeIterator } from '../body/iteration.js';
+import type { FlowPort } from '../body/output.js';
+import { replyLines } from '../headers/reply-headers.js';
 import type { HttpStream } from './stream.js';
 import { sendWhole, ShownReply, type WholeReply, withGrpcStatus } from './whole-reply.js';
 

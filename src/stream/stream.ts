@@ -4,13 +4,13 @@
  */
 import { AsyncResource } from 'node:async_hooks';
 import { randomUUID } from 'node:crypto';
-import type { Attribute, AttributeTypes } from '../attributes.js';
-import { Callbacks } from '../callbacks.js';
-import { type AbortedBy, describeError, FilterError, StreamAbortedError } from '../errors.js';
-import { checkInstance, checkPhases, phasesOf } from '../filter.js';
-import type { HeaderMapImpl } from '../headers.js';
-import type { HeaderRules } from '../header-rules.js';
-import type { Phase, StreamFilter } from '../types.js';
+import type { Attribute, AttributeTypes } from '../api/attributes.js';
+import { Callbacks } from './callbacks.js';
+import { type AbortedBy, describeError, FilterError, StreamAbortedError } from '../api/errors.js';
+import { checkInstance, checkPhases, phasesOf } from '../api/filter.js';
+import type { HeaderMapImpl } from '../headers/headers.js';
+import type { HeaderRules } from '../headers/header-rules.js';
+import type { Phase, StreamFilter } from '../api/types.js';
 import {
   Capability,
   type ActKind,
@@ -29,15 +29,15 @@ import {
   type StreamSink,
   type StreamSource,
   type StreamStart,
-} from '../wire.js';
+} from '../base/wire.js';
 import { Calls } from './calls.js';
 import type { StreamConfig } from './config.js';
-import type { FilledDeps } from './deps.js';
+import type { FilledDeps } from '../base/deps.js';
 import { Flow } from './flow.js';
 import type { FlowStream, Hooks } from './hooks.js';
 import type { Linger, Lingering } from './linger.js';
 import { LogEvents } from './log.js';
-import type { FlowPort } from './output.js';
+import type { FlowPort } from '../body/output.js';
 import { Queries } from './queries.js';
 import { Replies } from './replies.js';
 
