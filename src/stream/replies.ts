@@ -205,7 +205,7 @@ class OwnReply implements FlowPort {
       if (mode === BodyMode.Pass) {
         if (body !== undefined) this.parts.push(body);
         this.send();
-      } else flow.data(body ?? EMPTY, true, false);
+      } else flow.data(body ?? EMPTY, 'nothing');
     };
     flow.begin(body === undefined);
   }
