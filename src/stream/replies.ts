@@ -161,7 +161,6 @@ class OwnReply implements FlowPort {
   sent = false;
   private readonly stream: HttpStream;
   private readonly shown: ShownReply;
-  private readonly parts: Uint8Array[] = [];
 
   constructor(stream: HttpStream, reply: WholeReply, failType: HeaderType) {
     this.stream = stream;
@@ -178,7 +177,7 @@ class OwnReply implements FlowPort {
     flow.onAnswered = (mode) => {
       if (flow.dead) return;
       if (mode === BodyMode.Pass) {
-        if (body !== undefined) this.parts.push(body);
+        if (body !== undefined) this.shown.add(body, true);
         this.send();
       } else flow.data(body ?? EMPTY, true, false);
     };
@@ -195,7 +194,7 @@ class OwnReply implements FlowPort {
     bytes: Uint8Array | undefined,
     owned: boolean,
   ): void {
-    if (bytes !== undefined) this.parts.push(owned ? bytes : Uint8Array.prototype.slice.call(bytes));
+    if (bytes !== undefined) this.shown.add(bytes, owned);
     if ((flags & OutputFlag.Last) !== 0) this.send();
   }
 
@@ -206,7 +205,7 @@ class OwnReply implements FlowPort {
   private send(): void {
     if (this.sent || this.stream.over) return;
     this.sent = true;
-    sendWhole(this.stream.sink, this.shown.changed(this.flow.headers!, this.parts));
+    sendWhole(this.stream.sink, this.shown.made(this.flow.headers!));
   }
 }
 

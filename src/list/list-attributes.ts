@@ -1,9 +1,9 @@
-/** Attribute blocks (schema/exchange.fbs) of a chain: each member's own out of those of all. */
+/** Attribute blocks (schema/exchange.fbs) of a list: each member's own out of those of all. */
 import { u32 } from '../base/header-block.js';
 
 const ABSENT = 0xffffffff;
 
-/** One member's attributes out of the chain's: `places` are their positions there. */
+/** One member's attributes out of the list's: `places` are their positions there. */
 export function pickAttributes(block: Uint8Array, places: readonly number[]): Uint8Array {
   if (block.length === 0 || places.length === 0) return block.subarray(0, 0);
   const entries: [from: number, to: number][] = [];
