@@ -225,6 +225,41 @@ describe('headers in a chain', () => {
   });
 });
 
+describe('bytes of a member that come before any input', () => {
+  const lateHeaders = filter('l', () => ({
+    async decodeHeaders() {
+      await tick();
+    },
+  }));
+
+  it('go before a body that passes, however long a member behind takes for its headers', async () => {
+    const adding = (name: string): Filter =>
+      filter(name, (callbacks) => ({
+        decodeHeaders: () => {
+          callbacks.decoderFilterCallbacks().addData(name);
+        },
+      }));
+    const stream = await open(adding('a'), lateHeaders, adding('b'));
+    const headers = { ':method': 'POST', ':path': '/', ':scheme': 'http', ':authority': 'a', 'content-length': '3' };
+    stream.headers(Direction.Request, { headers, chunks: ['xyz'] });
+    await stream.until('the answer', () => stream.sink.flows[0].mode !== undefined);
+    await settled();
+    expect(stream.sink.take()).toEqual(['output Request Added "ba"', 'answer Request Pass []']);
+  });
+
+  it('go when their member has let go of the body before a member behind has let the headers go', async () => {
+    const head = filter('h', () => ({
+      async *transformRequest(_body, ctx) {
+        yield 'head';
+        ctx.bypass();
+      },
+    }));
+    const stream = await open(head, lateHeaders);
+    expect(await stream.pass(Direction.Request, { chunks: ['a', 'b'] })).toMatchObject({ body: 'headab' });
+    expect(stream.sink.take()).toContain('output Request Digested|Bypass "head"');
+  });
+});
+
 describe('what a member asks of Envoy', () => {
   it('has ids of its own, and comes after the writes before it', async () => {
     const got: string[] = [];
@@ -775,6 +810,26 @@ describe('trailers in a chain', () => {
     );
     expect(await stream.pass(Direction.Request, { trailers: { x: '1' } })).toMatchObject({ body: '' });
     expect(calls).toEqual(['a "" false', 'a trailers', 'b "" false', 'b trailers']);
+  });
+
+  it('keep what was written before a question to Envoy', async () => {
+    const asking = (name: string): Filter =>
+      filter(name, (callbacks) => ({
+        async decodeTrailers(trailers) {
+          trailers.set('x', `${trailers.get('x') ?? ''}${name}`);
+          await callbacks.getProperty('xds.route_name');
+          trailers.set(`x-${name}`, '1');
+        },
+      }));
+    const stream = await open(asking('a'), asking('b'));
+    stream.headers(Direction.Request, { chunks: ['x'], trailers: { x: '-' } });
+    stream.trailers(Direction.Request, { x: '-' });
+    for (const id of [2, 3]) {
+      await settled();
+      stream.source.onQueryAnswer(id, true, Buffer.from('r'));
+    }
+    await settled();
+    expect(stream.sink.lines.at(-1)).toBe('answer RequestTrailers Pass [set x -a, set x-a 1, set x -ab, set x-b 1]');
   });
 
   it('reach members that have no other hook', async () => {

@@ -30,6 +30,7 @@ class ModuleFlow {
   /** The headers have gone on to the next filter. */
   gone = false;
   timed = false;
+  trailersCame = false;
 }
 
 /** Keeps what the module would keep, beside the lines. */
@@ -65,6 +66,8 @@ export class ModuleSink extends RecordingSink {
   ): void {
     super.output(direction, flags, acknowledged, bytes, owned);
     const flow = this.flows[direction];
+    if ((flags & OutputFlag.Added) !== 0 && flow.mode !== undefined && !flow.trailersCame)
+      this.violations.push(`added to a body that passes, so lost: ${this.lines.at(-1) ?? ''}`);
     flow.outstanding -= acknowledged;
     if (bytes !== undefined && bytes.length > 0) flow.out.push(Uint8Array.from(bytes));
     const releases = (flags & (OutputFlag.Release | OutputFlag.Last)) !== 0;
@@ -137,6 +140,7 @@ export class ChainDriver {
   trailers(direction: Direction, lines: Lines): HeaderBlock {
     const block = packHeaders(linesOf(lines).flat());
     const type = direction === 0 ? HeaderType.RequestTrailers : HeaderType.ResponseTrailers;
+    this.sink.flows[direction].trailersCame = true;
     this.source.onHeaders(type, block, true, false, false);
     return block;
   }
