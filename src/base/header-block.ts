@@ -112,6 +112,16 @@ export class HeaderLines {
   }
 }
 
+/** A block whose count was not told. */
+export function countedBlock(bytes: Uint8Array): HeaderBlock {
+  let count = 0;
+  for (let at = 0; at + LINE_OVERHEAD <= bytes.length; count++) {
+    at += LINE_OVERHEAD + u32(bytes, at) + u32(bytes, at + 4);
+    if (at > bytes.length) break;
+  }
+  return { bytes, count };
+}
+
 /** Where the first line of that name begins, which is in lower case; -1 = there is none. */
 export function findLine(bytes: Uint8Array, count: number, name: string): number {
   let at = 0;

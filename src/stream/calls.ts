@@ -4,7 +4,7 @@
  */
 import { ownBytes, toBytes } from '../body/buffer.js';
 import { FilterError, type KnownErrorCode } from '../api/errors.js';
-import { HeaderLines } from '../base/header-block.js';
+import { countedBlock, HeaderLines } from '../base/header-block.js';
 import { headerLines } from '../headers/header-lines.js';
 import { checkValue, HeaderRules, HOP_BY_HOP } from '../headers/header-rules.js';
 import { HeaderViewImpl } from '../headers/header-views.js';
@@ -187,7 +187,7 @@ class Call {
 
   private headersCame(block: Uint8Array, end: boolean): void {
     if (this.settle === undefined) return;
-    const lines = linesOf(block);
+    const lines = HeaderLines.of(countedBlock(block));
     if (!end && [...lines.names].sort().join(' ') === ENVOYS_OWN_HEADERS) this.doubtful = lines;
     else this.answered(lines);
   }
@@ -392,11 +392,6 @@ function requestLines(init: HeaderInit | undefined): [string, string][] {
 
 // ---- the answer ----
 
-/** Its count is not told. */
-function linesOf(bytes: Uint8Array): HeaderLines {
-  return HeaderLines.of({ bytes, count: Infinity });
-}
-
 function trailerMap(stream: HttpStream, bytes: Uint8Array): HeaderMapImpl {
-  return new HeaderMapImpl(stream, HeaderType.ResponseTrailers, { bytes, count: linesOf(bytes).names.length }, false);
+  return new HeaderMapImpl(stream, HeaderType.ResponseTrailers, countedBlock(bytes), false);
 }
