@@ -2,7 +2,8 @@
 import { type Attribute, attributeNames } from './attributes.js';
 import { ConfigError, FilterError } from './errors.js';
 import { transformKind } from './transform.js';
-import type { Filter, FilterDefinition, OneConfigStyle, Phase, StreamFilter } from './types.js';
+import type { Phase, StreamFilter } from './types.js';
+import type { Filter, FilterDefinition, OneConfigStyle } from './types-definition.js';
 import { PhaseBit } from '../base/wire.js';
 
 // By Symbol.for, so that a filter bundled with its own copy of this package is understood.

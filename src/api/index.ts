@@ -17,18 +17,20 @@ export type * from './types-callbacks.js';
 export type * from './types-data.js';
 export {
   type Answer,
-  type ConfigContext,
-  type Filter,
-  type FilterDefinition,
   type HeadersStatus,
   type LogEntry,
-  type Misspelt,
-  type OneBodyStyle,
-  type OneConfigStyle,
-  type Only,
   type Phase,
-  type StandardSchema,
   StatusType,
   type StreamFilter,
   type TrailersStatus,
 } from './types.js';
+export type {
+  ConfigContext,
+  Filter,
+  FilterDefinition,
+  Misspelt,
+  OneBodyStyle,
+  OneConfigStyle,
+  Only,
+  StandardSchema,
+} from './types-definition.js';

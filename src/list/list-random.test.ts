@@ -4,7 +4,8 @@ import { describe, expect, it } from 'vitest';
 import { ChainBench, type Message } from '../../test/support/chain.js';
 import { defineFilter } from '../api/filter.js';
 import { perChunk } from '../api/transform.js';
-import { type Filter, StatusType as S, type StreamFilter } from '../api/types.js';
+import { StatusType as S, type StreamFilter } from '../api/types.js';
+import type { Filter } from '../api/types-definition.js';
 import type { BodyBuffer, BodyStream, Chunk, HeaderMap, TransformContext } from '../api/types-data.js';
 import { BodyMode, Direction } from '../base/wire.js';
 

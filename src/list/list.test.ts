@@ -5,7 +5,8 @@ import { RULES, RecordingLogger, settled } from '../../test/support/recorder.js'
 import { packHeaders } from '../base/header-block.js';
 import { defineFilter } from '../api/filter.js';
 import { perChunk } from '../api/transform.js';
-import { type Filter, type Phase, StatusType as S, type StreamFilter } from '../api/types.js';
+import { type Phase, StatusType as S, type StreamFilter } from '../api/types.js';
+import type { Filter } from '../api/types-definition.js';
 import type { Attribute } from '../api/attributes.js';
 import type { FilterCallbacks, LocalReply } from '../api/types-callbacks.js';
 import { Direction, EndReason, HeaderType, LogKind, PhaseBit } from '../base/wire.js';

@@ -3,7 +3,7 @@ import { relative } from 'node:path';
 import { HostError, messageOf, type HostErrorCode } from '../base/host-errors.js';
 import { definitionOf } from '../api/filter.js';
 import { authorFrame } from '../base/places.js';
-import type { Filter } from '../api/types.js';
+import type { Filter } from '../api/types-definition.js';
 
 interface BundleModule {
   readonly modules: readonly (readonly [file: string, module: Readonly<Record<string, unknown>>])[];

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { RecordingLogger, RULES, settled, TestStream } from '../../test/support/recorder.js';
 import { ConfigError } from '../api/errors.js';
 import { defineFilter } from '../api/filter.js';
-import type { Filter } from '../api/types.js';
+import type { Filter } from '../api/types-definition.js';
 import { PhaseBit } from '../base/wire.js';
 import { FilterRegistry } from './index.js';
 

@@ -1,7 +1,7 @@
 /** The filters of one worker thread, their configs, and the streams that run them. */
 import { ConfigError, describeError, FilterError } from '../api/errors.js';
 import { type AnyDefinition, definitionOf } from '../api/filter.js';
-import type { Filter } from '../api/types.js';
+import type { Filter } from '../api/types-definition.js';
 import type { StreamSink, StreamSource, StreamStart } from '../base/wire.js';
 import { ListStream } from '../list/list-stream.js';
 import { ListConfig, type ChainedFilter } from '../list/list-config.js';

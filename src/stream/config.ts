@@ -4,7 +4,7 @@ import { ConfigError, describeError, FilterError } from '../api/errors.js';
 import { type AnyDefinition, declaredPhases } from '../api/filter.js';
 import { HeaderRules } from '../headers/header-rules.js';
 import { makeLogger } from './logger.js';
-import type { ConfigContext } from '../api/types.js';
+import type { ConfigContext } from '../api/types-definition.js';
 import type { Json } from '../api/types-data.js';
 import type { MetricKind } from '../base/wire.js';
 import type { FilledDeps } from '../base/deps.js';

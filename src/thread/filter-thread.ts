@@ -9,7 +9,7 @@ import type { FilterConfigMessage } from '../channel/codec/index.js';
 import { errorFields, type Logger } from '../base/log.js';
 import type { ConnectionId, FromWorker, ToWorker, Verdict } from './messages.js';
 import { FilterRegistry } from '../registry/index.js';
-import type { Filter } from '../api/types.js';
+import type { Filter } from '../api/types-definition.js';
 import { EndReason } from '../base/wire.js';
 
 const DEFAULT_WINDOW = 256 * 1024;

@@ -4,7 +4,7 @@
  */
 import { applyOps, HeaderLines, packHeaders } from '../../src/base/header-block.js';
 import { type ConfigRules, FilterRegistry } from '../../src/registry/index.js';
-import type { Filter } from '../../src/api/types.js';
+import type { Filter } from '../../src/api/types-definition.js';
 import {
   BodyMode,
   type Direction,

@@ -7,7 +7,8 @@ import { OutputWindow } from '../../src/channel/output-window.js';
 import { type ConfigRules, FilterRegistry, type HostLogger } from '../../src/registry/index.js';
 import { defineFilter } from '../../src/api/filter.js';
 import type { FilterCallbacks } from '../../src/api/types-callbacks.js';
-import type { Filter, StreamFilter } from '../../src/api/types.js';
+import type { StreamFilter } from '../../src/api/types.js';
+import type { Filter } from '../../src/api/types-definition.js';
 import {
   ActKind,
   BodyMode,
