@@ -64,12 +64,12 @@ export class EnvoyEnd implements Receiver, ModuleControl, OutputPort, OutputOwne
   /** Goes with the next output. */
   private due = 0;
 
-  /** answered: the headers have gone, without any member's word. */
-  constructor(port: EnvoyPort, direction: Direction, headersOnly: boolean, answered: boolean) {
+  /** state: 'gone' without any member's word where only trailers come. */
+  constructor(port: EnvoyPort, direction: Direction, state: 'asked' | 'gone', headersOnly: boolean) {
     this.port = port;
     this.direction = direction;
     this.made = headersOnly ? [] : undefined;
-    this.headersState = answered ? 'gone' : 'asked';
+    this.headersState = state;
   }
 
   // ---- from the list ----

@@ -3,7 +3,7 @@ import { FilterError } from '../api/errors.js';
 import type { Accepted, ConfigRules, IdentifiedConfig, LoadedConfig, StreamConfig } from '../stream/config.js';
 
 /** One filter of a list, as the module names it. */
-export interface ChainedFilter {
+export interface ListedFilter {
   readonly name: string;
   /** plugin_config as JSON text. */
   readonly config: string | undefined;

@@ -5,13 +5,13 @@
  * it comes here (replies.ts).
  */
 import { packHeaders } from '../base/header-block.js';
-import { CreditOf, Direction, type HeaderBlock, HeaderType, type StreamSink } from '../base/wire.js';
+import { CreditOf, Direction, HeaderType, type StreamSink } from '../base/wire.js';
 import { type Asked, sendWhole, ShownReply, type WholeReply } from '../stream/whole-reply.js';
 import type { ListMember, MemberReplies } from './member.js';
 import { Pass } from './pass.js';
 import type { Receiver } from './receiver.js';
 import { StreamedReplyEnd, WholeReplyEnd } from './reply-ends.js';
-import type { Limits } from './stage-ports.js';
+import type { Limits, Message } from './stage-ports.js';
 
 const EMPTY = new Uint8Array(0);
 
@@ -71,7 +71,7 @@ export class ListReplies implements MemberReplies {
       });
       const { body } = shown;
       // A hook in it may reply itself, which ends this one.
-      const pass = this.begin(others, end, shown.headers, body === undefined, true);
+      const pass = this.begin(others, end, { block: shown.headers, headersOnly: body === undefined, here: true });
       if (body !== undefined) pass.data(body, true, false);
     });
   }
@@ -88,7 +88,8 @@ export class ListReplies implements MemberReplies {
     }
     this.later(() => {
       this.sent = true;
-      this.begin(others, new StreamedReplyEnd(sink), packHeaders(headers), end, false);
+      const message = { block: packHeaders(headers), headersOnly: end, here: false };
+      this.begin(others, new StreamedReplyEnd(sink), message);
     });
   }
 
@@ -164,11 +165,9 @@ export class ListReplies implements MemberReplies {
   private begin(
     members: readonly ListMember[],
     end: Receiver,
-    block: HeaderBlock,
-    headersOnly: boolean,
-    here: boolean,
+    reply: Pick<Message, 'block' | 'headersOnly' | 'here'>,
   ): Pass {
-    const message = { direction: Direction.Response, block, headersOnly, tunnel: false, here };
+    const message = { ...reply, direction: Direction.Response, tunnel: false };
     const pass = (this.pass = new Pass(message, this.list.limits, members, end, undefined));
     pass.start();
     return pass;

@@ -81,13 +81,13 @@ export class ListStream implements StreamSource, MemberList, RepliesList, EnvoyP
     switch (type) {
       case HeaderType.Request:
         if (context) this.context = { block, endStream };
-        else this.begin(Direction.Request, block, endStream, tunnel);
+        else this.cross({ direction: Direction.Request, block, headersOnly: endStream, tunnel, here: false }).start();
         return;
       case HeaderType.Response:
         if (this.maybeReplies?.made === true) return; // the reply has the word
         // Envoy has answered before the members have let the request go: nobody else is asked about it.
         if (this.request?.pass.complete === false) this.request.pass.freeze();
-        this.begin(Direction.Response, block, endStream, tunnel);
+        this.cross({ direction: Direction.Response, block, headersOnly: endStream, tunnel, here: false }).start();
         return;
       case HeaderType.RequestTrailers:
         this.trailersCame(Direction.Request, block);
@@ -226,31 +226,25 @@ export class ListStream implements StreamSource, MemberList, RepliesList, EnvoyP
     return direction === Direction.Request ? this.request : this.response;
   }
 
-  private begin(direction: Direction, block: HeaderBlock, headersOnly: boolean, tunnel: boolean): void {
-    this.cross({ direction, block, headersOnly, tunnel, here: false }, false).pass.start();
-  }
-
   private trailersCame(direction: Direction, block: HeaderBlock): void {
-    let crossing = this.crossing(direction);
-    if (crossing === undefined) {
+    if (this.crossing(direction) === undefined) {
       // No member had a hook for what came before: that was never sent.
       const gone = { direction, block: NO_HEADERS, headersOnly: false, tunnel: false, here: false };
-      crossing = this.cross(gone, true);
-      crossing.pass.startAtTrailers();
+      this.cross(gone, 'headers have gone').startAtTrailers();
     }
-    crossing.end.given(true);
-    crossing.pass.trailersCame(block);
+    const { pass, end } = this.crossing(direction)!;
+    end.given(true);
+    pass.trailersCame(block);
   }
 
-  /** answered: the headers have gone. */
-  private cross(message: Message, answered: boolean): Crossing {
+  private cross(message: Message, where: 'headers are here' | 'headers have gone' = 'headers are here'): Pass {
     const { direction, headersOnly } = message;
     const request = direction === Direction.Request;
-    const end = new EnvoyEnd(this, direction, headersOnly, answered);
-    const crossing = { pass: new Pass(message, this.limits, request ? this.members : this.backwards, end, end), end };
-    if (request) this.request = crossing;
-    else this.response = crossing;
-    return crossing;
+    const end = new EnvoyEnd(this, direction, where === 'headers have gone' ? 'gone' : 'asked', headersOnly);
+    const pass = new Pass(message, this.limits, request ? this.members : this.backwards, end, end);
+    if (request) this.request = { pass, end };
+    else this.response = { pass, end };
+    return pass;
   }
 
   private stop(): void {

@@ -4,7 +4,7 @@ import { type AnyDefinition, definitionOf } from '../api/filter.js';
 import type { Filter } from '../api/types-definition.js';
 import type { StreamSink, StreamSource, StreamStart } from '../base/wire.js';
 import { ListStream } from '../list/list-stream.js';
-import { ListConfig, type ChainedFilter } from '../list/list-config.js';
+import { ListConfig, type ListedFilter } from '../list/list-config.js';
 import { type ConfigRules, IdentifiedConfig, ParsedConfig, type Verdict } from '../stream/config.js';
 import { type FilledDeps, fillDeps, type StreamDeps } from '../base/deps.js';
 import { FailedStream } from './failed.js';
@@ -67,7 +67,7 @@ export class FilterRegistry {
   }
 
   /** Judges `filters: [...]`: one config that is as many as it has members. Never rejects. */
-  async parseChain(id: number, name: string, filters: readonly ChainedFilter[], rules: ConfigRules): Promise<Verdict> {
+  async parseList(id: number, name: string, filters: readonly ListedFilter[], rules: ConfigRules): Promise<Verdict> {
     const definitions: AnyDefinition[] = [];
     for (const [i, filter] of filters.entries()) {
       const definition = this.definitions.get(filter.name);
@@ -121,7 +121,7 @@ export class FilterRegistry {
     }
     const { deps, linger } = this;
     try {
-      // A chain is never a route's config.
+      // A list is never a route's config.
       const merged = route as IdentifiedConfig | undefined;
       return base instanceof ListConfig
         ? new ListStream(base, base.forStream(merged), start, sink, deps, linger)

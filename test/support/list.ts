@@ -90,7 +90,7 @@ export interface Passed {
   readonly trailers: [string, string][] | undefined;
 }
 
-export interface OpenChain {
+export interface OpenList {
   /** The request came as HEAD. */
   readonly head?: boolean;
   readonly grpc?: boolean;
@@ -99,12 +99,12 @@ export interface OpenChain {
 }
 
 /** One stream of the chain, driven as the module drives it. */
-export class ChainDriver {
+export class ListDriver {
   readonly sink: ModuleSink;
   readonly source: StreamSource;
   private readonly window: number;
 
-  constructor(registry: FilterRegistry, window: number, options: OpenChain = {}) {
+  constructor(registry: FilterRegistry, window: number, options: OpenList = {}) {
     this.window = window;
     this.sink = new ModuleSink(window);
     this.source = registry.createStream(
@@ -208,10 +208,10 @@ export class ChainDriver {
 }
 
 /** A registry with these filters as one chain (config 1). */
-export class ChainBench {
+export class ListBench {
   readonly logger = new RecordingLogger();
   readonly registry: FilterRegistry;
-  readonly drivers: ChainDriver[] = [];
+  readonly drivers: ListDriver[] = [];
   private window: number = RULES.streamWindow;
 
   private constructor(filters: readonly Filter[]) {
@@ -220,10 +220,10 @@ export class ChainBench {
     });
   }
 
-  static async of(filters: readonly Filter[], rules: Partial<ConfigRules> = {}): Promise<ChainBench> {
-    const bench = new ChainBench(filters);
+  static async of(filters: readonly Filter[], rules: Partial<ConfigRules> = {}): Promise<ListBench> {
+    const bench = new ListBench(filters);
     bench.window = rules.streamWindow ?? RULES.streamWindow;
-    const verdict = await bench.registry.parseChain(
+    const verdict = await bench.registry.parseList(
       1,
       'chain',
       filters.map(({ name }) => ({ name, config: undefined })),
@@ -233,8 +233,8 @@ export class ChainBench {
     return bench;
   }
 
-  open(options: OpenChain = {}): ChainDriver {
-    const driver = new ChainDriver(this.registry, this.window, options);
+  open(options: OpenList = {}): ListDriver {
+    const driver = new ListDriver(this.registry, this.window, options);
     this.drivers.push(driver);
     return driver;
   }
