@@ -258,10 +258,10 @@ fuzz: ## Every fuzzer for FUZZ_SECONDS (300)
 
 # ---- checks -------------------------------------------------------------------------------------------------------
 
-.PHONY: lint format lint-format lint-eslint lint-types lint-gen lint-cpp lint-sizes
+.PHONY: lint format lint-format lint-eslint lint-imports lint-types lint-gen lint-cpp lint-sizes
 CPP_FILES := $(shell find cpp -name '*.cc' -o -name '*.h')
 check: lint cpp-test unit ## Formats, lint, types, generated code, sanitizers, fast tests
-lint: lint-format lint-eslint lint-types lint-gen lint-cpp lint-sizes
+lint: lint-format lint-eslint lint-imports lint-types lint-gen lint-cpp lint-sizes
 
 lint-format: build/stamps/npm
 	@echo "check: prettier"
@@ -270,6 +270,10 @@ lint-format: build/stamps/npm
 lint-eslint: ts
 	@echo "check: eslint"
 	@node node_modules/eslint/bin/eslint.js --max-warnings=0 .
+
+lint-imports: build/stamps/npm gen
+	@echo "check: imports (docs/layout.md, \"The host\")"
+	@node node_modules/dependency-cruiser/bin/dependency-cruise.mjs --config .dependency-cruiser.mjs --output-type err-long src
 
 lint-types: ts
 	@echo "check: types (TypeScript 6, then 7)"

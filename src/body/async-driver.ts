@@ -6,45 +6,35 @@
 import { toBytes } from './buffer.js';
 import { FilterError, StreamAbortedError } from '../api/errors.js';
 import type { Chunk, HeaderMap, StreamTransform, TransformContext } from '../api/types-data.js';
-import { BodyInput } from './body.js';
-import type { BodyDriver } from './drivers.js';
-import type { Flow } from '../stream/flow.js';
+import { BodyInput, type BodyReader } from './body.js';
 import { closeIterator } from './iteration.js';
-import type { FlowOutput } from './output.js';
+import type { BodyDriver, BodyHost } from './ports.js';
 
-export class AsyncDriver implements BodyDriver {
-  private readonly flow: Flow;
+export class AsyncDriver implements BodyDriver, BodyReader {
+  private readonly host: BodyHost;
   private readonly transform: StreamTransform<HeaderMap>;
-  private readonly output: () => FlowOutput;
   private readonly input: BodyInput;
   private iterator: AsyncIterator<Chunk> | undefined;
-  private started = false;
-  private finished = false;
-  private aborted: StreamAbortedError | undefined;
+  private state: 'new' | 'running' | 'finished' = 'new';
+  private aborted: Error | undefined;
   bypass = false;
 
-  constructor(
-    flow: Flow,
-    transform: StreamTransform<HeaderMap>,
-    output: () => FlowOutput,
-    contentLength: number | undefined,
-  ) {
-    this.flow = flow;
+  constructor(host: BodyHost, transform: StreamTransform<HeaderMap>) {
+    this.host = host;
     this.transform = transform;
-    this.output = output;
-    this.input = new BodyInput(this, contentLength);
+    this.input = new BodyInput(this, host.headers.contentLength());
   }
 
   get busy(): boolean {
-    return this.started && !this.finished;
+    return this.state === 'running';
   }
 
   start(): void {
-    if (this.started) return;
-    this.started = true;
-    const { flow } = this;
+    if (this.state !== 'new') return;
+    this.state = 'running';
+    const { author, names } = this.host;
     // In the stream's async context, so that everything awaited below keeps it.
-    void flow.stream.run(flow.names.transform, this.pump as never, this);
+    void author.run(names.transform, this.pump as never, this);
   }
 
   data(bytes: Uint8Array, last: boolean): void {
@@ -53,7 +43,7 @@ export class AsyncDriver implements BodyDriver {
     this.start();
   }
 
-  abort(error: StreamAbortedError): void {
+  abort(error: Error): void {
     this.aborted = error;
     BodyInput.fail(this.input, error);
     this.close();
@@ -62,63 +52,74 @@ export class AsyncDriver implements BodyDriver {
   // ---- the body's reader ----
 
   consumed(bytes: number): void {
-    this.output().consumed(bytes);
+    this.host.out.consumed(bytes);
   }
 
   goesOn(): void {
-    if (!this.flow.dead && !this.finished) this.output().goesOn();
+    if (this.reads) this.host.out.goesOn();
   }
 
   asks(): void {
-    if (!this.flow.dead && !this.finished) this.output().asks();
+    if (this.reads) this.host.out.asks();
+  }
+
+  private get reads(): boolean {
+    return !this.host.dead && this.state !== 'finished';
   }
 
   private async pump(): Promise<void> {
-    const { flow } = this;
+    const { host } = this;
     try {
-      const iterable = this.transform.call(flow.stream.filter, this.input, new Context(this, flow));
-      if (typeof (iterable as Partial<AsyncIterable<Chunk>> | undefined)?.[Symbol.asyncIterator] !== 'function') {
-        throw new FilterError(
-          'TSF_TRANSFORM_INVALID',
-          `${flow.names.transform} returned no async iterable: is it an async generator (async *${flow.names.transform})?`,
-        );
-      }
-      const iterator = (this.iterator = iterable[Symbol.asyncIterator]());
-      const out = this.output();
-      for (;;) {
-        const step = iterator.next();
-        out.turn();
-        const { value, done } = await step;
-        if (flow.dead) {
-          this.stop();
-          return;
-        }
-        if (done === true) break;
-        out.write(toBytes(value), typeof value === 'string');
-        const room = flow.port.backpressure(flow.direction);
-        if (room !== undefined) {
-          await room;
-          if (flow.dead) {
-            this.stop();
-            return;
-          }
-        }
+      if (!(await this.write(this.iterate()))) {
+        this.stop();
+        return;
       }
     } catch (e) {
-      this.finished = true;
+      this.state = 'finished';
       this.stop();
-      if (flow.dead) this.late(e);
-      else flow.stream.authorError(flow, flow.names.transform, e);
+      if (host.dead) this.late(e);
+      else host.failed(e);
       return;
     } finally {
-      this.finished = true;
-      if (flow.dead) flow.stream.settledLate();
+      this.state = 'finished';
+      if (host.dead) host.settledLate();
     }
     const rest = BodyInput.drain(this.input);
-    if (this.bypass) flow.letPass(rest);
+    if (this.bypass) host.letPass(rest);
     else {
-      for (const part of rest) this.output().consumed(part.length);
-      flow.finishBody(undefined);
+      for (const part of rest) host.out.consumed(part.length);
+      host.finish(undefined);
+    }
+  }
+
+  private iterate(): AsyncIterator<Chunk> {
+    const { author, names } = this.host;
+    const name = names.transform;
+    const iterable = this.transform.call(author.filter, this.input, new Context(this, this.host));
+    if (typeof (iterable as Partial<AsyncIterable<Chunk>> | undefined)?.[Symbol.asyncIterator] !== 'function') {
+      throw new FilterError(
+        'TSF_TRANSFORM_INVALID',
+        `${name} returned no async iterable: is it an async generator (async *${name})?`,
+      );
+    }
+    return (this.iterator = iterable[Symbol.asyncIterator]());
+  }
+
+  /** false: the flow has died meanwhile. */
+  private async write(iterator: AsyncIterator<Chunk>): Promise<boolean> {
+    const { host } = this;
+    const { out } = host;
+    for (;;) {
+      const step = iterator.next();
+      out.turn();
+      const { value, done } = await step;
+      if (host.dead) return false;
+      if (done === true) return true;
+      out.write(toBytes(value), typeof value === 'string');
+      const room = host.room();
+      if (room === undefined) continue;
+      await room;
+      if (host.dead) return false;
     }
   }
 
@@ -131,34 +132,35 @@ export class AsyncDriver implements BodyDriver {
   }
 
   private close(): void {
-    closeIterator(this.flow.stream, this.flow.names.transform, this.iterator, this.late);
+    const { author, names } = this.host;
+    closeIterator(author, names.transform, this.iterator, this.late);
   }
 
   private readonly late = (e: unknown): void => {
     // The rejection that we made ourselves is no news.
-    if (e !== this.aborted) this.flow.stream.lateError(this.flow.names.transform, e);
+    if (e !== this.aborted) this.host.author.lateError(this.host.names.transform, e);
   };
 }
 
 class Context implements TransformContext<HeaderMap> {
   readonly #driver: AsyncDriver;
-  readonly #flow: Flow;
+  readonly #host: BodyHost;
 
-  constructor(driver: AsyncDriver, flow: Flow) {
+  constructor(driver: AsyncDriver, host: BodyHost) {
     this.#driver = driver;
-    this.#flow = flow;
+    this.#host = host;
   }
 
   get headers(): HeaderMap {
-    return this.#flow.headers!;
+    return this.#host.headers;
   }
 
   get trailers(): Promise<HeaderMap | undefined> {
-    return this.#flow.trailersSoon();
+    return this.#host.trailersSoon();
   }
 
   get signal(): AbortSignal {
-    return this.#flow.stream.signal;
+    return this.#host.author.signal;
   }
 
   bypass(): void {

@@ -3,21 +3,17 @@ import { joinBytes, toBytes } from './buffer.js';
 import { FilterError } from '../api/errors.js';
 import type { ChunkFunction } from '../api/transform.js';
 import type { Chunk } from '../api/types-data.js';
-import type { BodyDriver } from './drivers.js';
-import type { Flow } from '../stream/flow.js';
-import type { FlowOutput } from './output.js';
+import type { BodyDriver, BodyHost } from './ports.js';
 
 export class ChunkDriver implements BodyDriver {
-  private readonly flow: Flow;
+  private readonly host: BodyHost;
   private readonly fn: ChunkFunction;
-  private readonly output: () => FlowOutput;
   /** Frames that wait for room in the ring; undefined = none wait. */
   private waiting: { bytes: Uint8Array; last: boolean }[] | undefined;
 
-  constructor(flow: Flow, fn: ChunkFunction, output: () => FlowOutput) {
-    this.flow = flow;
+  constructor(host: BodyHost, fn: ChunkFunction) {
+    this.host = host;
     this.fn = fn;
-    this.output = output;
   }
 
   /** The function never outlives its call. */
@@ -31,7 +27,7 @@ export class ChunkDriver implements BodyDriver {
   }
 
   start(): void {
-    this.output().asks();
+    this.host.out.asks();
   }
 
   abort(): void {
@@ -40,28 +36,27 @@ export class ChunkDriver implements BodyDriver {
 
   /** digested: no other chunk is here. */
   private step(bytes: Uint8Array, last: boolean, digested: boolean): void {
-    const { flow } = this;
-    const phase = flow.names.transform;
+    const { host } = this;
     let result: Uint8Array | undefined;
     try {
-      result = flow.stream.run(phase, this.apply as never, this, bytes, last);
+      result = host.author.run(host.names.transform, this.apply as never, this, bytes, last);
     } catch (e) {
-      flow.stream.authorError(flow, phase, e);
+      host.failed(e);
       return;
     }
-    if (flow.dead) return;
-    const out = this.output();
+    if (host.dead) return;
+    const { out } = host;
     out.consumed(bytes.length);
-    if (last) flow.finishBody(result);
+    if (last) host.finish(result);
     else {
       out.step(result, digested);
-      const room = flow.port.backpressure(flow.direction);
+      const room = host.room();
       if (room !== undefined) this.waitFor(room);
     }
   }
 
   private apply(bytes: Uint8Array, last: boolean): Uint8Array | undefined {
-    const result = this.fn.call(this.flow.stream.filter, bytes, last);
+    const result = this.fn.call(this.host.author.filter, bytes, last);
     if (result === undefined || result === null) return undefined;
     if (typeof result === 'string' || ArrayBuffer.isView(result)) return toBytes(result as Chunk);
     if (typeof (result as Iterable<Chunk>)[Symbol.iterator] === 'function') return collect(result as Iterable<Chunk>);
@@ -85,7 +80,7 @@ export class ChunkDriver implements BodyDriver {
     void room.then(() => {
       const { waiting } = this;
       this.waiting = undefined;
-      for (let i = 0; waiting !== undefined && i < waiting.length && !this.flow.dead; i++) {
+      for (let i = 0; waiting !== undefined && i < waiting.length && !this.host.dead; i++) {
         const { bytes, last } = waiting[i]!;
         // A step may find the ring full again: the rest then waits behind it, in order.
         if (this.isWaiting()) this.data(bytes, last);

@@ -3,9 +3,8 @@ import { BodyBufferImpl, joinBytes } from './buffer.js';
 import { StatusType } from '../api/types.js';
 import type { BodyBuffer } from '../api/types-data.js';
 import { OutputFlag } from '../base/wire.js';
-import type { BodyDriver } from './drivers.js';
-import type { Flow } from '../stream/flow.js';
 import type { FlowOutput } from './output.js';
+import type { BodyDriver, BodyHost, Hook, HookCaller, HookKind } from './ports.js';
 
 export type DataHook = (data: BodyBuffer, endStream: boolean) => unknown;
 
@@ -16,10 +15,9 @@ interface Frame {
   readonly gathered: boolean;
 }
 
-export class DataDriver implements BodyDriver {
-  private readonly flow: Flow;
+export class DataDriver implements BodyDriver, HookCaller {
+  private readonly host: BodyHost;
   private readonly hook: DataHook;
-  private readonly output: () => FlowOutput;
   private readonly queue: Frame[] = [];
   /** Chunks that the hook was handed and that have not gone on. */
   private kept: Uint8Array[] = [];
@@ -32,11 +30,12 @@ export class DataDriver implements BodyDriver {
   private buffer: BodyBufferImpl | undefined;
   /** Inside a loop over the queue: a hook that settles at once must not start another. */
   private looping = false;
+  /** Whether a trailers hook is still to come, which lets kept chunks go. */
+  private trailersFollow = false;
 
-  constructor(flow: Flow, hook: DataHook, output: () => FlowOutput) {
-    this.flow = flow;
+  constructor(host: BodyHost, hook: DataHook) {
+    this.host = host;
     this.hook = hook;
-    this.output = output;
   }
 
   /** The flow itself knows of a pending hook. */
@@ -45,7 +44,7 @@ export class DataDriver implements BodyDriver {
   }
 
   start(): void {
-    this.output().asks();
+    this.host.out.asks();
   }
 
   data(bytes: Uint8Array, last: boolean): void {
@@ -59,12 +58,12 @@ export class DataDriver implements BodyDriver {
   }
 
   /** The hook has settled. */
-  settled(status: StatusType): void {
-    const { flow } = this;
+  hookSettled(_kind: HookKind, status: StatusType): void {
+    const { host } = this;
     const frame = this.current!;
     const chunk = this.buffer!.take();
     this.current = this.buffer = undefined;
-    const out = this.output();
+    const { out } = host;
     if (!frame.gathered) out.consumed(frame.bytes.length);
     switch (status) {
       case StatusType.Continue:
@@ -76,8 +75,8 @@ export class DataDriver implements BodyDriver {
         // StopAndBuffer, StopAndBufferWatermark: kept until a later piece, or the trailers, continue.
         this.kept.push(...chunk);
         if (frame.last && !this.trailersFollow) {
-          const { data } = flow.names;
-          flow.fail(
+          const { data } = host.names;
+          host.fault(
             data,
             'TSF_STATUS_INVALID',
             `${data} stopped at the end of the stream: nothing will ever continue it`,
@@ -87,13 +86,10 @@ export class DataDriver implements BodyDriver {
         if (status === StatusType.StopAndBuffer && !frame.last) this.gatherRest();
       }
     }
-    if (flow.dead) return;
+    if (host.dead) return;
     if (frame.last) this.finish();
     else this.next();
   }
-
-  /** Whether a trailers hook is still to come, which lets kept chunks go. */
-  private trailersFollow = false;
 
   private emit(out: FlowOutput, chunk: Uint8Array[]): void {
     for (const part of this.kept) out.write(part, true);
@@ -109,12 +105,12 @@ export class DataDriver implements BodyDriver {
   }
 
   private gather(rest: Uint8Array[], bytes: Uint8Array, last: boolean): void {
-    const { flow } = this;
-    if (flow.dead) return;
+    const { host } = this;
+    if (host.dead) return;
     rest.push(bytes);
-    this.output().consumed(bytes.length);
+    this.host.out.consumed(bytes.length);
     this.keptBytes += bytes.length;
-    if (this.keptBytes > flow.stream.maxBodyBytes) flow.stream.bodyTooLarge(flow.direction);
+    if (this.keptBytes > host.maxBodyBytes) host.tooLarge();
     else if (last) {
       this.rest = undefined;
       this.queue.push({ bytes: joinBytes(rest), last, gathered: true });
@@ -123,54 +119,54 @@ export class DataDriver implements BodyDriver {
 
   private finish(): void {
     // Chunks still kept here are the trailers hook's to let go; without one they go now.
-    this.emit(this.output(), []);
-    this.flow.finishBody(undefined);
+    this.emit(this.host.out, []);
+    this.host.finish(undefined);
   }
 
   private next(): void {
     if (this.looping) return;
     this.looping = true;
-    const { flow, queue } = this;
-    while (this.current === undefined && queue.length > 0 && !flow.dead) {
-      this.output().goesOn();
+    const { host, queue } = this;
+    while (this.current === undefined && queue.length > 0 && !host.dead) {
+      this.host.out.goesOn();
       this.hand(queue.shift()!);
     }
     this.looping = false;
-    if (this.current === undefined && !flow.dead) {
-      this.output().asks();
+    if (this.current === undefined && !host.dead) {
+      this.host.out.asks();
       this.waitForRoom();
     }
   }
 
   private hand(frame: Frame): void {
-    const { flow } = this;
+    const { host } = this;
     const { bytes, last, gathered } = frame;
-    this.trailersFollow = last && flow.trailersFollow;
+    this.trailersFollow = last && host.trailersFollow;
     // A body that was stopped as a whole is handed over even when it is empty.
-    if (bytes.length === 0 && (!last || this.trailersFollow) && !flow.whole) {
+    if (bytes.length === 0 && (!last || this.trailersFollow) && !host.whole) {
       if (last) this.finish();
       return;
     }
     this.current = frame;
     this.buffer = new BodyBufferImpl(bytes.length === 0 ? [] : [bytes]);
-    flow.call('data', this.hook as never, this.buffer, last && !this.trailersFollow);
+    host.hooks.call('data', this, this.hook as Hook, this.buffer, last && !this.trailersFollow);
     // The module has sent all of it long ago, and does not know from when the hook's time counts.
-    if (gathered && this.isWaiting()) this.output().flush(OutputFlag.Timed);
+    if (gathered && this.isWaiting()) this.host.out.flush(OutputFlag.Timed);
   }
 
   /** Asked after the call: the hook takes its time. */
   private isWaiting(): boolean {
-    return this.current !== undefined && !this.flow.dead;
+    return this.current !== undefined && !this.host.dead;
   }
 
   /** Frames queue up, unacknowledged, while there is no room for what they would become. */
   private waitForRoom(): void {
-    const room = this.flow.port.backpressure(this.flow.direction);
+    const room = this.host.room();
     if (room === undefined) return;
     this.looping = true;
     void room.then(() => {
       this.looping = false;
-      if (!this.flow.dead) this.next();
+      if (!this.host.dead) this.next();
     });
   }
 }

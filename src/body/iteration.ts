@@ -10,7 +10,7 @@ interface Runner {
  * is nobody else to tell, and whoever ends a stream has more to do.
  */
 export function closeIterator(
-  stream: Runner,
+  author: Runner,
   phase: Phase | undefined,
   iterator: AsyncIterator<unknown> | Iterator<unknown> | undefined,
   late: (error: unknown) => void,
@@ -18,7 +18,7 @@ export function closeIterator(
   try {
     const close = iterator?.return;
     if (close === undefined) return;
-    Promise.resolve(stream.run(phase, close as () => unknown, iterator)).catch(late);
+    Promise.resolve(author.run(phase, close as () => unknown, iterator)).catch(late);
   } catch (e) {
     late(e);
   }

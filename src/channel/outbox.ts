@@ -43,8 +43,8 @@ export class Outbox implements FrameRoom {
   #unpublishedBytes = 0;
   #claimed = 0;
   #inRing = true;
-  #drained: Promise<void> | undefined;
-  #settle: (() => void) | undefined;
+  /** Somebody waits for the queue to go. */
+  #drained: { readonly promise: Promise<void>; readonly settle: () => void } | undefined;
 
   /** `onBroken`: the peer wrote positions that cannot be. Nothing goes out any more, and no writer hears of it. */
   constructor(ring: RingWriter, onBroken: (error: unknown) => void) {
@@ -119,8 +119,12 @@ export class Outbox implements FrameRoom {
   /** undefined while there is room; else settles when the queue has gone, or the channel. */
   backpressure(): Promise<void> | undefined {
     if (this.#queue.length === this.#first) return undefined;
-    this.#drained ??= new Promise((resolve) => (this.#settle = resolve));
-    return this.#drained;
+    if (this.#drained === undefined) {
+      let settle!: () => void;
+      const promise = new Promise<void>((resolve) => (settle = resolve));
+      this.#drained = { promise, settle };
+    }
+    return this.#drained.promise;
   }
 
   /** The channel is gone: nobody waits for it any longer. */
@@ -155,8 +159,7 @@ export class Outbox implements FrameRoom {
   }
 
   #release(): void {
-    this.#settle?.();
-    this.#settle = undefined;
+    this.#drained?.settle();
     this.#drained = undefined;
   }
 }

@@ -3,11 +3,17 @@ import { isIP, isIPv6 } from 'node:net';
 import { type Attribute, type AttributeTypes, decodeAttributes } from '../api/attributes.js';
 import { FilterError } from '../api/errors.js';
 import { RequestViewImpl } from '../headers/header-views.js';
-import type { RequestHeadersImpl } from '../headers/headers.js';
+import type { HeaderMapImpl, RequestHeadersImpl } from '../headers/headers.js';
 import { StreamInfoImpl, unsupported, utf8 } from './info.js';
 import { makeLogger } from './logger.js';
 import { StreamMetrics } from './metrics.js';
-import type { HttpStream } from './stream.js';
+import type { Calls } from './calls.js';
+import type { StreamConfig } from './config.js';
+import type { Envoy } from './envoy.js';
+import type { Flow } from './flow.js';
+import type { Journal } from './journal.js';
+import type { Life } from './life.js';
+import type { Replies } from './replies.js';
 import { StatusType } from '../api/types.js';
 import type {
   CallRequest,
@@ -24,31 +30,49 @@ import type {
   StreamInfo,
 } from '../api/types-callbacks.js';
 import type { Chunk, HeaderInit, RequestView } from '../api/types-data.js';
-import { ActKind, Capability, Direction, HeaderOp, QueryKind } from '../base/wire.js';
+import { ActKind, Capability, Direction, HeaderOp, QueryKind, type StreamStart } from '../base/wire.js';
 
 /** By Envoy's numbers. */
 const LOG_LEVELS: readonly LogLevel[] = ['trace', 'debug', 'info', 'warn', 'error', 'critical', 'off'];
 
+/** A direction that has begun. */
+type OpenFlow = Pick<Flow, 'dead' | 'headers' | 'continue' | 'addData' | 'injectData'>;
+
+/** What callbacks reach of their stream. */
+export interface CallbacksPort {
+  readonly start: StreamStart;
+  readonly config: StreamConfig;
+  readonly life: Life;
+  readonly journal: Journal;
+  readonly envoy: Envoy;
+  readonly calls: Pick<Calls, 'start'>;
+  readonly replies: Pick<Replies, 'local' | 'streaming' | 'recreate'>;
+  readonly request: OpenFlow | undefined;
+  readonly response: OpenFlow | undefined;
+  /** As the stream's hooks have them, else as the latest log event brought them. */
+  readonly requestHeaders: HeaderMapImpl | undefined;
+}
+
 export class Callbacks implements FilterCallbacks<Attribute> {
-  readonly #stream: HttpStream;
+  readonly #stream: CallbacksPort;
   #log: Logger | undefined;
   #context: StreamContext | undefined;
   #attributes: FilterCallbacks<Attribute>['attributes'] | undefined;
   #request: RequestView | undefined;
   #metrics: Metrics | undefined;
 
-  constructor(stream: HttpStream) {
+  constructor(stream: CallbacksPort) {
     this.#stream = stream;
   }
 
   get requestId(): string {
-    return this.#stream.requestId;
+    return this.#stream.journal.requestId;
   }
   get attempt(): number {
     return this.#stream.start.attempt;
   }
   get signal(): AbortSignal {
-    return this.#stream.signal;
+    return this.#stream.life.signal;
   }
   get context(): StreamContext {
     return (this.#context ??= {});
@@ -56,12 +80,11 @@ export class Callbacks implements FilterCallbacks<Attribute> {
 
   get log(): Logger {
     if (this.#log !== undefined) return this.#log;
-    const stream = this.#stream;
-    const { filterName: filter, start, config } = stream;
+    const { journal, config, envoy } = this.#stream;
     return (this.#log = makeLogger(
-      () => stream.deps.logger.child({ requestId: stream.requestId, filter, envoyWorker: start.workerId }),
+      () => journal.logger(),
       (level, text) => {
-        if (level >= config.logLevel && stream.ended === undefined) stream.sink.log(level, `${filter}: ${text}`);
+        if (level >= config.logLevel) envoy.log(level, `${journal.filterName}: ${text}`);
       },
     ));
   }
@@ -98,15 +121,15 @@ export class Callbacks implements FilterCallbacks<Attribute> {
 
   extendTimeout(ms: number): void {
     const stream = this.#stream;
-    stream.assertAlive('extendTimeout()');
+    stream.life.assertAlive('extendTimeout()');
     if (!(ms >= 0 && ms <= 0x7fffffff)) {
       throw new FilterError(
         'TSF_ARGUMENT_INVALID',
         `extendTimeout(${String(ms)}): milliseconds from 0 to 2^31 - 1`,
-        stream.phase,
+        stream.life.phase,
       );
     }
-    stream.sink.extend(Math.ceil(ms));
+    stream.envoy.extendTimeout(Math.ceil(ms));
   }
 
   clearRouteCache(): void {
@@ -118,12 +141,12 @@ export class Callbacks implements FilterCallbacks<Attribute> {
 
   async getProperty<K extends Attribute>(name: K): Promise<AttributeTypes[K]> {
     const stream = this.#stream;
-    const value = await stream.attribute(name, `getProperty(${JSON.stringify(name)})`);
+    const value = await stream.envoy.attribute(name, `getProperty(${JSON.stringify(name)})`);
     if (value === undefined) {
       throw new FilterError(
         'TSF_PROPERTY_NOT_FOUND',
         `getProperty(${JSON.stringify(name)}): Envoy has no value`,
-        stream.phase,
+        stream.life.phase,
       );
     }
     return value;
@@ -131,7 +154,7 @@ export class Callbacks implements FilterCallbacks<Attribute> {
 
   async httpCall(cluster: string, request: Request | CallRequest): Promise<CallResponse> {
     const stream = this.#stream;
-    stream.assertAlive(`httpCall(${JSON.stringify(cluster)})`);
+    stream.life.assertAlive(`httpCall(${JSON.stringify(cluster)})`);
     return stream.calls.start(cluster, request);
   }
 
@@ -149,9 +172,9 @@ export class Callbacks implements FilterCallbacks<Attribute> {
     return {
       getGenericSecret: async (name) => {
         const call = `getGenericSecret(${JSON.stringify(name)})`;
-        stream.assertAlive(call);
+        stream.life.assertAlive(call);
         if ((stream.config.capabilities & Capability.Secrets) === 0) throw unsupported(call, 'secrets need Envoy 1.40');
-        return stream.query(QueryKind.Secret, 0, Buffer.from(name), utf8);
+        return stream.envoy.query(QueryKind.Secret, 0, Buffer.from(name), utf8);
       },
     };
   }
@@ -170,16 +193,16 @@ export class Callbacks implements FilterCallbacks<Attribute> {
       ...this.#direction(Direction.Request),
       setUpstreamOverrideHost: (host, strict = false) => {
         const call = `setUpstreamOverrideHost(${JSON.stringify(host)})`;
-        stream.assertAlive(call);
-        stream.assertDownstream(call);
+        stream.life.assertAlive(call);
+        stream.life.assertDownstream(call);
         if (!isAddress(host)) {
           throw new FilterError(
             'TSF_ARGUMENT_INVALID',
             `${call}: an IP address and a port, as 10.0.0.1:80 or [::1]:80`,
-            stream.phase,
+            stream.life.phase,
           );
         }
-        stream.act(ActKind.OverrideHost, strict ? 1 : 0, 0, 0, Buffer.from(host));
+        stream.envoy.act(ActKind.OverrideHost, strict ? 1 : 0, 0, 0, Buffer.from(host));
       },
     };
   }
@@ -191,11 +214,12 @@ export class Callbacks implements FilterCallbacks<Attribute> {
   #direction(direction: Direction): DirectionCallbacks {
     const stream = this.#stream;
     const flow = (call: string) => {
-      stream.assertAlive(call);
+      stream.life.assertAlive(call);
       const found = direction === Direction.Request ? stream.request : stream.response;
       if (found === undefined)
-        throw new FilterError('TSF_WRONG_PHASE', `${call}: that direction has not begun`, stream.phase);
-      if (found.dead) throw new FilterError('TSF_ALREADY_REPLIED', `${call}: this stream was replied to`, stream.phase);
+        throw new FilterError('TSF_WRONG_PHASE', `${call}: that direction has not begun`, stream.life.phase);
+      if (found.dead)
+        throw new FilterError('TSF_ALREADY_REPLIED', `${call}: this stream was replied to`, stream.life.phase);
       return found;
     };
     return {
@@ -217,15 +241,15 @@ export class Callbacks implements FilterCallbacks<Attribute> {
       throw new FilterError(
         'TSF_NOT_SUBSCRIBED',
         `${call}: the request headers were never sent to this host`,
-        this.#stream.phase,
+        this.#stream.life.phase,
       );
     }
     return headers as RequestHeadersImpl;
   }
 
   #routeCache(call: string, op: typeof HeaderOp.ClearRouteCache | typeof HeaderOp.RefreshRouteCache): void {
-    this.#stream.assertAlive(call);
-    this.#stream.assertDownstream(call);
+    this.#stream.life.assertAlive(call);
+    this.#stream.life.assertDownstream(call);
     const headers = this.#requestHeaders(call);
     headers.assertHeld(call);
     headers.routeCache(op);

@@ -2,19 +2,29 @@
 import type { Attribute, AttributeTypes } from '../api/attributes.js';
 import { FilterError } from '../api/errors.js';
 import { metadataValue, pairBlock } from './metadata.js';
-import type { HttpStream } from './stream.js';
+import type { Envoy } from './envoy.js';
+import type { Life } from './life.js';
 import type { ConnectionInfo, StreamInfo } from '../api/types-callbacks.js';
 import type { Json } from '../api/types-data.js';
-import { ActKind, Capability, MetadataType, QueryKind } from '../base/wire.js';
+import { ActKind, Capability, MetadataType, QueryKind, type StreamStart } from '../base/wire.js';
 
 const NO_BYTES = new Uint8Array(0);
 /** Asked for like an attribute, but none of Envoy's; cpp/core/mount.h has the same number. */
 const VIRTUAL_CLUSTER = 1000;
 
-export class StreamInfoImpl implements StreamInfo {
-  readonly #stream: HttpStream;
+/** What StreamInfo needs of its stream. */
+export interface InfoPort {
+  readonly life: Life;
+  readonly envoy: Envoy;
+  readonly start: Pick<StreamStart, 'workerId'>;
+  /** Bits of Capability. */
+  readonly config: { readonly capabilities: number };
+}
 
-  constructor(stream: HttpStream) {
+export class StreamInfoImpl implements StreamInfo {
+  readonly #stream: InfoPort;
+
+  constructor(stream: InfoPort) {
     this.#stream = stream;
   }
 
@@ -57,7 +67,7 @@ export class StreamInfoImpl implements StreamInfo {
   }
   virtualClusterName(): Promise<string | undefined> {
     this.#check('virtualClusterName()');
-    return this.#stream.query(QueryKind.Attribute, VIRTUAL_CLUSTER, NO_BYTES, utf8);
+    return this.#stream.envoy.query(QueryKind.Attribute, VIRTUAL_CLUSTER, NO_BYTES, utf8);
   }
 
   async downstreamSslConnection(): Promise<ConnectionInfo | undefined> {
@@ -93,15 +103,15 @@ export class StreamInfoImpl implements StreamInfo {
     return {
       get: async (ns) => {
         this.#check('dynamicMetadata.get()', ns);
-        const found = await this.#stream.query(QueryKind.Metadata, 0, Buffer.from(ns), (bytes) => {
+        const found = await this.#stream.envoy.query(QueryKind.Metadata, 0, Buffer.from(ns), (bytes) => {
           return JSON.parse(utf8(bytes)) as { [key: string]: Json };
         });
         return found ?? {};
       },
       set: (ns, key, value) => {
         this.#check('dynamicMetadata.set()', ns, key);
-        const stream = this.#stream;
-        const nested = (stream.config.capabilities & Capability.NestedMetadata) !== 0;
+        const { config, envoy } = this.#stream;
+        const nested = (config.capabilities & Capability.NestedMetadata) !== 0;
         const { type, number, bytes } = metadataValue(key, value, nested);
         if (type === MetadataType.Struct && !nested) {
           throw unsupported(
@@ -109,7 +119,7 @@ export class StreamInfoImpl implements StreamInfo {
             'null, objects and lists that are empty or of several types need Envoy 1.40; numbers, strings, booleans and lists of one of them do not',
           );
         }
-        stream.act(ActKind.SetMetadata, type, 0, number, pairBlock(ns, key, bytes));
+        envoy.act(ActKind.SetMetadata, type, 0, number, pairBlock(ns, key, bytes));
       },
     };
   }
@@ -118,30 +128,30 @@ export class StreamInfoImpl implements StreamInfo {
     return {
       getString: async (key) => {
         this.#check('filterState.getString()', key);
-        return this.#stream.query(QueryKind.FilterState, 0, Buffer.from(key), utf8);
+        return this.#stream.envoy.query(QueryKind.FilterState, 0, Buffer.from(key), utf8);
       },
       setString: (key, value) => {
         this.#check('filterState.setString()', key, value);
-        this.#stream.act(ActKind.SetFilterState, 0, 0, 0, pairBlock(key, value));
+        this.#stream.envoy.act(ActKind.SetFilterState, 0, 0, 0, pairBlock(key, value));
       },
     };
   }
 
   drainConnectionUponCompletion(): void {
     this.#check('drainConnectionUponCompletion()');
-    this.#stream.assertDownstream('drainConnectionUponCompletion()');
-    this.#stream.act(ActKind.Drain, 0, 0, 0, NO_BYTES);
+    this.#stream.life.assertDownstream('drainConnectionUponCompletion()');
+    this.#stream.envoy.act(ActKind.Drain, 0, 0, 0, NO_BYTES);
   }
 
   async #ask<K extends Attribute>(name: K): Promise<AttributeTypes[K] | undefined> {
-    return this.#stream.attribute(name, 'streamInfo()');
+    return this.#stream.envoy.attribute(name, 'streamInfo()');
   }
 
   #check(call: string, ...names: string[]): void {
-    this.#stream.assertAlive(call);
+    this.#stream.life.assertAlive(call);
     for (const name of names) {
       if (typeof name !== 'string')
-        throw new FilterError('TSF_ARGUMENT_INVALID', `${call}: names and texts are strings`, this.#stream.phase);
+        throw new FilterError('TSF_ARGUMENT_INVALID', `${call}: names and texts are strings`, this.#stream.life.phase);
     }
   }
 
