@@ -150,7 +150,7 @@ export interface StreamSink {
   log(level: number, text: string): void;
   extend(milliseconds: number): void;
   /** undefined: go on writing. A promise: the ring and its small overflow are full; it settles when there is room. For
-   *  the output of a direction (CreditOf has its numbers) or a streamed reply also: Envoy, or the next filter of a chain,
+   *  the output of a direction (CreditOf has its numbers) or a streamed reply also: Envoy, or the next filter of a list,
    *  has enough of it. What is written all the same waits here. */
   backpressure(of?: CreditOf): Promise<void> | undefined;
 }

@@ -1,7 +1,7 @@
 /** Any members, any chunks: what comes out of a chain is what they make of a message one after the other. */
 import { setImmediate as tick } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { ChainBench, type Message } from '../../test/support/chain.js';
+import { ListBench, type Message } from '../../test/support/list.js';
 import { defineFilter } from '../api/filter.js';
 import { perChunk } from '../api/transform.js';
 import { StatusType as S, type StreamFilter } from '../api/types.js';
@@ -237,7 +237,7 @@ describe('random chains', () => {
       });
       const filters = chosen.map(({ name, style, extra }) => member(name, STYLES[style]!, extra));
       const window = [4096, 64, 9][random(3)]!;
-      const bench = await ChainBench.of(filters, { streamWindow: window });
+      const bench = await ListBench.of(filters, { streamWindow: window });
       const driver = bench.open();
       for (const direction of [Direction.Request, Direction.Response]) {
         const chunks = Array.from({ length: random(7) }, () =>
@@ -311,7 +311,7 @@ describe('random chains in the middle of a message', () => {
       });
       const filters = chosen.map(({ name, style, extra }) => member(name, STYLES[style]!, extra));
       const window = [4096, 64, 9][random(3)]!;
-      const bench = await ChainBench.of(filters, { streamWindow: window });
+      const bench = await ListBench.of(filters, { streamWindow: window });
       const driver = bench.open();
       for (const direction of [Direction.Request, Direction.Response]) {
         const flow = driver.sink.flows[direction];
