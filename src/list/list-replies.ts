@@ -72,7 +72,7 @@ export class ListReplies implements MemberReplies {
       const { body } = shown;
       // A hook in it may reply itself, which ends this one.
       const pass = this.begin(others, end, { block: shown.headers, headersOnly: body === undefined, here: true });
-      if (body !== undefined) pass.data(body, true, false);
+      if (body !== undefined) pass.data(body, 'nothing');
     });
   }
 
@@ -97,7 +97,7 @@ export class ListReplies implements MemberReplies {
     if (member !== this.replier || this.list.over) return;
     this.beginDue();
     if (this.pass === undefined) this.list.sink.replyData(bytes, end);
-    else this.pass.data(Uint8Array.prototype.slice.call(bytes), end, false);
+    else this.pass.data(Uint8Array.prototype.slice.call(bytes), end ? 'nothing' : 'more');
   }
 
   trailers(member: ListMember, headers: string[]): void {
@@ -107,7 +107,7 @@ export class ListReplies implements MemberReplies {
       this.list.sink.replyTrailers(headers);
       return;
     }
-    this.pass.data(EMPTY, true, true);
+    this.pass.data(EMPTY, 'trailers');
     this.pass.trailersCame(packHeaders(headers));
   }
 

@@ -7,7 +7,9 @@ import {
   type CallEventPart,
   Direction,
   type EndReason,
+  type Follows,
   type HeaderBlock,
+  HeadersTrait,
   HeaderType,
   type LogKind,
   PhaseBit,
@@ -52,7 +54,7 @@ export class ListStream implements StreamSource, MemberList, RepliesList, EnvoyP
   private request: Crossing | undefined;
   private response: Crossing | undefined;
   /** The request's headers where another filter answered before they came here. */
-  private context: { readonly block: HeaderBlock; readonly endStream: boolean } | undefined;
+  private context: { readonly block: HeaderBlock; readonly traits: number } | undefined;
   private maybeReplies: ListReplies | undefined;
   private reversed: ListMember[] | undefined;
   private phasesTold = false;
@@ -76,18 +78,20 @@ export class ListStream implements StreamSource, MemberList, RepliesList, EnvoyP
 
   // ---- StreamSource ----
 
-  onHeaders(type: HeaderType, block: HeaderBlock, endStream: boolean, context: boolean, tunnel: boolean): void {
+  onHeaders(type: HeaderType, block: HeaderBlock, traits: number): void {
     if (this.over) return;
+    const headersOnly = (traits & HeadersTrait.EndStream) !== 0;
+    const tunnel = (traits & HeadersTrait.Tunnel) !== 0;
     switch (type) {
       case HeaderType.Request:
-        if (context) this.context = { block, endStream };
-        else this.cross({ direction: Direction.Request, block, headersOnly: endStream, tunnel, here: false }).start();
+        if ((traits & HeadersTrait.Context) !== 0) this.context = { block, traits };
+        else this.cross({ direction: Direction.Request, block, headersOnly, tunnel, here: false }).start();
         return;
       case HeaderType.Response:
         if (this.maybeReplies?.made === true) return; // the reply has the word
         // Envoy has answered before the members have let the request go: nobody else is asked about it.
         if (this.request?.pass.complete === false) this.request.pass.freeze();
-        this.cross({ direction: Direction.Response, block, headersOnly: endStream, tunnel, here: false }).start();
+        this.cross({ direction: Direction.Response, block, headersOnly, tunnel, here: false }).start();
         return;
       case HeaderType.RequestTrailers:
         this.trailersCame(Direction.Request, block);
@@ -98,11 +102,11 @@ export class ListStream implements StreamSource, MemberList, RepliesList, EnvoyP
     }
   }
 
-  onData(direction: Direction, bytes: Uint8Array, last: boolean, trailers: boolean): void {
+  onData(direction: Direction, bytes: Uint8Array, follows: Follows): void {
     const crossing = this.crossing(direction);
     if (this.over || crossing === undefined) return;
-    crossing.end.given(last);
-    crossing.pass.data(bytes, last, trailers);
+    crossing.end.given(follows !== 'more');
+    crossing.pass.data(bytes, follows);
   }
 
   onBodyTooLarge(direction: Direction): void {
@@ -176,7 +180,7 @@ export class ListStream implements StreamSource, MemberList, RepliesList, EnvoyP
     const block = pass?.headersNow() ?? this.context?.block;
     if (block === undefined) return;
     member.knowsRequest = true;
-    member.stream.onHeaders(HeaderType.Request, block, this.context?.endStream ?? false, true, false);
+    member.stream.onHeaders(HeaderType.Request, block, this.context?.traits ?? HeadersTrait.Context);
   }
 
   toEnvoy(): StreamSink | undefined {

@@ -5,7 +5,9 @@ import {
   CreditOf,
   Direction,
   directionOf,
+  type Follows,
   type HeaderBlock,
+  HeadersTrait,
   headersOf,
   type HeaderType,
   type OpList,
@@ -93,15 +95,16 @@ export class ListMember implements StreamSink, StageMember {
   headers({ direction, tunnel }: Message, block: HeaderBlock, endStream: boolean): void {
     if (direction === Direction.Request) this.knowsRequest = true;
     else this.list.giveContext(this);
-    this.stream.onHeaders(headersOf(direction), block, endStream, false, tunnel);
+    const end = endStream ? HeadersTrait.EndStream : 0;
+    this.stream.onHeaders(headersOf(direction), block, tunnel ? end | HeadersTrait.Tunnel : end);
   }
 
-  data(direction: Direction, bytes: Uint8Array, last: boolean, trailers: boolean): void {
-    this.source?.onData(direction, bytes, last, trailers);
+  data(direction: Direction, bytes: Uint8Array, follows: Follows): void {
+    this.source?.onData(direction, bytes, follows);
   }
 
   trailers(direction: Direction, block: HeaderBlock): void {
-    this.stream.onHeaders(trailersOf(direction), block, true, false, false);
+    this.stream.onHeaders(trailersOf(direction), block, 0);
   }
 
   bodyTooLarge(direction: Direction): void {

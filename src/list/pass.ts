@@ -1,5 +1,5 @@
 /** One message on its way through the members of a list, in one direction. */
-import { type Direction, type HeaderBlock, PhaseBit } from '../base/wire.js';
+import { type Direction, type Follows, type HeaderBlock, PhaseBit } from '../base/wire.js';
 import { type Head, type ModuleControl, Piece, type Receiver } from './receiver.js';
 import { Stage } from './stage.js';
 import type { StageBody } from './stage-body.js';
@@ -77,13 +77,14 @@ export class Pass implements StagePass {
     this.complete = true;
   }
 
-  data(bytes: Uint8Array, last: boolean, trailers: boolean): void {
+  data(bytes: Uint8Array, follows: Follows): void {
     if (this.dead) return;
+    const last = follows !== 'more';
     if (last) this.rest = 'has come';
     this.enter();
     const traits = Piece.Owned | Piece.Input;
-    this.first.data(bytes, last ? traits | Piece.Last | (trailers ? Piece.Trailers : 0) : traits);
-    if (last && !trailers) this.end(undefined);
+    this.first.data(bytes, last ? traits | Piece.Last | (follows === 'trailers' ? Piece.Trailers : 0) : traits);
+    if (follows === 'nothing') this.end(undefined);
     this.leave();
   }
 

@@ -1,5 +1,5 @@
 /** What a stage of a message has at its sides: the member in it, and the message that it is a stage of. */
-import type { BodyMode, Direction, HeaderBlock, HeaderType, OpList } from '../base/wire.js';
+import type { BodyMode, Direction, Follows, HeaderBlock, HeaderType, OpList } from '../base/wire.js';
 import type { ModuleControl, Receiver } from './receiver.js';
 import type { StageBody } from './stage-body.js';
 
@@ -31,7 +31,7 @@ export interface StageMember {
   /** Its answers are about this message from now on. */
   place(direction: Direction, place: MemberPlace): void;
   headers(message: Message, block: HeaderBlock, endStream: boolean): void;
-  data(direction: Direction, bytes: Uint8Array, last: boolean, trailers: boolean): void;
+  data(direction: Direction, bytes: Uint8Array, follows: Follows): void;
   trailers(direction: Direction, block: HeaderBlock): void;
   /** A body that is gathered for it is over the limit. */
   bodyTooLarge(direction: Direction): void;

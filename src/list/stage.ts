@@ -236,7 +236,7 @@ export class Stage implements Receiver, MemberPlace {
     const alone = (traits & Piece.Owned) !== 0 && bytes.length === bytes.buffer.byteLength;
     const own = alone ? bytes : copyOf(bytes);
     if (last) this.tellEnd(own);
-    else this.member.data(pass.message.direction, own, false, false);
+    else this.member.data(pass.message.direction, own, 'more');
   }
 
   private passOn(bytes: Uint8Array, traits: number): void {
@@ -309,7 +309,7 @@ export class Stage implements Receiver, MemberPlace {
     body.asks = false;
     // Before the call: what it answers inside ends the wait.
     if (body.state === 'gathered') this.ask();
-    this.member.data(pass.message.direction, bytes, true, ending.trailers !== 'none');
+    this.member.data(pass.message.direction, bytes, ending.trailers === 'none' ? 'nothing' : 'trailers');
   }
 
   private tellTrailers(): void {

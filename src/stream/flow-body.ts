@@ -6,7 +6,7 @@ import type { KnownErrorCode } from '../api/errors.js';
 import { type Phase, StatusType } from '../api/types.js';
 import type { HeaderMap } from '../api/types-data.js';
 import type { FilledDeps } from '../base/deps.js';
-import { BodyMode, type Direction, OutputFlag } from '../base/wire.js';
+import { BodyMode, type Direction, type Follows, OutputFlag } from '../base/wire.js';
 import { joinBytes } from '../body/buffer.js';
 import { countingDriver, declaresLength, type DriverMaker } from '../body/drivers.js';
 import { FlowOutput, type FlowPort, type OutputOwner, type OutputPort } from '../body/output.js';
@@ -15,7 +15,6 @@ import {
   type BodyDriver,
   type BodyHost,
   type FlowStream,
-  type Follows,
   hookOf,
   type PhaseNames,
 } from '../body/ports.js';

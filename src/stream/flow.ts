@@ -5,11 +5,19 @@
  */
 import { type Phase, StatusType } from '../api/types.js';
 import type { Chunk, HeaderMap } from '../api/types-data.js';
-import { BodyMode, Direction, type HeaderBlock, HeaderType, OutputFlag, trailersOf } from '../base/wire.js';
+import {
+  BodyMode,
+  Direction,
+  type Follows,
+  type HeaderBlock,
+  HeaderType,
+  OutputFlag,
+  trailersOf,
+} from '../base/wire.js';
 import { joinBytes, toBytes } from '../body/buffer.js';
 import { countingDriver, type DriverMaker, driverMaker } from '../body/drivers.js';
 import type { FlowPort } from '../body/output.js';
-import { type FlowStream, type Follows, type HookCaller, type HookKind, hookOf } from '../body/ports.js';
+import { type FlowStream, type HookCaller, type HookKind, hookOf } from '../body/ports.js';
 import { isBodiless, wrongLength } from '../headers/framing.js';
 import { HeaderMapImpl, RequestHeadersImpl, ResponseHeadersImpl } from '../headers/headers.js';
 import { type BodyFlow, FlowBody } from './flow-body.js';

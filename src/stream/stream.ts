@@ -10,7 +10,9 @@ import {
   Direction,
   directionOf,
   type EndReason,
+  type Follows,
   type HeaderBlock,
+  HeadersTrait,
   headersOf,
   HeaderType,
   LogKind,
@@ -68,7 +70,7 @@ export class HttpStream implements StreamSource, ReplyStream, CallbacksPort, Cal
 
   // ---- StreamSource ----
 
-  onHeaders(type: HeaderType, block: HeaderBlock, endStream: boolean, context: boolean, tunnel: boolean): void {
+  onHeaders(type: HeaderType, block: HeaderBlock, traits: number): void {
     if (this.life.over) return;
     try {
       if (type === HeaderType.RequestTrailers) this.trailersCame(Direction.Request, block);
@@ -76,11 +78,12 @@ export class HttpStream implements StreamSource, ReplyStream, CallbacksPort, Cal
       else {
         const flow = this.openFlow(type);
         if (flow === undefined) return;
-        if (context) flow.inform(block);
+        if ((traits & HeadersTrait.Context) !== 0) flow.inform(block);
         else {
           flow.receive(block);
           if (!this.make(type)) return;
-          if (tunnel) flow.beginTunnel(endStream);
+          const endStream = (traits & HeadersTrait.EndStream) !== 0;
+          if ((traits & HeadersTrait.Tunnel) !== 0) flow.beginTunnel(endStream);
           else flow.begin(endStream);
         }
       }
@@ -89,10 +92,10 @@ export class HttpStream implements StreamSource, ReplyStream, CallbacksPort, Cal
     }
   }
 
-  onData(direction: Direction, bytes: Uint8Array, last: boolean, trailers: boolean): void {
+  onData(direction: Direction, bytes: Uint8Array, follows: Follows): void {
     if (this.life.over) return;
     try {
-      this.flowOf(direction)?.data(bytes, !last ? 'more' : trailers ? 'trailers' : 'nothing');
+      this.flowOf(direction)?.data(bytes, follows);
     } catch (e) {
       this.fail(headersOf(direction), undefined, e);
     }

@@ -10,6 +10,7 @@ import {
   type Direction,
   EndReason,
   type HeaderBlock,
+  HeadersTrait,
   HeaderType,
   type OpList,
   OutputFlag,
@@ -125,7 +126,8 @@ export class ListDriver {
   headers(direction: Direction, { headers, chunks = [], trailers }: Message = {}): HeaderBlock {
     const block = packHeaders(linesOf(headers ?? (direction === 0 ? REQUEST : RESPONSE)).flat());
     const type = direction === 0 ? HeaderType.Request : HeaderType.Response;
-    this.source.onHeaders(type, block, chunks.length === 0 && trailers === undefined, false, false);
+    const end = chunks.length === 0 && trailers === undefined;
+    this.source.onHeaders(type, block, end ? HeadersTrait.EndStream : 0);
     return block;
   }
 
@@ -134,14 +136,14 @@ export class ListDriver {
     this.sink.told[direction].outstanding += bytes.length;
     this.sink.flows[direction].outstanding += bytes.length;
     this.sink.told[direction].digested = false;
-    this.source.onData(direction, bytes, last, trailers);
+    this.source.onData(direction, bytes, !last ? 'more' : trailers ? 'trailers' : 'nothing');
   }
 
   trailers(direction: Direction, lines: Lines): HeaderBlock {
     const block = packHeaders(linesOf(lines).flat());
     const type = direction === 0 ? HeaderType.RequestTrailers : HeaderType.ResponseTrailers;
     this.sink.flows[direction].trailersCame = true;
-    this.source.onHeaders(type, block, true, false, false);
+    this.source.onHeaders(type, block, 0);
     return block;
   }
 
