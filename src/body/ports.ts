@@ -38,6 +38,9 @@ export interface FlowStream {
   settledLate(): void;
 }
 
+/** What comes behind a piece of a body: more of it, nothing, or the message's trailers. */
+export type Follows = 'more' | 'nothing' | 'trailers';
+
 export type HookKind = 'headers' | 'data' | 'trailers';
 export type PhaseNames = { readonly [K in HookKind | 'transform']: Phase };
 const PHASES: readonly [PhaseNames, PhaseNames] = [

@@ -9,7 +9,7 @@ import { BodyMode, Direction, type HeaderBlock, HeaderType, OutputFlag, trailers
 import { joinBytes, toBytes } from '../body/buffer.js';
 import { countingDriver, type DriverMaker, driverMaker } from '../body/drivers.js';
 import type { FlowPort } from '../body/output.js';
-import { type FlowStream, type HookCaller, type HookKind, hookOf } from '../body/ports.js';
+import { type FlowStream, type Follows, type HookCaller, type HookKind, hookOf } from '../body/ports.js';
 import { isBodiless, wrongLength } from '../headers/framing.js';
 import { HeaderMapImpl, RequestHeadersImpl, ResponseHeadersImpl } from '../headers/headers.js';
 import { type BodyFlow, FlowBody } from './flow-body.js';
@@ -75,8 +75,8 @@ export class Flow implements BodyFlow, HookCaller {
     this.begin(endStream);
   }
 
-  data(bytes: Uint8Array, last: boolean, trailers: boolean): void {
-    if (!this.dead) this.body?.data(bytes, last, trailers);
+  data(bytes: Uint8Array, follows: Follows): void {
+    if (!this.dead) this.body?.data(bytes, follows);
   }
 
   trailersCame(block: HeaderBlock): void {

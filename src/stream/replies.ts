@@ -204,7 +204,7 @@ class OwnReply implements FlowPort {
       if (mode === BodyMode.Pass) {
         if (body !== undefined) this.shown.add(body, true);
         this.send();
-      } else flow.data(body ?? EMPTY, true, false);
+      } else flow.data(body ?? EMPTY, 'nothing');
     };
     flow.begin(body === undefined);
   }

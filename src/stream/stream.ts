@@ -6,7 +6,6 @@ import { describeError } from '../api/errors.js';
 import type { LogEntry, Phase } from '../api/types.js';
 import type { FilledDeps } from '../base/deps.js';
 import {
-  Capability,
   type CallEventPart,
   Direction,
   directionOf,
@@ -61,11 +60,10 @@ export class HttpStream implements StreamSource, ReplyStream, CallbacksPort, Cal
     this.deps = deps;
     this.linger = linger;
     this.scope = new Scope(this);
-    const lateMetrics = (config.capabilities & Capability.LateMetrics) !== 0;
-    this.life = new Life(this.scope, { upstream: start.upstream, lateMetrics });
+    this.life = new Life(this.scope, start, config.capabilities);
     this.journal = new Journal(config.definition.name, start.workerId, deps, this);
     this.instance = new Instance(config, this.scope, this.life, this.journal);
-    this.envoy = new Envoy(this);
+    this.envoy = new Envoy(this, this.life);
   }
 
   // ---- StreamSource ----
@@ -94,7 +92,7 @@ export class HttpStream implements StreamSource, ReplyStream, CallbacksPort, Cal
   onData(direction: Direction, bytes: Uint8Array, last: boolean, trailers: boolean): void {
     if (this.life.over) return;
     try {
-      this.flowOf(direction)?.data(bytes, last, trailers);
+      this.flowOf(direction)?.data(bytes, !last ? 'more' : trailers ? 'trailers' : 'nothing');
     } catch (e) {
       this.fail(headersOf(direction), undefined, e);
     }
