@@ -222,7 +222,7 @@ function randomness(seed: number): (n: number) => number {
   };
 }
 
-describe('random chains', () => {
+describe('random lists', () => {
   it('make of a message what their members make of it one after the other', { timeout: 60_000 }, async () => {
     console.info(`seed ${String(SEED)} (TSF_SEED)`);
     const random = randomness(SEED);
@@ -300,7 +300,7 @@ const SO_FAR: { readonly [style: string]: (name: string, body: string) => string
   through: (_, body) => up(body),
 };
 
-describe('random chains in the middle of a message', () => {
+describe('random lists in the middle of a message', () => {
   it('let all go that they can make of it, and ask for more', { timeout: 60_000 }, async () => {
     const random = randomness(SEED);
     const names = Object.keys(SO_FAR);

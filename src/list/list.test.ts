@@ -69,7 +69,7 @@ const replier = (
     [hook]: () => callbacks.sendLocalReply(status, body === undefined ? {} : { body, details: 'why' }),
   }));
 
-describe('configs of a chain', () => {
+describe('configs of a list', () => {
   const registry = (filters: readonly Filter[]): FilterRegistry =>
     new FilterRegistry(filters, { logger: new RecordingLogger() });
   const chain = (...names: string[]): { name: string; config: string | undefined }[] =>
@@ -168,7 +168,7 @@ describe('configs of a chain', () => {
   });
 });
 
-describe('headers in a chain', () => {
+describe('headers in a list', () => {
   it('cross once, with the operations of all and the phases of all', async () => {
     const order: string[] = [];
     const setting = (name: string, hook: 'decodeHeaders' | 'encodeHeaders'): Filter =>
@@ -331,7 +331,7 @@ describe('what a member asks of Envoy', () => {
   });
 });
 
-describe('replies in a chain', () => {
+describe('replies in a list', () => {
   it.each([
     { by: 'a', hooks: ['c encode 403 for /a?b=1', 'b encode 403 for /a?b=1'], who: 'cb' },
     { by: 'b', hooks: ['a decode', 'c encode 403 for /a?b=1', 'a encode 403 for /a?b=1'], who: 'ca' },
@@ -564,7 +564,7 @@ describe('a reply', () => {
   );
 });
 
-describe('failures in a chain', () => {
+describe('failures in a list', () => {
   it('are one, whoever fails, and nothing is said after it', async () => {
     const destroyed: string[] = [];
     const ending = (name: string, more: StreamFilter): Filter =>
@@ -696,7 +696,7 @@ describe('failures in a chain', () => {
   });
 });
 
-describe('the pace of a chain', () => {
+describe('the pace of a list', () => {
   it('is that of its slowest member: the one before it waits', async () => {
     let made = 0;
     let take: () => void = () => undefined;
@@ -795,7 +795,7 @@ describe('the pace of a chain', () => {
   });
 });
 
-describe('trailers in a chain', () => {
+describe('trailers in a list', () => {
   it('behind an empty body that a member stopped as a whole: its data hook is called once', async () => {
     const calls: string[] = [];
     const whole = (name: string): Filter =>

@@ -12,7 +12,7 @@ import { type ModuleControl, Piece } from './receiver.js';
 export type BodyState = 'past' | 'through' | 'gathered' | 'gathered at the source' | 'complete' | 'let go';
 
 export class StageBody {
-  state: BodyState = 'past';
+  private current: BodyState = 'past';
   /** The member has asked for more since it was given something. */
   asks = false;
   private readonly control: ModuleControl | undefined;
@@ -25,29 +25,48 @@ export class StageBody {
     this.control = control;
   }
 
+  get state(): BodyState {
+    return this.current;
+  }
+
+  /** The member has answered that it takes it. */
+  take(how: 'through' | 'gathered' | 'gathered at the source'): void {
+    this.current = how;
+  }
+
+  /** The member's last output. */
+  complete(): void {
+    if (this.takes) this.current = 'complete';
+  }
+
+  /** The rest goes past the member. */
+  letGo(): void {
+    if (this.takes) this.current = 'let go';
+  }
+
   /** It has gone through the member, if only for a while. */
   get taken(): boolean {
-    return this.state !== 'past';
+    return this.current !== 'past';
   }
 
   /** What comes is the member's. */
   get takes(): boolean {
-    return this.state !== 'past' && this.state !== 'let go';
+    return this.current !== 'past' && this.current !== 'let go';
   }
 
   /** The member still makes something of it. */
   get open(): boolean {
-    return this.takes && this.state !== 'complete';
+    return this.takes && this.current !== 'complete';
   }
 
   /** Nothing comes out of it until there is more to go in. */
   isDigested(endTold: boolean): boolean {
-    const gathers = this.state === 'gathered' || this.state === 'gathered at the source';
+    const gathers = this.current === 'gathered' || this.current === 'gathered at the source';
     return this.asks || !this.open || (gathers && !endTold);
   }
 
   isFull(window: number): boolean {
-    return this.state === 'through' && this.outstanding >= window;
+    return this.current === 'through' && this.outstanding >= window;
   }
 
   /** The member is given that much. Returns how much it has. */
@@ -55,9 +74,10 @@ export class StageBody {
     this.asks = false;
     this.outstanding += bytes;
     const input = (traits & Piece.Input) !== 0;
-    if (!input || this.state === 'gathered') this.apart += bytes;
+    const here = this.current === 'gathered';
+    if (!input || here) this.apart += bytes;
     // A body that is gathered here, not at the source: the source is not to wait for it.
-    if (input && this.state === 'gathered' && bytes > 0) this.control?.acknowledge(bytes);
+    if (input && here && bytes > 0) this.control?.acknowledge(bytes);
     return this.outstanding;
   }
 

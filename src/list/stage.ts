@@ -122,7 +122,7 @@ export class Stage implements Receiver, MemberPlace {
     if (isTrailers(type)) this.ending.trailers = 'answered';
     else if (this.state === 'asked') {
       if (mode === BodyMode.Pass || mode === BodyMode.Stream) {
-        if (mode === BodyMode.Stream) this.body.state = 'through';
+        if (mode === BodyMode.Stream) this.body.take('through');
         this.letGo();
       } else this.hold(mode === BodyMode.Whole);
     }
@@ -165,8 +165,8 @@ export class Stage implements Receiver, MemberPlace {
 
   private hold(whole: boolean): void {
     this.state = 'held';
-    this.body.state = whole ? 'gathered' : 'through';
-    if (this.pass.hold(this.body, whole)) this.body.state = 'gathered at the source';
+    this.body.take(whole ? 'gathered' : 'through');
+    if (this.pass.hold(this.body, whole)) this.body.take('gathered at the source');
     this.feedWaiting();
   }
 
@@ -260,13 +260,13 @@ export class Stage implements Receiver, MemberPlace {
       if (this.state === 'held') this.letGo();
     }
     if (pass.dead) return;
-    if (last) body.state = 'complete';
+    if (last) body.complete();
     if (bytes.length > 0) {
       const ends = last && ending.input === 'told' && ending.trailers === 'none';
       this.passOn(bytes, (owned ? Piece.Owned : 0) | (ends ? Piece.Last : 0));
     }
     body.asks = (flags & OutputFlag.Digested) !== 0;
-    if (bypass) body.state = 'let go';
+    if (bypass) body.letGo();
     if (last || bypass) this.relieve();
     if ((flags & (OutputFlag.Trailing | OutputFlag.Timed)) !== 0) this.ask();
   }
