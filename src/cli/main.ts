@@ -1,11 +1,11 @@
 /** `ts-filter-host`. Messages for people go to stderr, the log goes to stdout. */
 import { readFileSync } from 'node:fs';
-import { Host } from '../host.js';
-import { EXIT_UNSETTLED, exitText, HostError } from '../host-errors.js';
-import { loadFailure } from '../loader-import.js';
-import { createLog } from '../log.js';
-import { LoadError } from '../pool.js';
-import { socketPath } from '../socket-path.js';
+import { Host } from '../host/host.js';
+import { EXIT_UNSETTLED, exitText, HostError } from '../base/host-errors.js';
+import { loadFailure } from '../loader/loader-import.js';
+import { createLog } from '../base/log.js';
+import { LoadError } from '../host/pool.js';
+import { socketPath } from '../host/socket-path.js';
 import { check } from './check.js';
 import { doctor } from './doctor.js';
 import { HELP, parseCommand, type ServeOptions } from './options.js';

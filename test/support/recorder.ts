@@ -2,12 +2,13 @@
  * A stream of a filter without a proxy: what Envoy would say is said by calls, what the filter's side says is recorded
  * as lines of text. The recorder also holds the stream to the module's rules, which drop a host that breaks them.
  */
-import { packHeaders } from '../../src/header-block.js';
-import { OutputWindow } from '../../src/output-window.js';
-import { type ConfigRules, FilterRegistry, type HostLogger } from '../../src/stream/index.js';
-import { defineFilter } from '../../src/filter.js';
-import type { FilterCallbacks } from '../../src/types-callbacks.js';
-import type { Filter, StreamFilter } from '../../src/types.js';
+import { packHeaders } from '../../src/base/header-block.js';
+import { OutputWindow } from '../../src/channel/output-window.js';
+import { type ConfigRules, FilterRegistry, type HostLogger } from '../../src/registry/index.js';
+import { defineFilter } from '../../src/api/filter.js';
+import type { FilterCallbacks } from '../../src/api/types-callbacks.js';
+import type { StreamFilter } from '../../src/api/types.js';
+import type { Filter } from '../../src/api/types-definition.js';
 import {
   ActKind,
   BodyMode,
@@ -15,6 +16,7 @@ import {
   Direction,
   EndReason,
   HeaderOp,
+  HeadersTrait,
   HeaderType,
   type OpList,
   OutputFlag,
@@ -22,7 +24,7 @@ import {
   QueryKind,
   type StreamSink,
   type StreamSource,
-} from '../../src/wire.js';
+} from '../../src/base/wire.js';
 
 const nameOf = (table: { readonly [name: string]: number }, value: number): string =>
   Object.keys(table).find((name) => table[name] === value) ?? String(value);
@@ -323,17 +325,18 @@ export class TestStream {
     );
   }
 
-  private get tunnel(): boolean {
-    return this.options.tunnel ?? false;
+  private traits(end: boolean): number {
+    return (end ? HeadersTrait.EndStream : 0) | (this.options.tunnel === true ? HeadersTrait.Tunnel : 0);
   }
 
   request(headers: Lines = REQUEST, end = false, context = false): this {
-    this.source.onHeaders(HeaderType.Request, packHeaders(linesOf(headers).flat()), end, context, this.tunnel);
+    const traits = this.traits(end) | (context ? HeadersTrait.Context : 0);
+    this.source.onHeaders(HeaderType.Request, packHeaders(linesOf(headers).flat()), traits);
     return this;
   }
 
   response(headers: Lines = RESPONSE, end = false): this {
-    this.source.onHeaders(HeaderType.Response, packHeaders(linesOf(headers).flat()), end, false, this.tunnel);
+    this.source.onHeaders(HeaderType.Response, packHeaders(linesOf(headers).flat()), this.traits(end));
     return this;
   }
 
@@ -342,12 +345,8 @@ export class TestStream {
     const copy = typeof bytes === 'string' ? Uint8Array.from(Buffer.from(bytes)) : Uint8Array.from(bytes);
     this.sink.told[direction].outstanding += copy.length;
     this.sink.told[direction].digested = false;
-    this.source.onData(
-      direction,
-      copy,
-      flags.includes('last') || flags.includes('trailers'),
-      flags.includes('trailers'),
-    );
+    const follows = flags.includes('trailers') ? 'trailers' : flags.includes('last') ? 'nothing' : 'more';
+    this.source.onData(direction, copy, follows);
     return this;
   }
 
@@ -361,7 +360,7 @@ export class TestStream {
 
   trailers(direction: Direction, headers: Lines): this {
     const type = direction === Direction.Request ? HeaderType.RequestTrailers : HeaderType.ResponseTrailers;
-    this.source.onHeaders(type, packHeaders(linesOf(headers).flat()), true, false, false);
+    this.source.onHeaders(type, packHeaders(linesOf(headers).flat()), 0);
     return this;
   }
 
