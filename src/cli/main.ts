@@ -4,7 +4,7 @@ import { Host } from '../host.js';
 import { EXIT_UNSETTLED, exitText, HostError } from '../host-errors.js';
 import { loadFailure } from '../loader-import.js';
 import { createLog } from '../log.js';
-import { LoadError } from '../pool.js';
+import { LoadError } from '../place.js';
 import { socketPath } from '../socket-path.js';
 import { check } from './check.js';
 import { doctor } from './doctor.js';

@@ -11,6 +11,7 @@ export const HELP = `ts-filter-host [paths…] — serves Envoy HTTP filters wri
   --workers N           threads that run filters; 0 = the main thread (default 1)
   --init FILE           runs once in each thread before the filters load
   --log-level LEVEL     ${LOG_LEVELS.join(', ')} (default info)
+  --stall-timeout TIME  a thread that does not turn for so long is replaced (default 2s; 0 = never)
   --drain-timeout TIME  how long open streams may take at the end, for instance 10s or 500ms (default 10s)
   --help, --version
 
@@ -39,6 +40,7 @@ export interface ServeOptions {
   readonly paths: readonly string[];
   readonly socket: string | undefined;
   readonly workers: number;
+  readonly stallTimeoutMs: number;
   readonly init: string | undefined;
   readonly logLevel: LogLevel;
   readonly drainTimeoutMs: number;
@@ -76,6 +78,7 @@ export function parseCommand(args: readonly string[]): Command {
       paths: positionals,
       socket,
       workers: integer('workers', values.workers ?? '1', 0, MAX_WORKERS),
+      stallTimeoutMs: duration('stall-timeout', values['stall-timeout'] ?? '2s'),
       init: values.init,
       logLevel: level(values['log-level'] ?? 'info'),
       drainTimeoutMs: duration('drain-timeout', values['drain-timeout'] ?? '10s'),
@@ -95,6 +98,7 @@ function parse(args: readonly string[]) {
         watch: { type: 'boolean' },
         'metrics-port': { type: 'string' },
         'log-level': { type: 'string' },
+        'stall-timeout': { type: 'string' },
         'drain-timeout': { type: 'string' },
         help: { type: 'boolean', short: 'h' },
         version: { type: 'boolean' },
