@@ -12,7 +12,12 @@ export interface Fault {
 export function deathOf(cause: unknown, words: LastWords | undefined, filters: readonly LoadedFilter[]): Fault {
   const stack = words?.stack ?? (cause instanceof Error ? (cause.stack ?? '') : '');
   const place = words === undefined ? undefined : placeIn(stack, filters);
-  const fields = { ...errorFields(cause), code: 'TSF_WORKER_DIED', ...place, ...(words === undefined ? {} : { stack }) };
+  const fields = {
+    ...errorFields(cause),
+    code: 'TSF_WORKER_DIED',
+    ...place,
+    ...(words === undefined ? {} : { stack }),
+  };
   const where = place?.at === undefined ? `one of ${filesOf(filters)}` : place.at;
   const text = `a worker thread died; its streams are lost and it is replaced: ${causeOf(cause, words, where)}`;
   return { fields, text };

@@ -94,7 +94,13 @@ export class FilterThread {
   #module(connection: ConnectionId): ModuleState {
     let state = this.#modules.get(connection);
     if (state === undefined) {
-      state = { registry: this.#registry(), channels: new Map(), windows: new Map(), again: new Set(), opening: new Set() };
+      state = {
+        registry: this.#registry(),
+        channels: new Map(),
+        windows: new Map(),
+        again: new Set(),
+        opening: new Set(),
+      };
       this.#modules.set(connection, state);
     }
     return state;

@@ -1,0 +1,159 @@
+/** A thread of the host hangs or dies: its streams fail as the table says, the other threads serve on, it is replaced. */
+import { describe, expect, it } from 'vitest';
+import { eventually, get, http1, sleep, type Fixture, type Response } from '../fixture/index.js';
+import { ended, scene } from './support.js';
+
+const STALL_MS = 1000;
+const BOUND_MS = STALL_MS + 1000;
+const ARGS = ['--stall-timeout', `${STALL_MS}ms`];
+
+interface Case {
+  readonly fault: string;
+  readonly code: string;
+  /** What the log says. */
+  readonly says: RegExp;
+}
+
+const HANGS: readonly Case[] = [
+  { fault: 'loop', code: 'TSF_WORKER_STALLED', says: /"at":"[^"]*loop[^"]*filters\/faulty\.ts:12:\d+/ },
+  { fault: 'regex', code: 'TSF_WORKER_STALLED', says: /"at":"[^"]*regex[^"]*filters\/faulty\.ts:15:\d+/ },
+  { fault: 'wait', code: 'TSF_WORKER_STALLED', says: /"at":"[^"]*wait[^"]*filters\/faulty\.ts:18:\d+/ },
+];
+const DEATHS: readonly Case[] = [
+  { fault: 'exit', code: 'TSF_WORKER_DIED', says: /exit code 3/ },
+  {
+    fault: 'socket',
+    code: 'TSF_WORKER_DIED',
+    says: /'error' event of a Socket .*ECONNREFUSED.*one of [^"]*filters\/faulty\.ts.*add an 'error' listener/,
+  },
+  {
+    fault: 'emit',
+    code: 'TSF_WORKER_DIED',
+    says: /'error' event of a Redis .*ECONNREFUSED.*filters\/faulty\.ts:31:\d+.*add an 'error' listener/,
+  },
+  { fault: 'heap', code: 'TSF_WORKER_DIED', says: /memory limit.*filters\/faulty\.ts/ },
+];
+
+interface Asked {
+  readonly took: number;
+  readonly got: string;
+}
+
+/** A request every 50 ms, on connections of their own. */
+function requests(fx: Fixture) {
+  let running = true;
+  const all: Promise<Asked>[] = [];
+  const ask = async (): Promise<Asked> => {
+    const started = performance.now();
+    const answer = await get(fx.port, '/asked').catch((error: Error) => error);
+    return { took: performance.now() - started, got: ended(answer) };
+  };
+  const asking = (async () => {
+    for (; running; await sleep(50)) all.push(ask());
+  })();
+  return {
+    async stop(): Promise<Asked[]> {
+      running = false;
+      await asking;
+      return Promise.all(all);
+    },
+  };
+}
+
+const logOf = (fx: Fixture, code: string) => fx.host.records.filter((record) => record['code'] === code);
+
+/** The fault; settles when its thread is replaced, with how long that took. */
+async function causeFault(fx: Fixture, { fault, code }: Case): Promise<{ answer: Response | Error; took: number }> {
+  const started = performance.now();
+  const answer = http1(fx.port, { path: `/?fault=${fault}`, timeoutMs: 10_000 }).catch((error: Error) => error);
+  await eventually('the fault is noticed', () => logOf(fx, code).length > 0, 6_000);
+  await eventually('the thread is replaced', () => fx.host.output.includes('worker thread replaced'), 6_000);
+  return { answer: await answer, took: performance.now() - started };
+}
+
+describe('--workers 2', () => {
+  it.each([...HANGS, ...DEATHS])('$fault: the other thread serves on, and loses nothing', (one) =>
+    scene(
+      [{ name: 'faulty', options: { host_wait: '0s' } }],
+      async (fx) => {
+        const streams = Array.from({ length: 12 }, (_, i) =>
+          http1(fx.port, { path: `/?stream=${HANGS.includes(one) ? 25 : 10}&${i}`, timeoutMs: 10_000 }),
+        );
+        await sleep(300);
+        const load = requests(fx);
+        const { answer } = await causeFault(fx, one);
+        expect(['503', '200']).toContain(ended(answer));
+        await sleep(200);
+        const asked = await load.stop();
+        for (const { took, got } of asked) {
+          expect(took).toBeLessThan(BOUND_MS);
+          expect(['200', '503']).toContain(got);
+        }
+        expect(asked.at(-1)?.got).toBe('200');
+
+        const threads = { whole: new Set<string>(), cut: new Set<string>() };
+        for (const stream of await Promise.all(streams)) {
+          const thread = stream.header('x-thread')!;
+          if (stream.complete) threads.whole.add(thread);
+          else threads.cut.add(thread);
+        }
+        expect(threads.whole.size).toBeGreaterThan(0);
+        for (const thread of threads.whole) expect(threads.cut).not.toContain(thread);
+        expect(logOf(fx, one.code)).toHaveLength(1);
+        expect(JSON.stringify(logOf(fx, one.code))).toMatch(one.says);
+        // the connection is the one of the beginning
+        expect(fx.envoy.output.split('connected to ts-filter-host')).toHaveLength(2);
+      },
+      {
+        hostWorkers: 2,
+        concurrency: 2,
+        hostArgs: ARGS,
+        ...(one.fault === 'heap' ? { hostEnv: { NODE_OPTIONS: '--max-old-space-size=96' } } : {}),
+      },
+    ),
+  );
+});
+
+describe('--workers 1', () => {
+  const faults = [HANGS[0]!, DEATHS[0]!];
+  it.each(faults)('$fault: nothing waits longer than the watchdog and a second, then the host serves again', (one) =>
+    scene(
+      [{ name: 'faulty', options: { host_wait: '0s', message_timeout: '20s' } }],
+      async (fx) => {
+        const load = requests(fx);
+        const { answer, took } = await causeFault(fx, one);
+        expect(took).toBeLessThan(BOUND_MS);
+        expect(ended(answer)).toBe('503');
+        await sleep(200);
+        const asked = await load.stop();
+        expect(Math.max(...asked.map((each) => each.took))).toBeLessThan(BOUND_MS);
+        expect(asked.at(-1)?.got).toBe('200');
+      },
+      { hostArgs: ARGS },
+    ),
+  );
+
+  it('a thread that hangs again and again: failure_mode open lets all pass, and SIGTERM ends the host in time', () =>
+    scene(
+      [{ name: 'touch' }, { name: 'faulty' }].map(({ name }) => ({
+        name,
+        options: { host_wait: '0s', message_timeout: '500ms', failure_mode: 'open' },
+      })),
+      async (fx) => {
+        for (let i = 0; i < 3; i++) {
+          const [hung, other] = await Promise.all([get(fx.port, '/hello?fault=loop'), get(fx.port, '/hello?other')]);
+          expect([hung.status, other.status]).toEqual([200, 200]);
+          await eventually('it is noticed', () => logOf(fx, 'TSF_WORKER_STALLED').length > i, 6_000);
+          const started = performance.now();
+          expect((await get(fx.port, `/hello?${i}`)).status).toBe(200);
+          expect(performance.now() - started).toBeLessThan(BOUND_MS);
+        }
+        void get(fx.port, '/hello?fault=loop').catch(() => undefined);
+        await sleep(50);
+        const started = performance.now();
+        await fx.host.stop(4_000);
+        expect(performance.now() - started).toBeLessThan(BOUND_MS + 500);
+      },
+      { hostArgs: ARGS },
+    ));
+});
