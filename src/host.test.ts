@@ -52,7 +52,9 @@ afterEach(async () => {
 });
 
 function spawnHost(...args: string[]): Child {
-  const host = new Child('ts-filter-host', nodeBinary, [hostScript, ...args], { XDG_CACHE_HOME: join(dir, 'cache') });
+  const host = new Child('ts-filter-host', nodeBinary, [hostScript, ...args, '--no-supervise'], {
+    XDG_CACHE_HOME: join(dir, 'cache'),
+  });
   hosts.push(host);
   return host;
 }

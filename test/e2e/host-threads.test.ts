@@ -1,4 +1,5 @@
 /** A thread of the host hangs or dies: its streams fail as the table says, the other threads serve on, it is replaced. */
+import { existsSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { eventually, get, http1, sleep, type Fixture, type Response } from '../fixture/index.js';
 import { ended, scene } from './support.js';
@@ -37,6 +38,11 @@ const DEATHS: readonly Case[] = [
 interface Asked {
   readonly took: number;
   readonly got: string;
+}
+
+function ofCode(fx: Fixture, code: string): Record<string, unknown>[] | undefined {
+  const found = logOf(fx, code);
+  return found.length > 0 ? found : undefined;
 }
 
 /** A request every 50 ms, on connections of their own. */
@@ -155,5 +161,41 @@ describe('--workers 1', () => {
         expect(performance.now() - started).toBeLessThan(BOUND_MS + 500);
       },
       { hostArgs: ARGS },
+    ));
+});
+
+describe('the process dies', () => {
+  it('of a burst out of memory: its parent starts it again, and SIGTERM ends both', () =>
+    scene(
+      [{ name: 'faulty', options: { host_wait: '0s' } }],
+      async (fx) => {
+        expect((await get(fx.port, '/before')).status).toBe(200);
+        const answer = get(fx.port, '/?fault=burst').catch((error: Error) => error);
+        const [died] = await eventually('it has died', () => ofCode(fx, 'TSF_HOST_DIED'), 20_000);
+        expect(died!['pid']).toBe(fx.host.pid);
+        expect(died!['msg']).toMatch(/out of memory.*bound what .*filters\/faulty\.ts/);
+        expect(ended(await answer)).toBe('503');
+        await eventually('it serves again', async () => (await get(fx.port, '/after')).status === 200, 5_000);
+        const pids = new Set(fx.host.records.map((record) => record['pid'] as number));
+        expect(pids.size).toBe(3);
+        expect((await fx.host.stop(5_000)).code).toBe(0);
+        for (const pid of pids) expect(existsSync(`/proc/${pid}`)).toBe(false);
+      },
+      { supervise: true, hostEnv: { NODE_OPTIONS: '--max-old-space-size=128' } },
+    ));
+
+  it('with its parent: it drains and ends', () =>
+    scene(
+      [{ name: 'faulty' }],
+      async (fx) => {
+        expect((await get(fx.port, '/before')).status).toBe(200);
+        const { pid } = (await fx.counters()) as { pid: number };
+        expect(pid).not.toBe(fx.host.pid);
+        await fx.host.kill();
+        await eventually('it has ended', () => !existsSync(`/proc/${pid}`), 5_000);
+        await fx.startHost();
+        await eventually('another one serves', async () => (await get(fx.port, '/after')).status === 200, 5_000);
+      },
+      { supervise: true },
     ));
 });
