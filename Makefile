@@ -75,14 +75,14 @@ build/envoy/%/envoy: | build/stamps/packages
 gen: build/gen/exchange_generated.h ## C++ and TypeScript from schema/exchange.fbs
 
 build/gen/exchange_generated.h: schema/exchange.fbs scripts/generate.sh | build/stamps/packages
-	@scripts/generate.sh build/gen src/codec/generated
+	@scripts/generate.sh build/gen src/channel/codec/generated
 
 # ---- TypeScript ---------------------------------------------------------------------------------------------------
 
 TSC := node node_modules/typescript/bin/tsc
 RING := packages/sharedarraybuffer-ring
 RING_SOURCES := $(shell find $(RING)/src -name '*.ts' 2>/dev/null)
-TS_SOURCES := $(shell find src filters -name '*.ts' -not -path '*/node_modules/*' -not -path 'src/codec/generated/*' -not -name '*.test.ts')
+TS_SOURCES := $(shell find src filters -name '*.ts' -not -path '*/node_modules/*' -not -path 'src/channel/codec/generated/*' -not -name '*.test.ts')
 
 .PHONY: ts
 ts: build/stamps/ts ## The TypeScript packages into dist/
@@ -258,10 +258,10 @@ fuzz: ## Every fuzzer for FUZZ_SECONDS (300)
 
 # ---- checks -------------------------------------------------------------------------------------------------------
 
-.PHONY: lint format lint-format lint-eslint lint-types lint-gen lint-cpp lint-sizes
+.PHONY: lint format lint-format lint-eslint lint-imports lint-types lint-gen lint-cpp lint-sizes
 CPP_FILES := $(shell find cpp -name '*.cc' -o -name '*.h')
 check: lint cpp-test unit ## Formats, lint, types, generated code, sanitizers, fast tests
-lint: lint-format lint-eslint lint-types lint-gen lint-cpp lint-sizes
+lint: lint-format lint-eslint lint-imports lint-types lint-gen lint-cpp lint-sizes
 
 lint-format: build/stamps/npm
 	@echo "check: prettier"
@@ -271,6 +271,10 @@ lint-eslint: ts
 	@echo "check: eslint"
 	@node node_modules/eslint/bin/eslint.js --max-warnings=0 .
 
+lint-imports: build/stamps/npm gen
+	@echo "check: imports (docs/layout.md, \"The host\")"
+	@node node_modules/dependency-cruiser/bin/dependency-cruise.mjs --config .dependency-cruiser.mjs --output-type err-long src
+
 lint-types: ts
 	@echo "check: types (TypeScript 6, then 7)"
 	@$(TSC) -p tsconfig.json
@@ -279,7 +283,7 @@ lint-types: ts
 lint-gen: gen
 	@echo "check: generated code"
 	@scripts/generate.sh build/gen-check/cpp build/gen-check/ts
-	@diff -r build/gen-check/ts src/codec/generated && diff -r build/gen-check/cpp build/gen || { \
+	@diff -r build/gen-check/ts src/channel/codec/generated && diff -r build/gen-check/cpp build/gen || { \
 	  echo "generated code differs from schema/exchange.fbs; mend: touch schema/exchange.fbs && make gen" >&2; exit 1; }
 
 lint-cpp: build/stamps/packages
@@ -326,7 +330,7 @@ profile: build $(ENVOY) ## CPU profiles of host and Envoy under load
 
 .PHONY: clean distclean
 clean: ## Removes what was built; downloads stay
-	@rm -rf dist packages/*/dist src/codec/generated
+	@rm -rf dist packages/*/dist src/channel/codec/generated
 	@rm -rf $(filter-out build/envoy build/node build/stamps,$(wildcard build/*)) build/stamps/ring build/stamps/ts
 distclean: ## Removes all that make ever wrote
-	@rm -rf dist packages/*/dist src/codec/generated build .venv node_modules
+	@rm -rf dist packages/*/dist src/channel/codec/generated build .venv node_modules

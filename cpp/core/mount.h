@@ -59,7 +59,7 @@ class Waker {
   virtual void wake() = 0;
 };
 
-// Asked for like an attribute, but none of Envoy's; src/info.ts has the same number.
+// Asked for like an attribute, but none of Envoy's; src/stream/info.ts has the same number.
 constexpr uint32_t kVirtualCluster = 1000;
 
 // Typed value of an Envoy attribute.

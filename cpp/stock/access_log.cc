@@ -39,7 +39,7 @@ const void* new_logger_config(std::string_view name, std::string_view config) {
   return &logger_config;
 }
 
-// What Envoy 1.38 and 1.39 tell loggers and no filters. The numbers are those of src/attributes.ts.
+// What Envoy 1.38 and 1.39 tell loggers and no filters. The numbers are those of src/api/attributes.ts.
 class EnvoyLogSource final : public core::LogSource {
  public:
   explicit EnvoyLogSource(LoggerEnvoy envoy) : envoy_(envoy) {}

@@ -73,8 +73,8 @@ void StockStream::on_complete() {
   const core::Worker::Scope scope(core_.worker());
   if (response_.was_cut()) {
     core_.log_failure("cut", core::kCutByChain.code);
-    // A client on HTTP/2 refuses a body that is shorter than its length; one on HTTP/1 waits for the rest. A stream that
-    // Envoy is completing cannot bear to be closed at once: the connection ends after `drain_timeout`.
+    // A client on HTTP/2 refuses a body that is shorter than its length; one on HTTP/1 waits for the rest. A stream
+    // that Envoy is completing cannot bear to be closed at once: the connection ends after `drain_timeout`.
     envoy_.drain_connection();
   }
   response_.on_complete();

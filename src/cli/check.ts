@@ -5,13 +5,13 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, extname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { HostError } from '../host-errors.js';
-import { findFilterFiles } from '../loader.js';
-import { privateDir } from '../private-dir.js';
+import { HostError } from '../base/host-errors.js';
+import { findFilterFiles } from '../loader/loader.js';
+import { privateDir } from '../base/private-dir.js';
 import { mendFor } from './mends.js';
 
 const LIBRARY = 'envoy-ts-filter';
-const OWN_TYPES = fileURLToPath(new URL('../index.d.ts', import.meta.url));
+const OWN_TYPES = fileURLToPath(new URL('../api/index.d.ts', import.meta.url));
 /** What stands in for a project's own settings: as the loader takes sources. */
 const DEFAULTS = { target: 'es2022', module: 'preserve', moduleResolution: 'bundler', strict: true };
 /** Nothing is written, and JavaScript is looked at too. null: what a project says of its output does not count. */

@@ -1,7 +1,7 @@
 /** `ts-filter-host doctor`: what has to be right before a host can start, one line each. */
-import { addonPath, loadAddon } from '../addon.js';
-import { HostError, messageOf } from '../host-errors.js';
-import { checkSocketDir, socketPath } from '../socket-path.js';
+import { addonPath, loadAddon } from '../base/addon.js';
+import { HostError, messageOf } from '../base/host-errors.js';
+import { checkSocketDir, socketPath } from '../host/socket-path.js';
 
 function checkNode(): string {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);

@@ -1,11 +1,11 @@
 /** `ts-filter-host`. Messages for people go to stderr, the log goes to stdout. */
 import { readFileSync } from 'node:fs';
 import inspector from 'node:inspector';
-import { EXIT_UNSETTLED, exitText, HostError } from '../host-errors.js';
-import { loadFailure } from '../loader-import.js';
-import { createLog, type Logger } from '../log.js';
-import { LoadError } from '../place.js';
-import { socketPath } from '../socket-path.js';
+import { EXIT_UNSETTLED, exitText, HostError } from '../base/host-errors.js';
+import { loadFailure } from '../loader/loader-import.js';
+import { createLog, type Logger } from '../base/log.js';
+import { LoadError } from '../host/place.js';
+import { socketPath } from '../host/socket-path.js';
 import { check } from './check.js';
 import { doctor } from './doctor.js';
 import { HELP, parseCommand, type ServeOptions } from './options.js';
@@ -41,7 +41,7 @@ async function serve(options: ServeOptions): Promise<void> {
 
 async function runHost(options: ServeOptions, log: Logger): Promise<void> {
   // The parent does without all that this loads.
-  const { Host } = await import('../host.js');
+  const { Host } = await import('../host/host.js');
   const host = new Host({ ...options, socket: socketPath(options.socket), version, log });
   let stopping = false;
   const onSignal = (signal: NodeJS.Signals): void => {

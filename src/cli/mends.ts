@@ -1,5 +1,5 @@
 /** What to do about the mistakes in filters that TypeScript finds, in the words of the checks of a filter's first stream. */
-import { IS_PROMISE, nameFault } from '../filter.js';
+import { IS_PROMISE, nameFault } from '../api/filter.js';
 
 const STATUSES: Readonly<Record<string, string>> = {
   HeadersStatus: 'Running, LocalReply, Continue, StopAndBuffer, StopAndBufferWatermark',

@@ -1,7 +1,7 @@
 /** The command line: what is asked for, or one line that names the flag and the mend. */
 import { parseArgs } from 'node:util';
-import { HostError } from '../host-errors.js';
-import { LOG_LEVELS, type LogLevel } from '../log.js';
+import { HostError } from '../base/host-errors.js';
+import { LOG_LEVELS, type LogLevel } from '../base/log.js';
 
 export const HELP = `ts-filter-host [paths…] — serves Envoy HTTP filters written in TypeScript
 

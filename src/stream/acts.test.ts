@@ -1,9 +1,9 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { Bench, filterOf, settled, type OpenOptions, type TestStream } from '../../test/support/recorder.js';
-import type { StreamFilter } from '../types.js';
-import { StatusType } from '../types.js';
-import type { FilterCallbacks } from '../types-callbacks.js';
-import { Capability, EndReason, MetadataType, MetricKind, MetricOp } from '../wire.js';
+import type { StreamFilter } from '../api/types.js';
+import { StatusType } from '../api/types.js';
+import type { FilterCallbacks } from '../api/types-callbacks.js';
+import { Capability, EndReason, MetadataType, MetricKind, MetricOp } from '../base/wire.js';
 
 let bench: Bench;
 afterEach(() => {

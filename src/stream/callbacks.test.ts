@@ -1,10 +1,10 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Bench, filterOf, REQUEST, settled, TestStream } from '../../test/support/recorder.js';
-import { attributeId } from '../attributes.js';
-import { defineFilter } from '../filter.js';
-import type { StreamFilter } from '../types.js';
-import type { FilterCallbacks } from '../types-callbacks.js';
+import { attributeId } from '../api/attributes.js';
+import { defineFilter } from '../api/filter.js';
+import type { StreamFilter } from '../api/types.js';
+import type { FilterCallbacks } from '../api/types-callbacks.js';
 
 let bench: Bench;
 afterEach(() => {

@@ -1,9 +1,9 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { Bench, filterOf, linesOf, settled, type Lines, type TestStream } from '../../test/support/recorder.js';
-import { packHeaders } from '../header-block.js';
-import type { StreamFilter } from '../types.js';
-import type { CallRequest, CallResponse, FilterCallbacks } from '../types-callbacks.js';
-import { CallEventPart, CallFailure, EndReason } from '../wire.js';
+import { packHeaders } from '../base/header-block.js';
+import type { StreamFilter } from '../api/types.js';
+import type { CallRequest, CallResponse, FilterCallbacks } from '../api/types-callbacks.js';
+import { CallEventPart, CallFailure, EndReason } from '../base/wire.js';
 
 let bench: Bench;
 afterEach(() => {

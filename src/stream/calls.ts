@@ -2,28 +2,26 @@
  * Requests of the filter's own to Envoy's clusters. A call is a web Response that Envoy fills: it resolves when the
  * headers come, and its body is a stream. The module cancels what still runs when the stream ends.
  */
-import { ownBytes, toBytes } from '../buffer.js';
-import { FilterError, type KnownErrorCode } from '../errors.js';
-import { HeaderLines } from '../header-block.js';
-import { headerLines } from '../header-lines.js';
-import { checkValue, HeaderRules, HOP_BY_HOP } from '../header-rules.js';
-import { HeaderViewImpl } from '../header-views.js';
-import { HeaderMapImpl } from '../headers.js';
-import { CallSite } from '../places.js';
-import type { Phase } from '../types.js';
-import type { CallRequest, CallResponse } from '../types-callbacks.js';
-import type { Chunk, HeaderInit, HeaderView } from '../types-data.js';
-import { CallEventPart, CallFailure, HeaderType } from '../wire.js';
-import { closeIterator } from './iteration.js';
-import { markAsItCame } from './reply-headers.js';
-import type { HttpStream } from './stream.js';
+import { toBytes } from '../body/buffer.js';
+import { FilterError, type KnownErrorCode } from '../api/errors.js';
+import { HeaderLines } from '../base/header-block.js';
+import { HeaderViewImpl } from '../headers/header-views.js';
+import { HeaderMapImpl } from '../headers/headers.js';
+import { CallSite } from '../base/places.js';
+import type { Phase } from '../api/types.js';
+import type { CallRequest, CallResponse } from '../api/types-callbacks.js';
+import type { Chunk, HeaderView } from '../api/types-data.js';
+import type { FilledDeps } from '../base/deps.js';
+import { CallEventPart, CallFailure, HeaderType, type StreamSink } from '../base/wire.js';
+import type { Author } from '../body/ports.js';
+import { closeIterator } from '../body/iteration.js';
+import { markAsItCame } from '../headers/reply-headers.js';
+import { type CallPlan, planOf } from './call-plan.js';
+import type { Life } from './life.js';
 
 /** Bytes of an answer that nobody has read yet: Envoy cannot be slowed down here. */
 const MAX_UNREAD_BYTES = 32 * 1024 * 1024;
 const PIECE = 64 * 1024;
-const MAX_TIMEOUT_MS = 0x7fffffff;
-const METHOD = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
-const PATH = /^[/*][\x21-\x7e\x80-\xff]*$/;
 /** Envoy is given more time than the timer here, which knows more: how long a streamed request takes, and what to say. */
 const ENVOY_EXTRA_MS = 1000;
 /**
@@ -36,36 +34,30 @@ const ENVOYS_OWN_WORDS =
   /^(upstream connect error or disconnect\/reset before headers|no healthy upstream|upstream request timeout)/;
 /** What the web's Response allows no body for. */
 const NULL_BODY = new Set([204, 205, 304]);
-/** The operator's rules are about the headers of the stream, not about these. */
-const GRAMMAR = new HeaderRules([], []);
 
-/** What goes out. */
-interface Plan {
-  /** For messages. */
-  readonly name: string;
-  readonly cluster: string;
-  readonly method: string;
-  /** name, value … */
-  readonly lines: readonly string[];
-  readonly timeout: number;
-  readonly body: Uint8Array | AsyncIterable<Chunk> | undefined;
-  readonly trailers: readonly string[] | undefined;
-  readonly signal: AbortSignal | undefined;
+/** What calls need of their stream. */
+export interface CallsPort {
+  readonly author: Author;
+  readonly life: Life;
+  readonly deps: FilledDeps;
+  readonly sink: Pick<StreamSink, 'callStart' | 'callData' | 'callTrailers' | 'callCancel' | 'backpressure'>;
+  /** Header writes that wait go first. */
+  flushWrites(): void;
 }
 
 export class Calls {
-  private readonly stream: HttpStream;
+  private readonly stream: CallsPort;
   private readonly running = new Map<number, Call>();
   private nextId = 1;
 
-  constructor(stream: HttpStream) {
+  constructor(stream: CallsPort) {
     this.stream = stream;
   }
 
   /** Throws for a request that cannot be made. */
   start(cluster: string, request: Request | CallRequest): Promise<CallResponse> {
     const { stream } = this;
-    const plan = planOf(cluster, request, stream.phase);
+    const plan = planOf(cluster, request, stream.author.phase);
     plan.signal?.throwIfAborted();
     const id = this.nextId++;
     const call = new Call(stream, id, plan, () => this.running.delete(id));
@@ -87,9 +79,9 @@ export class Calls {
 
 class Call {
   readonly response: Promise<CallResponse>;
-  private readonly stream: HttpStream;
+  private readonly stream: CallsPort;
   private readonly id: number;
-  private readonly plan: Plan;
+  private readonly plan: CallPlan;
   private readonly phase: Phase | undefined;
   private readonly site = new CallSite(Calls.prototype.start);
   private readonly onOver: () => void;
@@ -105,11 +97,11 @@ class Call {
   /** What ended it before its time. */
   private error: unknown;
 
-  constructor(stream: HttpStream, id: number, plan: Plan, onOver: () => void) {
+  constructor(stream: CallsPort, id: number, plan: CallPlan, onOver: () => void) {
     this.stream = stream;
     this.id = id;
     this.plan = plan;
-    this.phase = stream.phase;
+    this.phase = stream.author.phase;
     this.onOver = onOver;
     this.response = new Promise((resolve, reject) => (this.settle = { resolve, reject }));
     plan.signal?.addEventListener('abort', this.onAbort);
@@ -143,7 +135,7 @@ class Call {
         break;
       case CallEventPart.Trailers:
         if (this.doubtful !== undefined) this.answered(this.doubtful);
-        this.trailers?.resolve(new HeaderViewImpl(trailerMap(this.stream, bytes)));
+        this.trailers?.resolve(new HeaderViewImpl(trailerMap(this.stream.author, bytes)));
         this.trailers = undefined;
         break;
       case CallEventPart.Failed: {
@@ -182,7 +174,7 @@ class Call {
 
   private tellCancelled(): void {
     const { stream } = this;
-    if (!stream.over) stream.sink.callCancel(this.id);
+    if (!stream.life.over) stream.sink.callCancel(this.id);
   }
 
   private headersCame(block: Uint8Array, end: boolean): void {
@@ -266,7 +258,7 @@ class Call {
     this.plan.signal?.removeEventListener('abort', this.onAbort);
     const { sending } = this;
     this.sending = undefined;
-    closeIterator(this.stream, this.phase, sending, this.late);
+    closeIterator(this.stream.author, this.phase, sending, this.late);
   }
 
   private async send(body: AsyncIterable<Chunk> | Iterable<Chunk>): Promise<void> {
@@ -303,7 +295,7 @@ class Call {
   }
 
   private readonly late = (error: unknown): void => {
-    if (error !== this.error) this.stream.lateError(this.phase ?? 'decodeHeaders', error);
+    if (error !== this.error) this.stream.author.lateError(this.phase ?? 'decodeHeaders', error);
   };
 
   private tooMuch(): FilterError {
@@ -327,69 +319,6 @@ class FilledResponse extends Response implements CallResponse {
   }
 }
 
-// ---- the request ----
-
-function planOf(cluster: string, request: Request | CallRequest, phase: Phase | undefined): Plan {
-  const bad = (why: string): FilterError =>
-    new FilterError('TSF_ARGUMENT_INVALID', `httpCall(${JSON.stringify(cluster)}): ${why}`, phase);
-  if (typeof cluster !== 'string' || cluster === '') throw bad('the cluster is a name');
-  if (typeof request !== 'object' || request === null) throw bad('the request is a Request or { path, … }');
-  const given = 'path' in request ? request : fromWeb(request, bad);
-  const { path, body, timeoutMs = 0, signal } = given;
-  const method = given.method ?? (body === undefined ? 'GET' : 'POST');
-  if (typeof path !== 'string' || !PATH.test(path)) {
-    throw bad(`${JSON.stringify(path)} is no path: it begins with / and is percent-encoded`);
-  }
-  if (typeof method !== 'string' || !METHOD.test(method)) throw bad(`${JSON.stringify(method)} is no method`);
-  if (!(timeoutMs >= 0 && timeoutMs <= MAX_TIMEOUT_MS)) {
-    throw bad(`timeoutMs ${String(timeoutMs)}: milliseconds from 0 (none) to 2^31 - 1`);
-  }
-  const streamed = typeof body === 'object' && body !== null && Symbol.asyncIterator in body;
-  const whole = body === undefined || streamed ? undefined : ownBytes(body);
-  let authority = cluster;
-  const rest: string[] = [];
-  for (const [name, value] of requestLines(given.headers)) {
-    if (name === 'host') authority = value;
-    else if (!HOP_BY_HOP.has(name) && (name !== 'content-length' || streamed)) rest.push(name, value);
-  }
-  const trailers = given.trailers === undefined ? undefined : requestLines(given.trailers).flat();
-  // A length and trailers exclude each other in HTTP/1.
-  if (whole !== undefined && trailers === undefined) rest.push('content-length', String(whole.length));
-  return {
-    name: `httpCall(${JSON.stringify(cluster)}) ${method} ${path}`,
-    cluster,
-    method,
-    lines: [':method', method, ':path', path, ':authority', authority, ...rest],
-    timeout: Math.ceil(timeoutMs),
-    body: streamed ? body : whole,
-    trailers: trailers?.length === 0 ? undefined : trailers,
-    signal,
-  };
-}
-
-function fromWeb(request: Request, bad: (why: string) => FilterError): CallRequest {
-  if (typeof request.url !== 'string') throw bad('the request is a Request or { path, … }');
-  const url = new URL(request.url);
-  const headers: [string, string][] = [['host', url.host], ...request.headers];
-  const given: CallRequest = {
-    path: url.pathname + url.search,
-    method: request.method,
-    headers,
-    signal: request.signal,
-  };
-  if (request.body !== null) given.body = request.body;
-  return given;
-}
-
-/** Checked, names in lower case. */
-function requestLines(init: HeaderInit | undefined): [string, string][] {
-  return headerLines(init).map(([name, value]) => {
-    const lower = name.toLowerCase() === 'host' ? 'host' : GRAMMAR.name(HeaderType.RequestTrailers, 'add', name);
-    checkValue(lower, value);
-    return [lower, value];
-  });
-}
-
 // ---- the answer ----
 
 /** Its count is not told. */
@@ -397,6 +326,6 @@ function linesOf(bytes: Uint8Array): HeaderLines {
   return HeaderLines.of({ bytes, count: Infinity });
 }
 
-function trailerMap(stream: HttpStream, bytes: Uint8Array): HeaderMapImpl {
-  return new HeaderMapImpl(stream, HeaderType.ResponseTrailers, { bytes, count: linesOf(bytes).names.length }, false);
+function trailerMap(author: Author, bytes: Uint8Array): HeaderMapImpl {
+  return new HeaderMapImpl(author, HeaderType.ResponseTrailers, { bytes, count: linesOf(bytes).names.length }, false);
 }

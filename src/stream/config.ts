@@ -1,13 +1,13 @@
 /** Configs of filters and routes: parsed once per content, merged once per pair, destroyed once. */
-import { type Attribute, attributeId } from '../attributes.js';
-import { ConfigError, describeError, FilterError } from '../errors.js';
-import { type AnyDefinition, declaredPhases } from '../filter.js';
-import { HeaderRules } from '../header-rules.js';
-import { makeLogger } from '../logger.js';
-import type { ConfigContext } from '../types.js';
-import type { Json } from '../types-data.js';
-import type { MetricKind } from '../wire.js';
-import type { FilledDeps } from './deps.js';
+import { type Attribute, attributeId } from '../api/attributes.js';
+import { ConfigError, describeError, FilterError } from '../api/errors.js';
+import { type AnyDefinition, declaredPhases } from '../api/filter.js';
+import { HeaderRules } from '../headers/header-rules.js';
+import { makeLogger } from './logger.js';
+import type { ConfigContext } from '../api/types-definition.js';
+import type { Json } from '../api/types-data.js';
+import type { MetricKind } from '../base/wire.js';
+import type { FilledDeps } from '../base/deps.js';
 
 /** A metric that the operator declared. */
 export interface DeclaredMetric {

@@ -1,11 +1,11 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { Bench, filterOf, settled, type TestStream } from '../../test/support/recorder.js';
-import { defineFilter } from '../filter.js';
-import { type FilterError, StreamAbortedError } from '../errors.js';
-import { StatusType, type StreamFilter } from '../types.js';
-import type { FilterCallbacks } from '../types-callbacks.js';
-import type { BodyStream } from '../types-data.js';
-import { Direction, EndReason } from '../wire.js';
+import { defineFilter } from '../api/filter.js';
+import { type FilterError, StreamAbortedError } from '../api/errors.js';
+import { StatusType, type StreamFilter } from '../api/types.js';
+import type { FilterCallbacks } from '../api/types-callbacks.js';
+import type { BodyStream } from '../api/types-data.js';
+import { Direction, EndReason } from '../base/wire.js';
 
 let bench: Bench;
 afterEach(() => {

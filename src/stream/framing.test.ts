@@ -1,12 +1,12 @@
 /** Lengths that filters promise, and what replies say of their bodies. */
 import { afterEach, describe, expect, it } from 'vitest';
 import { Bench, filterOf, REQUEST, RESPONSE, settled } from '../../test/support/recorder.js';
-import { sameLength } from '../same-length.js';
-import { perChunk } from '../transform.js';
-import { StatusType, type StreamFilter } from '../types.js';
-import type { FilterCallbacks } from '../types-callbacks.js';
-import type { Chunk, HeaderInit } from '../types-data.js';
-import { markAsItCame } from './reply-headers.js';
+import { sameLength } from '../api/same-length.js';
+import { perChunk } from '../api/transform.js';
+import { StatusType, type StreamFilter } from '../api/types.js';
+import type { FilterCallbacks } from '../api/types-callbacks.js';
+import type { Chunk, HeaderInit } from '../api/types-data.js';
+import { markAsItCame } from '../headers/reply-headers.js';
 
 let bench: Bench | undefined;
 afterEach(() => {

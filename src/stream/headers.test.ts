@@ -1,9 +1,9 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { Bench, filterOf, REQUEST, RESPONSE, settled } from '../../test/support/recorder.js';
-import { perChunk } from '../transform.js';
-import { StatusType, type StreamFilter } from '../types.js';
-import type { FilterCallbacks } from '../types-callbacks.js';
-import { Direction, PhaseBit } from '../wire.js';
+import { perChunk } from '../api/transform.js';
+import { StatusType, type StreamFilter } from '../api/types.js';
+import type { FilterCallbacks } from '../api/types-callbacks.js';
+import { Direction, PhaseBit } from '../base/wire.js';
 
 let bench: Bench | undefined;
 afterEach(() => {

@@ -1,5 +1,5 @@
 /** Work that outlives its stream is warned about once, so that a forgotten await shows. One timer for all of them. */
-import type { FilledDeps } from './deps.js';
+import type { FilledDeps } from '../base/deps.js';
 
 export const LINGER_MS = 30_000;
 

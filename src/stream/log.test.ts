@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { attributeId } from '../attributes.js';
-import { FilterError } from '../errors.js';
-import { defineFilter } from '../filter.js';
-import { packHeaders } from '../header-block.js';
-import type { FilterCallbacks } from '../types-callbacks.js';
-import type { LogEntry, StreamFilter } from '../types.js';
-import { EndReason, HeaderType, LogKind } from '../wire.js';
+import { attributeId } from '../api/attributes.js';
+import { FilterError } from '../api/errors.js';
+import { defineFilter } from '../api/filter.js';
+import { packHeaders } from '../base/header-block.js';
+import type { FilterCallbacks } from '../api/types-callbacks.js';
+import type { LogEntry, StreamFilter } from '../api/types.js';
+import { EndReason, HeaderType, LogKind } from '../base/wire.js';
 import { Bench, settled, type TestStream } from '../../test/support/recorder.js';
 
 const ATTRIBUTES = ['request.size', 'response.code', 'xds.route_name'] as const;

@@ -1,9 +1,9 @@
 /** What the log hooks of a stream get: the maps and the declared attributes of Envoy's latest log event. */
-import { type Attribute, decodeAttributes } from '../attributes.js';
-import { HeaderViewImpl, RequestViewImpl } from '../header-views.js';
-import { HeaderMapImpl, type HeaderOwner } from '../headers.js';
-import type { LogEntry } from '../types.js';
-import { type HeaderBlock, HeaderType } from '../wire.js';
+import { type Attribute, decodeAttributes } from '../api/attributes.js';
+import { HeaderViewImpl, RequestViewImpl } from '../headers/header-views.js';
+import { HeaderMapImpl, type HeaderOwner } from '../headers/headers.js';
+import type { LogEntry } from '../api/types.js';
+import { type HeaderBlock, HeaderType } from '../base/wire.js';
 
 const EMPTY_BLOCK: HeaderBlock = { bytes: new Uint8Array(0), count: 0 };
 

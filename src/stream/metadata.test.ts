@@ -1,7 +1,7 @@
 import { fromJSON, type MethodDefinition } from '@grpc/proto-loader';
 import { describe, expect, it } from 'vitest';
-import type { Json } from '../types-data.js';
-import { MetadataType } from '../wire.js';
+import type { Json } from '../api/types-data.js';
+import { MetadataType } from '../base/wire.js';
 import { metadataValue, pairBlock, textBlock } from './metadata.js';
 
 /** google/protobuf/struct.proto, for a decoder that is not ours. */

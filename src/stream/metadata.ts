@@ -2,9 +2,9 @@
  * Dynamic metadata on its way to Envoy (schema: MetadataType). What Envoy's plain setters can take goes as it is;
  * anything else as a serialized google.protobuf.Struct, which is small enough to be written here.
  */
-import { FilterError } from '../errors.js';
-import type { Json } from '../types-data.js';
-import { MetadataType } from '../wire.js';
+import { FilterError } from '../api/errors.js';
+import type { Json } from '../api/types-data.js';
+import { MetadataType } from '../base/wire.js';
 
 /** Objects in objects beyond this are refused by protobuf's own limit of 100 messages in one another. */
 const MAX_DEPTH = 30;

@@ -1,16 +1,25 @@
 /** The author's metrics: declared by the operator, kept by Envoy, told by acts. */
-import { FilterError } from '../errors.js';
-import type { CounterMetric, GaugeMetric, HistogramMetric, MetricLabels, Metrics } from '../types-callbacks.js';
-import { ActKind, MetricKind, MetricOp, QueryKind } from '../wire.js';
+import { FilterError } from '../api/errors.js';
+import type { CounterMetric, GaugeMetric, HistogramMetric, MetricLabels, Metrics } from '../api/types-callbacks.js';
+import { ActKind, MetricKind, MetricOp, QueryKind } from '../base/wire.js';
 import { textBlock } from './metadata.js';
-import type { HttpStream } from './stream.js';
+import type { DeclaredMetric } from './config.js';
+import type { Envoy } from './envoy.js';
+import type { Life } from './life.js';
 
 const KIND_WORD = ['counter', 'gauge', 'histogram'] as const;
 
-export class StreamMetrics implements Metrics {
-  readonly #stream: HttpStream;
+/** What metrics need of their stream. */
+export interface MetricsPort {
+  readonly life: Life;
+  readonly envoy: Envoy;
+  readonly config: { readonly metrics: readonly DeclaredMetric[] };
+}
 
-  constructor(stream: HttpStream) {
+export class StreamMetrics implements Metrics {
+  readonly #stream: MetricsPort;
+
+  constructor(stream: MetricsPort) {
     this.#stream = stream;
   }
 
@@ -73,7 +82,7 @@ export class StreamMetrics implements Metrics {
       throw new FilterError(
         'TSF_METRIC_UNKNOWN',
         `metrics.${word}(${JSON.stringify(name)}): ${why}; add it to "metrics"`,
-        stream.phase,
+        stream.life.phase,
       );
     }
     return new Metric(stream, id, `metrics.${word}(${JSON.stringify(name)})`, declared.labels);
@@ -81,12 +90,12 @@ export class StreamMetrics implements Metrics {
 }
 
 class Metric {
-  readonly #stream: HttpStream;
+  readonly #stream: MetricsPort;
   readonly #id: number;
   readonly #call: string;
   readonly #labels: readonly string[];
 
-  constructor(stream: HttpStream, id: number, call: string, labels: readonly string[]) {
+  constructor(stream: MetricsPort, id: number, call: string, labels: readonly string[]) {
     this.#stream = stream;
     this.#id = id;
     this.#call = call;
@@ -95,22 +104,22 @@ class Metric {
 
   act(method: string, op: MetricOp, value: number, labels: MetricLabels | undefined): void {
     const call = `${this.#call}.${method}()`;
-    this.#stream.assertRecordable(call);
+    this.#stream.life.assertRecordable(call);
     if (!Number.isSafeInteger(value) || value < 0) {
       throw new FilterError(
         'TSF_ARGUMENT_INVALID',
         `${call}: ${String(value)} is not an integer from 0 to 2^53 - 1`,
-        this.#stream.phase,
+        this.#stream.life.phase,
       );
     }
-    this.#stream.act(ActKind.Metric, op, this.#id, value, this.#values(call, labels));
+    this.#stream.envoy.act(ActKind.Metric, op, this.#id, value, this.#values(call, labels));
   }
 
   async get(labels: MetricLabels | undefined): Promise<number> {
     const call = `${this.#call}.get()`;
-    this.#stream.assertAlive(call);
+    this.#stream.life.assertAlive(call);
     const block = this.#values(call, labels);
-    const value = await this.#stream.query(QueryKind.Metric, this.#id, block, (bytes) =>
+    const value = await this.#stream.envoy.query(QueryKind.Metric, this.#id, block, (bytes) =>
       Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).readDoubleLE(0),
     );
     return value ?? 0;
@@ -124,7 +133,7 @@ class Metric {
     if (given.length !== declared.length || values.some((value) => typeof value !== 'string')) {
       const needs = declared.length === 0 ? 'it has no labels' : `it needs a string for each of ${declared.join(', ')}`;
       const got = given.length === 0 ? 'none' : given.join(', ');
-      throw new FilterError('TSF_METRIC_LABELS', `${call}: ${needs}; given: ${got}`, this.#stream.phase);
+      throw new FilterError('TSF_METRIC_LABELS', `${call}: ${needs}; given: ${got}`, this.#stream.life.phase);
     }
     return textBlock(values as string[]);
   }

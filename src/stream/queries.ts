@@ -1,7 +1,7 @@
 /** Questions to Envoy that wait for their answers. */
-import { type Attribute, attributeId, type AttributeTypes, decodeAttribute, isStructured } from '../attributes.js';
-import { FilterError, type StreamAbortedError } from '../errors.js';
-import { QueryKind, type StreamSink } from '../wire.js';
+import { type Attribute, attributeId, type AttributeTypes, decodeAttribute, isStructured } from '../api/attributes.js';
+import { FilterError, type StreamAbortedError } from '../api/errors.js';
+import { QueryKind, type StreamSink } from '../base/wire.js';
 
 const EMPTY = new Uint8Array(0);
 

@@ -1,9 +1,9 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { Bench, filterOf, REQUEST, settled, type TestStream } from '../../test/support/recorder.js';
-import { perChunk } from '../transform.js';
-import { StatusType as S, type StreamFilter } from '../types.js';
-import type { FilterCallbacks } from '../types-callbacks.js';
-import { Direction, EndReason } from '../wire.js';
+import { perChunk } from '../api/transform.js';
+import { StatusType as S, type StreamFilter } from '../api/types.js';
+import type { FilterCallbacks } from '../api/types-callbacks.js';
+import { Direction, EndReason } from '../base/wire.js';
 
 let bench: Bench;
 afterEach(() => {

@@ -3,33 +3,55 @@
  * in Go: Envoy skips them for a reply that a module makes, so it is done here, by a response flow that speaks to
  * OwnReply instead of to Envoy. A streamed reply goes straight to Envoy, bounded by what it has taken.
  */
-import { ownBytes, toBytes } from '../buffer.js';
-import { FilterError } from '../errors.js';
-import { isLine } from '../header-rules.js';
-import type { Phase } from '../types.js';
-import type { LocalReply } from '../types-callbacks.js';
-import type { Chunk, HeaderInit } from '../types-data.js';
-import { ActKind, BodyMode, CreditOf, Direction, HeaderType, OutputFlag } from '../wire.js';
+import { FilterError } from '../api/errors.js';
+import type { LocalReply } from '../api/types-callbacks.js';
+import type { Chunk, HeaderInit } from '../api/types-data.js';
+import {
+  ActKind,
+  BodyMode,
+  Direction,
+  HeaderType,
+  OutputFlag,
+  type StreamSink,
+  type StreamStart,
+} from '../base/wire.js';
+import { ownBytes } from '../body/buffer.js';
+import type { FlowPort } from '../body/output.js';
+import type { FlowStream } from '../body/ports.js';
+import { isBodiless } from '../headers/framing.js';
+import { replyLines } from '../headers/reply-headers.js';
 import { Flow } from './flow.js';
-import { isBodiless, LENGTH, wrongLength } from './framing.js';
-import { closeIterator } from './iteration.js';
-import type { FlowPort } from './output.js';
-import { replyLines } from './reply-headers.js';
-import type { HttpStream } from './stream.js';
+import type { Instance } from './instance.js';
+import type { Life } from './life.js';
+import { detailsOf, grpcStatusOf, lengthOf, replyStatus, sizeOf } from './reply-arguments.js';
+import { type ReplyBody, StreamedReply } from './streamed-reply.js';
 import { sendWhole, ShownReply, type WholeReply, withGrpcStatus } from './whole-reply.js';
 
-type Body = AsyncIterable<Chunk> | Iterable<Chunk>;
 const NOTHING: readonly Chunk[] = [];
 const EMPTY = new Uint8Array(0);
-const PIECE = 64 * 1024;
+
+/** What replies need of their stream. */
+export interface ReplyStream extends FlowStream {
+  readonly instance: Instance;
+  readonly life: Life;
+  readonly sink: StreamSink;
+  readonly start: StreamStart;
+  readonly request: Flow | undefined;
+  /** A whole reply is shown to the filter's own hooks as a response. */
+  response: Flow | undefined;
+  /** Runs once no code of the author's is on the stack. */
+  later(task: () => void): void;
+  /** Header writes that wait go first. */
+  flushWrites(): void;
+}
 
 export class Replies {
   replied = false;
-  private readonly stream: HttpStream;
+  private readonly stream: ReplyStream;
   private own: OwnReply | undefined;
   private streamed: StreamedReply | undefined;
 
-  constructor(stream: HttpStream) {
+  constructor(stream: ReplyStream) {
     this.stream = stream;
   }
 
@@ -43,7 +65,7 @@ export class Replies {
     this.assertPossible('sendLocalReply()');
     const given: WholeReply = {
       status: replyStatus(status),
-      headers: replyLines(stream.rules, reply.headers, reply.body, false),
+      headers: replyLines(stream.author.rules, reply.headers, reply.body, false),
       // Of an answer to HEAD it gives the length.
       body: reply.body === undefined || isBodiless(status, false) ? EMPTY : ownBytes(reply.body),
       grpcStatus: grpcStatusOf(reply.grpcStatus),
@@ -53,7 +75,7 @@ export class Replies {
     const failType = this.openType();
     this.taken();
     own?.flow.kill();
-    const { filter } = stream;
+    const { filter } = stream.author;
     const hooks =
       filter.encodeHeaders !== undefined || filter.encodeData !== undefined || filter.transformResponse !== undefined;
     if (stream.response !== undefined || !hooks) {
@@ -82,24 +104,24 @@ export class Replies {
     sendWhole(stream.sink, { status: 500, headers: [], body, grpcStatus, details });
   }
 
-  streaming(status: number, headers: HeaderInit, given: Body | null): void {
+  streaming(status: number, headers: HeaderInit, given: ReplyBody | null): void {
     const { stream } = this;
     this.assertPossible('reply()');
-    stream.assertDownstream('reply()');
+    stream.life.assertDownstream('reply()');
     const bodiless = isBodiless(replyStatus(status), stream.head);
-    const lines = [':status', String(status), ...replyLines(stream.rules, headers, given, bodiless)];
+    const lines = [':status', String(status), ...replyLines(stream.author.rules, headers, given, bodiless)];
     const body = given === null ? NOTHING : given;
     if (typeof body === 'string' || body instanceof Uint8Array || !isIterable(body)) {
       throw new FilterError(
         'TSF_REPLY_INVALID',
         'reply(): the body is no iterable of chunks; sendLocalReply() takes a whole body',
-        stream.phase,
+        stream.author.phase,
       );
     }
     const known = Array.isArray(body) ? sizeOf(body as unknown[]) : undefined;
     const length = bodiless ? undefined : lengthOf(lines, known);
     const failType = this.openType();
-    const phase = stream.phase ?? 'decodeHeaders';
+    const phase = stream.author.phase ?? 'decodeHeaders';
     this.taken();
     this.own?.flow.kill();
     const streamed = (this.streamed = new StreamedReply(stream, body, length, failType, phase));
@@ -115,7 +137,7 @@ export class Replies {
   recreate(): void {
     const { stream } = this;
     this.assertPossible('recreateStream()');
-    stream.assertDownstream('recreateStream()');
+    stream.life.assertDownstream('recreateStream()');
     stream.flushWrites();
     this.own?.flow.kill();
     this.taken();
@@ -133,16 +155,19 @@ export class Replies {
 
   private assertPossible(call: string): void {
     const { stream } = this;
-    stream.assertAlive(call);
-    if (stream.filter === undefined || (stream.request === undefined && stream.response === undefined))
+    stream.life.assertAlive(call);
+    if (!stream.instance.exists || (stream.request === undefined && stream.response === undefined))
       throw new FilterError('TSF_WRONG_PHASE', `${call}: before the first headers hook; reply from there or later`);
     // The reply's own encode hooks may replace it, once; nobody else may.
     const replacing =
-      this.own !== undefined && !this.own.sent && !this.own.flow.dead && stream.phase?.startsWith('decode') !== true;
+      this.own !== undefined &&
+      !this.own.sent &&
+      !this.own.flow.dead &&
+      stream.author.phase?.startsWith('decode') !== true;
     if (this.replied && !replacing)
-      throw new FilterError('TSF_ALREADY_REPLIED', `${call}: this stream was replied to already`, stream.phase);
+      throw new FilterError('TSF_ALREADY_REPLIED', `${call}: this stream was replied to already`, stream.author.phase);
     if (this.own === undefined && stream.response !== undefined && stream.response.headers?.held !== true) {
-      throw new FilterError('TSF_REPLY_LATE', `${call}: the response headers have gone`, stream.phase);
+      throw new FilterError('TSF_REPLY_LATE', `${call}: the response headers have gone`, stream.author.phase);
     }
   }
 
@@ -159,21 +184,21 @@ export class Replies {
 class OwnReply implements FlowPort {
   readonly flow: Flow;
   sent = false;
-  private readonly stream: HttpStream;
+  private readonly stream: ReplyStream;
   private readonly shown: ShownReply;
   private readonly parts: Uint8Array[] = [];
 
-  constructor(stream: HttpStream, reply: WholeReply, failType: HeaderType) {
+  constructor(stream: ReplyStream, reply: WholeReply, failType: HeaderType) {
     this.stream = stream;
     this.shown = new ShownReply(reply, { grpc: stream.start.grpc, head: stream.head });
     this.flow = new Flow(stream, this, Direction.Response, failType);
     stream.response = this.flow;
-    this.flow.receive(this.shown.headers, true, false);
+    this.flow.receive(this.shown.headers);
   }
 
   start(): void {
     const { flow, stream } = this;
-    if (stream.over || flow.dead) return;
+    if (stream.life.over || flow.dead) return;
     const { body } = this.shown;
     flow.onAnswered = (mode) => {
       if (flow.dead) return;
@@ -204,149 +229,12 @@ class OwnReply implements FlowPort {
   }
 
   private send(): void {
-    if (this.sent || this.stream.over) return;
+    if (this.sent || this.stream.life.over) return;
     this.sent = true;
     sendWhole(this.stream.sink, this.shown.changed(this.flow.headers!, this.parts));
-  }
-}
-
-/** A reply whose body comes piece by piece. */
-class StreamedReply {
-  private readonly stream: HttpStream;
-  private readonly body: Body;
-  /** Its content-length, where it has one. */
-  private readonly length: number | undefined;
-  private readonly failType: HeaderType;
-  private readonly phase: Phase;
-  private iterator: AsyncIterator<Chunk> | Iterator<Chunk> | undefined;
-  private made = 0;
-  busy = false;
-
-  constructor(stream: HttpStream, body: Body, length: number | undefined, failType: HeaderType, phase: Phase) {
-    this.stream = stream;
-    this.body = body;
-    this.length = length;
-    this.failType = failType;
-    this.phase = phase;
-  }
-
-  start(): void {
-    this.busy = true;
-    void this.stream.run(this.phase, this.pump as never, this);
-  }
-
-  /** Nobody is to see the body: whoever makes it is told, and does not begin. */
-  abandon(): void {
-    try {
-      this.iterator = iteratorOf(this.body);
-      this.end();
-    } catch (e) {
-      this.late(e);
-    }
-  }
-
-  end(): void {
-    const { iterator } = this;
-    this.iterator = undefined;
-    closeIterator(this.stream, this.phase, iterator, this.late);
-  }
-
-  private async pump(): Promise<void> {
-    const { stream, body } = this;
-    try {
-      const iterator = (this.iterator = iteratorOf(body));
-      while (!stream.over) {
-        const { value, done } = await iterator.next();
-        if (done === true) {
-          this.iterator = undefined;
-          break;
-        }
-        if (!stream.over) await this.put(toBytes(value));
-      }
-      if (stream.over) return;
-      this.check(this.length !== undefined && this.made < this.length);
-      stream.sink.replyData(EMPTY, true);
-    } catch (e) {
-      stream.fail(this.failType, this.phase, e);
-    } finally {
-      this.end();
-      this.busy = false;
-      stream.settledLate();
-    }
-  }
-
-  private readonly late = (e: unknown): void => {
-    this.stream.lateError(this.phase, e);
-  };
-
-  private check(wrong: boolean): void {
-    if (!wrong) return;
-    const why = wrongLength(this.length!, this.made, "; leave content-length out, or give the body's");
-    throw new FilterError('TSF_LENGTH_WRONG', `reply(): ${why}`, this.phase);
-  }
-
-  private async put(bytes: Uint8Array): Promise<void> {
-    const { sink } = this.stream;
-    this.made += bytes.length;
-    this.check(this.length !== undefined && this.made > this.length);
-    for (let at = 0; at < bytes.length && !this.stream.over; at += PIECE) {
-      sink.replyData(bytes.subarray(at, at + PIECE), false);
-      const room = sink.backpressure(CreditOf.Reply);
-      if (room !== undefined) await room;
-    }
   }
 }
 
 function isIterable(value: unknown): boolean {
   return typeof value === 'object' && value !== null && (Symbol.asyncIterator in value || Symbol.iterator in value);
 }
-
-function replyStatus(status: number): number {
-  if (!Number.isInteger(status) || status < 200 || status > 599) {
-    throw new FilterError('TSF_REPLY_INVALID', `${String(status)} is not a status that a reply can have (200 to 599)`);
-  }
-  return status;
-}
-
-function detailsOf(details: string | undefined): string {
-  if (details === undefined) return '';
-  if (typeof details !== 'string' || !isLine(details)) {
-    throw new FilterError('TSF_REPLY_INVALID', 'details are one line of latin1 text');
-  }
-  return details;
-}
-
-function grpcStatusOf(status: number | undefined): number {
-  if (status === undefined) return -1;
-  if (!Number.isInteger(status) || status < 0 || status > 16) {
-    throw new FilterError('TSF_REPLY_INVALID', `${String(status)} is not a gRPC status (0 to 16)`);
-  }
-  return status;
-}
-
-/** What the headers say, else what is known of the body, which they then say. */
-function lengthOf(lines: string[], known: number | undefined): number | undefined {
-  const at = lines.findIndex((name, i) => i % 2 === 0 && name === LENGTH);
-  if (at < 0) {
-    if (known !== undefined) lines.push(LENGTH, String(known));
-    return known;
-  }
-  const said = Number(lines[at + 1]);
-  if (known !== undefined && known !== said)
-    throw new FilterError('TSF_LENGTH_WRONG', `reply(): ${wrongLength(said, known, '; leave it out')}`);
-  return said;
-}
-
-/** undefined: something in it is no chunk, which shows when it is sent. */
-function sizeOf(chunks: readonly unknown[]): number | undefined {
-  let size = 0;
-  for (const chunk of chunks) {
-    if (typeof chunk === 'string') size += Buffer.byteLength(chunk);
-    else if (chunk instanceof Uint8Array) size += chunk.length;
-    else return undefined;
-  }
-  return size;
-}
-
-const iteratorOf = (body: Body): AsyncIterator<Chunk> | Iterator<Chunk> =>
-  Symbol.asyncIterator in body ? body[Symbol.asyncIterator]() : body[Symbol.iterator]();

@@ -1,10 +1,10 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { Bench, filterOf, REQUEST, settled, type TestStream } from '../../test/support/recorder.js';
-import type { FilterError } from '../errors.js';
-import { perChunk } from '../transform.js';
-import { StatusType, type StreamFilter } from '../types.js';
-import type { FilterCallbacks } from '../types-callbacks.js';
-import { Direction } from '../wire.js';
+import type { FilterError } from '../api/errors.js';
+import { perChunk } from '../api/transform.js';
+import { StatusType, type StreamFilter } from '../api/types.js';
+import type { FilterCallbacks } from '../api/types-callbacks.js';
+import { Direction } from '../base/wire.js';
 
 let bench: Bench;
 afterEach(() => {

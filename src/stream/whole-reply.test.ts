@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { HeaderLines } from '../header-block.js';
+import { HeaderLines } from '../base/header-block.js';
 import { ShownReply, type WholeReply, withGrpcStatus } from './whole-reply.js';
 
 const text = (bytes: Uint8Array | undefined): string | undefined =>

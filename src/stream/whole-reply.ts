@@ -2,9 +2,9 @@
  * A reply that is complete when it goes: what encode hooks see of it, and what they make of it. Envoy shows a reply to
  * encode hooks as it will send it, so a lone filter's own hooks and the members of a list see the same here.
  */
-import { joinBytes } from '../buffer.js';
-import { HeaderLines, packHeaders } from '../header-block.js';
-import type { HeaderBlock, StreamSink } from '../wire.js';
+import { joinBytes } from '../body/buffer.js';
+import { HeaderLines, packHeaders } from '../base/header-block.js';
+import type { HeaderBlock, StreamSink } from '../base/wire.js';
 
 const GRPC_STATUS_MAX = 16;
 

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Builder } from 'flatbuffers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import * as schema from '../../src/codec/generated/index.js';
+import * as schema from '../../src/channel/codec/generated/index.js';
 import {
   Child,
   eventually,

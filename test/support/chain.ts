@@ -2,9 +2,9 @@
  * A chain without a proxy: what the module does with a stream's bodies (docs/lifecycle.md) in a few lines, so that a test
  * can say what goes in and look at what comes out.
  */
-import { applyOps, HeaderLines, packHeaders } from '../../src/header-block.js';
-import { type ConfigRules, FilterRegistry } from '../../src/stream/index.js';
-import type { Filter } from '../../src/types.js';
+import { applyOps, HeaderLines, packHeaders } from '../../src/base/header-block.js';
+import { type ConfigRules, FilterRegistry } from '../../src/registry/index.js';
+import type { Filter } from '../../src/api/types-definition.js';
 import {
   BodyMode,
   type Direction,
@@ -14,7 +14,7 @@ import {
   type OpList,
   OutputFlag,
   type StreamSource,
-} from '../../src/wire.js';
+} from '../../src/base/wire.js';
 import { linesOf, type Lines, RecordingLogger, RecordingSink, REQUEST, RESPONSE, RULES, settled } from './recorder.js';
 
 /** One direction as the module has it. */

@@ -33,7 +33,7 @@ export interface PublicSymbol {
 
 /** Every export of the package, with its examples and its members'. */
 export function publicSymbols(): PublicSymbol[] {
-  const index = join(ROOT, 'src/index.ts');
+  const index = join(ROOT, 'src/api/index.ts');
   const { config } = ts.readConfigFile(join(ROOT, 'tsconfig.base.json'), (path) => ts.sys.readFile(path)) as {
     config: object;
   };

@@ -2,12 +2,13 @@
  * A stream of a filter without a proxy: what Envoy would say is said by calls, what the filter's side says is recorded
  * as lines of text. The recorder also holds the stream to the module's rules, which drop a host that breaks them.
  */
-import { packHeaders } from '../../src/header-block.js';
-import { OutputWindow } from '../../src/output-window.js';
-import { type ConfigRules, FilterRegistry, type HostLogger } from '../../src/stream/index.js';
-import { defineFilter } from '../../src/filter.js';
-import type { FilterCallbacks } from '../../src/types-callbacks.js';
-import type { Filter, StreamFilter } from '../../src/types.js';
+import { packHeaders } from '../../src/base/header-block.js';
+import { OutputWindow } from '../../src/channel/output-window.js';
+import { type ConfigRules, FilterRegistry, type HostLogger } from '../../src/registry/index.js';
+import { defineFilter } from '../../src/api/filter.js';
+import type { FilterCallbacks } from '../../src/api/types-callbacks.js';
+import type { StreamFilter } from '../../src/api/types.js';
+import type { Filter } from '../../src/api/types-definition.js';
 import {
   ActKind,
   BodyMode,
@@ -22,7 +23,7 @@ import {
   QueryKind,
   type StreamSink,
   type StreamSource,
-} from '../../src/wire.js';
+} from '../../src/base/wire.js';
 
 const nameOf = (table: { readonly [name: string]: number }, value: number): string =>
   Object.keys(table).find((name) => table[name] === value) ?? String(value);

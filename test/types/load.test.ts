@@ -4,8 +4,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { bundleFilters } from '../../src/loader.js';
-import { collectFilters, loadFailure } from '../../src/loader-import.js';
+import { bundleFilters } from '../../src/loader/loader.js';
+import { collectFilters, loadFailure } from '../../src/loader/loader-import.js';
 import { hostScript, nodeBinary } from '../fixture/paths.js';
 import { JS_HEADING, MISTAKES, moduleOf } from './mistakes.js';
 

@@ -92,7 +92,7 @@ struct StreamFacts {
   int route_refreshes = 0;
   // The router has chosen an upstream host.
   bool has_upstream = false;
-  bool is_upstream = false;      // our filters are the router's
+  bool is_upstream = false;  // our filters are the router's
   uint64_t chain_id = 0;
   std::vector<std::string> violations;
 

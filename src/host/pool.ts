@@ -1,0 +1,187 @@
+/**
+ * The threads that run filters. All of them judge every config; each serves some of the channels. One that dies or hangs
+ * takes its own streams along and is replaced; the others serve on.
+ */
+import { Channels, type HostChannel } from './channels.js';
+import type { FilterConfigMessage } from '../channel/codec/index.js';
+import { deathOf, stallOf } from './faults.js';
+import { Judgements } from './judgements.js';
+import { bundleGlobal } from '../loader/loader.js';
+import type { Logger } from '../base/log.js';
+import type { ConnectionId, LastWords, LoadedFilter, Verdict } from '../thread/messages.js';
+import { Place, type ServingMessage } from './place.js';
+import { GlobalHost } from '../api/runtime-global.js';
+import { stuckStack } from './stuck-stack.js';
+import { mainThread, type Thread, workerThreads } from './thread.js';
+import { Watchdog } from './watchdog.js';
+
+/** V8 shows where a thread is at once, or not at all. */
+const STACK_MS = 300;
+
+export interface PoolOptions {
+  /** 0: in this thread. */
+  readonly workers: number;
+  /** Milliseconds without a turn after which a thread counts as hung; 0: never. */
+  readonly stallTimeoutMs: number;
+  readonly bundle: string;
+  readonly init: string | undefined;
+  readonly logLevel: string;
+  readonly log: Logger;
+  readonly events: PoolEvents;
+}
+
+export interface PoolEvents {
+  verdict(connection: ConnectionId, id: number, verdict: Verdict): void;
+  malformed(connection: ConnectionId, message: string): void;
+}
+
+export class Pool {
+  readonly #options: PoolOptions;
+  readonly #places: readonly Place[];
+  readonly #judgements: Judgements;
+  readonly #channels = new Channels();
+  readonly #watchdog: Watchdog;
+  /** The threads of runtime.global: one per name and process. */
+  readonly #globals: GlobalHost;
+  #filters: readonly LoadedFilter[] = [];
+  #idle: { waiting: Set<Place>; resolve: () => void } | undefined;
+
+  constructor(options: PoolOptions) {
+    this.#options = options;
+    const { workers, bundle, init, logLevel, log, events } = options;
+    this.#judgements = new Judgements((connection, id, verdict) => events.verdict(connection, id, verdict));
+    this.#globals = new GlobalHost({
+      onError: (name, err) => log.error({ global: name, err }, 'runtime.global failed'),
+      load: bundleGlobal,
+    });
+    const spawn = workers === 0 ? mainThread(this.#globals, log) : workerThreads(this.#globals);
+    const placeEvents = {
+      ready: (place: Place, filters: readonly LoadedFilter[]) => this.#joined(place, filters),
+      message: (place: Place, message: ServingMessage) => this.#message(place, message),
+      lost: (place: Place, thread: Thread) => this.#left(place, thread),
+      died: (place: Place, cause: unknown, words: LastWords | undefined) => this.#died(place, cause, words),
+    };
+    this.#places = Array.from(
+      { length: Math.max(1, workers) },
+      (_, worker) => new Place({ start: { worker, bundle, init, logLevel }, spawn, log, events: placeEvents }),
+    );
+    // The main thread cannot watch itself.
+    const limit = workers === 0 ? 0 : options.stallTimeoutMs;
+    this.#watchdog = new Watchdog(limit, this.#places, (place, thread) => void this.#stalled(place, thread));
+  }
+
+  /** Names of the filters. */
+  get filters(): readonly string[] {
+    return this.#filters.map(({ name }) => name);
+  }
+
+  /** Rejects when the filters do not load. */
+  async start(): Promise<void> {
+    await Promise.all(this.#places.map((place) => place.start()));
+    this.#watchdog.start();
+  }
+
+  judge(connection: ConnectionId, config: FilterConfigMessage): void {
+    this.#judgements.judge(connection, config, this.#serving());
+  }
+
+  forget(connection: ConnectionId, id: number): void {
+    this.#judgements.forget(connection, id);
+    for (const place of this.#places) place.post({ type: 'forget', connection, id });
+  }
+
+  openChannel(channel: HostChannel): void {
+    this.#channels.open(channel, this.#serving());
+  }
+
+  /** Its module uses it no more. */
+  closeChannel(connection: ConnectionId, id: number): void {
+    this.#channels.close(connection, id);
+  }
+
+  /** Every thread lets go of this connection. */
+  disconnect(connection: ConnectionId): void {
+    this.#judgements.disconnect(connection);
+    this.#channels.disconnect(connection);
+    for (const place of this.#places) place.post({ type: 'disconnect', connection });
+  }
+
+  /** Settles when no stream is left anywhere. Threads that end from now on are not replaced. */
+  async drained(): Promise<void> {
+    for (const place of this.#places) place.retire();
+    await new Promise<void>((resolve) => {
+      const waiting = new Set(this.#serving());
+      this.#idle = { waiting, resolve };
+      for (const place of waiting) place.post({ type: 'drain' });
+      if (waiting.size === 0) resolve();
+    });
+  }
+
+  async stop(): Promise<void> {
+    this.#watchdog.stop();
+    await Promise.all(this.#places.map((place) => place.stop()));
+    await this.#globals.dispose();
+  }
+
+  #serving(): Place[] {
+    return this.#places.filter((place) => place.serving !== undefined);
+  }
+
+  #joined(place: Place, filters: readonly LoadedFilter[]): void {
+    this.#filters = filters;
+    this.#judgements.joined(place);
+    this.#channels.joined(this.#serving());
+  }
+
+  #left(place: Place, thread: Thread): void {
+    this.#judgements.left(place);
+    this.#channels.left(place, thread, this.#serving());
+    this.#isIdle(place);
+  }
+
+  #died(place: Place, cause: unknown, words: LastWords | undefined): void {
+    const { fields, text } = deathOf(cause, words, this.#filters);
+    this.#options.log.error({ worker: place.index, ...fields }, text);
+  }
+
+  async #stalled(place: Place, thread: Thread): Promise<void> {
+    const stack = await stuckStack(thread.id, STACK_MS);
+    if (place.serving !== thread) return;
+    const { fields, text } = stallOf(stack, this.#options.stallTimeoutMs, this.#filters);
+    this.#options.log.error({ worker: place.index, ...fields }, text);
+    place.replace();
+  }
+
+  #isIdle(place: Place): void {
+    if (this.#idle?.waiting.delete(place) === true && this.#idle.waiting.size === 0) this.#idle.resolve();
+  }
+
+  #message(place: Place, message: ServingMessage): void {
+    switch (message.type) {
+      case 'verdict':
+        this.#judgements.heard(place, message.connection, message.id, message.verdict);
+        return;
+      case 'channelReady':
+        this.#channels.ready(place, message.connection, message.id);
+        return;
+      case 'channelFailed':
+        this.#channels.failed(place, message.connection, message.id, message.message);
+        return;
+      case 'malformed':
+        this.#options.events.malformed(message.connection, message.message);
+        return;
+      case 'closed':
+        this.#channels.closed(place, message.connection, message.id);
+        return;
+      case 'disconnected':
+        this.#channels.disconnected(place, message.connection);
+        return;
+      case 'pong':
+        this.#watchdog.answered(place);
+        return;
+      case 'idle':
+        this.#isIdle(place);
+        return;
+    }
+  }
+}
