@@ -15,8 +15,8 @@ import { stuckStack } from './stuck-stack.js';
 import { mainThread, type Thread, workerThreads } from './thread.js';
 import { Watchdog } from './watchdog.js';
 
-/** V8 shows where a thread is at once, or not at all. */
-const STACK_MS = 300;
+/** V8 shows where a thread is in some 30 ms on an idle machine, or not at all. */
+const STACK_MS = 500;
 
 export interface PoolOptions {
   /** 0: in this thread. */

@@ -1,11 +1,15 @@
 /** A thread of the host hangs or dies: its streams fail as the table says, the other threads serve on, it is replaced. */
-import { existsSync } from 'node:fs';
-import { describe, expect, it } from 'vitest';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { eventually, get, http1, sleep, type Fixture, type Response } from '../fixture/index.js';
 import { ended, scene } from './support.js';
 
 const STALL_MS = 1000;
-const BOUND_MS = STALL_MS + 1000;
+/** What a loaded machine takes to start a thread. */
+const SLACK_MS = 500;
+const BOUND_MS = STALL_MS + 1000 + SLACK_MS;
 const ARGS = ['--stall-timeout', `${STALL_MS}ms`];
 
 interface Case {
@@ -16,9 +20,9 @@ interface Case {
 }
 
 const HANGS: readonly Case[] = [
-  { fault: 'loop', code: 'TSF_WORKER_STALLED', says: /"at":"[^"]*loop[^"]*filters\/faulty\.ts:12:\d+/ },
-  { fault: 'regex', code: 'TSF_WORKER_STALLED', says: /"at":"[^"]*regex[^"]*filters\/faulty\.ts:15:\d+/ },
-  { fault: 'wait', code: 'TSF_WORKER_STALLED', says: /"at":"[^"]*wait[^"]*filters\/faulty\.ts:18:\d+/ },
+  { fault: 'loop', code: 'TSF_WORKER_STALLED', says: /"at":"[^"]*loop[^"]*filters\/faulty\.ts:17:\d+/ },
+  { fault: 'regex', code: 'TSF_WORKER_STALLED', says: /"at":"[^"]*regex[^"]*filters\/faulty\.ts:20:\d+/ },
+  { fault: 'wait', code: 'TSF_WORKER_STALLED', says: /"at":"[^"]*wait[^"]*filters\/faulty\.ts:23:\d+/ },
 ];
 const DEATHS: readonly Case[] = [
   { fault: 'exit', code: 'TSF_WORKER_DIED', says: /exit code 3/ },
@@ -30,7 +34,7 @@ const DEATHS: readonly Case[] = [
   {
     fault: 'emit',
     code: 'TSF_WORKER_DIED',
-    says: /'error' event of a Redis .*ECONNREFUSED.*filters\/faulty\.ts:31:\d+.*add an 'error' listener/,
+    says: /'error' event of a Redis .*ECONNREFUSED.*filters\/faulty\.ts:36:\d+.*add an 'error' listener/,
   },
   { fault: 'heap', code: 'TSF_WORKER_DIED', says: /memory limit.*filters\/faulty\.ts/ },
 ];
@@ -146,7 +150,7 @@ describe('--workers 1', () => {
         options: { host_wait: '0s', message_timeout: '500ms', failure_mode: 'open' },
       })),
       async (fx) => {
-        for (let i = 0; i < 3; i++) {
+        for (let i = 0; i < 2; i++) {
           const [hung, other] = await Promise.all([get(fx.port, '/hello?fault=loop'), get(fx.port, '/hello?other')]);
           expect([hung.status, other.status]).toEqual([200, 200]);
           await eventually('it is noticed', () => logOf(fx, 'TSF_WORKER_STALLED').length > i, 6_000);
@@ -158,9 +162,61 @@ describe('--workers 1', () => {
         await sleep(50);
         const started = performance.now();
         await fx.host.stop(4_000);
-        expect(performance.now() - started).toBeLessThan(BOUND_MS + 500);
+        expect(performance.now() - started).toBeLessThan(BOUND_MS + SLACK_MS);
       },
       { hostArgs: ARGS },
+    ));
+});
+
+describe('a thread that cannot load again', () => {
+  const gone = join(mkdtempSync(join(tmpdir(), 'tsf-gone-')), 'gone');
+  afterEach(() => rmSync(gone, { force: true }));
+  afterAll(() => rmSync(dirname(gone), { recursive: true }));
+  const hostEnv = { TSF_TEST_GONE: gone };
+
+  it.each([
+    { failure_mode: 'closed', status: 503 },
+    { failure_mode: 'open', status: 200 },
+  ])('$failure_mode decides at once, until one loads', ({ failure_mode, status }) =>
+    scene(
+      [{ name: 'faulty', options: { host_wait: '0s', message_timeout: '20s', failure_mode } }],
+      async (fx) => {
+        writeFileSync(gone, '');
+        expect(ended(await get(fx.port, '/?fault=exit'))).toBe(String(status));
+        // what is coming is waited for, for a second
+        expect(ended(await get(fx.port, '/first'))).toBe(String(status));
+        await eventually('no thread can be had', () => fx.host.output.includes('could not be replaced yet'), 3_000);
+        await sleep(1000);
+        for (let i = 0; i < 5; i++) {
+          const started = performance.now();
+          expect(ended(await get(fx.port, '/next'))).toBe(String(status));
+          expect(performance.now() - started).toBeLessThan(500);
+        }
+        rmSync(gone);
+        await eventually(
+          'it serves again',
+          async () => (await get(fx.port, '/')).header('x-thread') !== undefined,
+          5_000,
+        );
+      },
+      { hostArgs: ARGS, hostEnv },
+    ),
+  );
+
+  it('leaves all to the other thread', () =>
+    scene(
+      [{ name: 'faulty', options: { host_wait: '0s', message_timeout: '20s' } }],
+      async (fx) => {
+        writeFileSync(gone, '');
+        expect(ended(await get(fx.port, '/?fault=exit'))).toBe('503');
+        for (let i = 0; i < 10; i++) {
+          expect(ended(await get(fx.port, '/next'))).toBe('200');
+          await sleep(50);
+        }
+        await eventually('it could not load', () => fx.host.output.includes('could not be replaced yet'), 3_000);
+        expect(ended(await get(fx.port, '/last'))).toBe('200');
+      },
+      { hostWorkers: 2, hostArgs: ARGS, hostEnv },
     ));
 });
 

@@ -1,10 +1,15 @@
 import { EventEmitter } from 'node:events';
+import { existsSync } from 'node:fs';
 import { connect } from 'node:net';
 import { threadId } from 'node:worker_threads';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { defineFilter } from 'envoy-ts-filter';
 
 const kept: unknown[] = [];
+
+/** While that file is there, what this filter depends on is gone. */
+const gone = process.env['TSF_TEST_GONE'];
+if (gone !== undefined && existsSync(gone)) await Promise.reject(new Error('connect ECONNREFUSED'));
 
 /** What ends a thread, or keeps it from turning. */
 const FAULTS: Readonly<Record<string, () => void>> = {
