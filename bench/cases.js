@@ -16,6 +16,7 @@ const ours = (filterName, source) => ({
     '1',
     '--log-level',
     'warn',
+    '--no-supervise',
   ],
   filter: ({ socket }) => ({
     name: 'ts_filter',

@@ -28,6 +28,11 @@ class ChannelFate {
     if (reason_.empty()) reason_ = reason;
     lose();
   }
+  // Condemned alone: the host may be well but for the thread behind this channel.
+  void stop(std::string_view reason) {
+    has_stopped_ = reason_.empty();
+    condemn(reason);
+  }
   bool finish() {
     return !is_finished_.exchange(true, std::memory_order_release);  // release: the last frame is before the word of it
   }
@@ -40,13 +45,15 @@ class ChannelFate {
   }
   void close() { is_closed_.store(true, std::memory_order_release); }  // release: what came before it is readable
   std::string_view reason() const { return reason_; }
+  bool has_stopped() const { return has_stopped_; }
 
   // ---- any thread ----
-  void lose() { is_lost_.store(true, std::memory_order_release); }           // release: publishes reason_
+  void lose() { is_lost_.store(true, std::memory_order_release); }           // release: publishes the reason
   bool is_lost() const { return is_lost_.load(std::memory_order_acquire); }  // acquire: pairs with lose
 
  private:
   std::string reason_;
+  bool has_stopped_ = false;
   bool finish_was_told_ = false;
   std::atomic<bool> is_lost_{false};
   std::atomic<bool> is_finished_{false};
@@ -167,8 +174,11 @@ class Channel {
 
   // The host broke a rule: nothing more is read from it. The first reason stays.
   void condemn(std::string_view reason);
+  // Nobody reads it: it is lost, and its host is not.
+  void stop(std::string_view reason) { fate_.stop(reason); }
   // Of a channel that is lost.
   std::string_view reason() const { return fate_.reason(); }
+  bool has_stopped() const { return fate_.has_stopped(); }
   bool lost() const { return fate_.is_lost(); }
   void mark_lost() { fate_.lose(); }
 

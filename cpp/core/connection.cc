@@ -10,6 +10,8 @@
 namespace tsf::core {
 namespace {
 constexpr Nanos kGreetingTimeout = nanos(std::chrono::milliseconds(5000));
+// A host that closes every channel at once keeps us no busier than that.
+constexpr Nanos kReopenPause = nanos(std::chrono::milliseconds(10));
 }  // namespace
 
 Connection::Connection(Target target, ProcessMount& process, Poller& poller, ConfigRegistry& configs,
@@ -38,7 +40,7 @@ bool Connection::connect(std::string& error) {
 void Connection::close(std::string_view why, bool is_hopeless) {
   if (!open()) return;
   socket_.close();
-  greeting_until_ = kNever;
+  greeting_until_ = reopen_at_ = kNever;
   for (const auto& channel : generations_.clear()) {
     let_go(*channel);
     channel->mark_lost();
@@ -64,10 +66,13 @@ void Connection::look(Nanos now) {
   if (now >= greeting_until_) return close("the host did not greet back in time");
   std::string condemned;
   generations_.each_channel([&](Channel& channel) {
-    if (channel.lost()) condemned = channel.reason();
+    if (channel.lost() && !channel.has_stopped()) condemned = channel.reason();
     if (channel.take_finished()) send_channel_done(socket_, channel.id());
   });
   if (!condemned.empty()) return close(condemned);
+  drop_stopped();
+  if (now >= reopen_at_) fill_gaps(now);
+  if (!open()) return;
   if (greeting_until_ == kNever) send_configs();
   if (!socket_.flush()) return close("cannot write to it");
   const bool wants_write = socket_.wants_write();
@@ -167,9 +172,11 @@ bool Connection::on_channel_done(std::string_view payload) {
   const Received<wire::ChannelDone> done(payload);
   if (!done) return false;
   const auto channel = generations_.remove(done->id());
-  if (!channel) return false;
+  // One that we have let go of already?
+  if (!channel) return done->id() <= last_channel_;
   let_go(*channel);
   channel->close();
+  look_for_gaps();
   choose_channels();
   for (const GenerationId ended : generations_.take_ended()) configs_.end_generation(ended);
   for (uint32_t worker = 0; worker < target_.workers; ++worker) events_.on_news(worker);
@@ -183,10 +190,41 @@ void Connection::begin_generation(uint32_t number) {
   if (!generations_.begin(number, id)) return close("it may not begin generation " + std::to_string(number));
   configs_.begin_generation(id);
   for (uint32_t worker = 0; worker < target_.workers && open(); ++worker)
-    if (!make_channel(worker, number, id)) close("no channel could be made");
+    if (!make_channel({number, id, worker})) close("no channel could be made");
 }
 
-bool Connection::make_channel(uint32_t worker, uint32_t generation, GenerationId id) {
+// A host's thread may die, or hang: another one serves the worker's next streams.
+void Connection::look_for_gaps() {
+  if (generations_.gaps().empty()) return;
+  reopen_at_ = std::max(now_ns(), reopened_at_ + kReopenPause);
+  events_.on_expected();
+}
+
+void Connection::drop_stopped() {
+  std::vector<uint32_t> stopped;
+  generations_.each_channel([&](Channel& channel) {
+    if (channel.lost() && channel.has_stopped()) stopped.push_back(channel.id());
+  });
+  if (stopped.empty()) return;
+  for (const uint32_t id : stopped) {
+    const auto channel = generations_.remove(id);
+    process_.log(LogLevel::kWarn, "ts_filter: a channel to the host at " + target_.socket +
+                                      " is closed: " + std::string(channel->reason()));
+    let_go(*channel);
+    send_channel_done(socket_, id);
+  }
+  look_for_gaps();
+  choose_channels();
+}
+
+void Connection::fill_gaps(Nanos now) {
+  reopen_at_ = kNever;
+  reopened_at_ = now;
+  for (const Generations::Gap& gap : generations_.gaps())
+    if (!make_channel(gap)) return close("no channel could be made");
+}
+
+bool Connection::make_channel(const Generations::Gap& gap) {
   auto outbound = shm::Segment::create_outbound(target_.ring_bytes);
   auto inbound = shm::Segment::create_inbound(target_.ring_bytes);
   auto host_doorbell = shm::Doorbell::create();
@@ -198,14 +236,14 @@ bool Connection::make_channel(uint32_t worker, uint32_t generation, GenerationId
     return false;
   }
   auto endpoint = shm::Endpoint::attach(outbound->writable(), inbound->bytes());
-  if (!endpoint || !poller_.add_doorbell(worker_doorbell->fd(), worker)) return false;
+  if (!endpoint || !poller_.add_doorbell(worker_doorbell->fd(), gap.worker)) return false;
   const uint32_t number = ++last_channel_;
   std::vector<int> fds{outbound->fd(), inbound->fd(), host_doorbell->fd(), worker_doorbell->fd()};
-  generations_.add(worker,
-                   std::make_shared<Channel>(number, id,
+  generations_.add(gap.number, gap.worker,
+                   std::make_shared<Channel>(number, gap.id,
                                              Channel::Parts{std::move(*outbound), std::move(*inbound), *endpoint,
                                                             std::move(*host_doorbell), std::move(*worker_doorbell)}));
-  return send_channel(socket_, {number, worker, target_.ring_bytes, generation}, std::move(fds));
+  return send_channel(socket_, {number, gap.worker, target_.ring_bytes, gap.number}, std::move(fds));
 }
 
 void Connection::choose_channels() {

@@ -2,6 +2,7 @@
 // filters, and its end. Link thread only.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -20,7 +21,7 @@ namespace tsf::core {
 class ConnectionEvents {
  public:
   virtual ~ConnectionEvents() = default;
-  // A host is there that may take streams soon.
+  // A host is there that may take streams soon, or one of its channels is made anew.
   virtual void on_expected() = 0;
   virtual void on_welcome() = 0;
   // A worker's channel for new streams has changed; null: there is none.
@@ -52,7 +53,7 @@ class Connection {
   // After whatever woke the thread: the host's time to greet, condemned and finished channels, configs that are new.
   void look(Nanos now);
   // When look() has something to do of its own; kNever where it has not.
-  Nanos deadline() const { return open() ? greeting_until_ : kNever; }
+  Nanos deadline() const { return open() ? std::min(greeting_until_, reopen_at_) : kNever; }
 
  private:
   bool on_message(uint32_t kind, std::string_view payload);
@@ -64,7 +65,10 @@ class Connection {
   bool on_generation(std::string_view payload);
   bool on_channel_done(std::string_view payload);
   void begin_generation(uint32_t number);
-  bool make_channel(uint32_t worker, uint32_t generation, GenerationId id);
+  bool make_channel(const Generations::Gap& gap);
+  void fill_gaps(Nanos now);
+  void drop_stopped();
+  void look_for_gaps();
   void choose_channels();
   void send_configs();
   void let_go(Channel& channel);
@@ -77,6 +81,8 @@ class Connection {
 
   ControlSocket socket_;
   Nanos greeting_until_ = kNever;  // kNever: it has greeted
+  Nanos reopen_at_ = kNever;       // kNever: no channel is missing
+  Nanos reopened_at_ = 0;
   Generations generations_;
   std::vector<std::shared_ptr<Channel>> chosen_;  // by worker
   GenerationId last_generation_ = 0;

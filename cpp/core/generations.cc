@@ -39,8 +39,9 @@ void Generations::complete(GenerationId id) {
     if (generation.id == id) generation.is_complete = true;
 }
 
-void Generations::add(uint32_t worker, std::shared_ptr<Channel> channel) {
-  all_.back().places[worker] = {std::move(channel), false};
+void Generations::add(uint32_t number, uint32_t worker, std::shared_ptr<Channel> channel) {
+  for (Generation& generation : all_)
+    if (generation.number == number) generation.places[worker] = {std::move(channel), false};
 }
 
 std::shared_ptr<Channel> Generations::remove(uint32_t channel) {
@@ -81,6 +82,14 @@ std::shared_ptr<Channel> Generations::for_new_streams(uint32_t worker) const {
     return generation.is_complete && place.is_ready ? place.channel : nullptr;
   }
   return nullptr;
+}
+
+std::vector<Generations::Gap> Generations::gaps() const {
+  std::vector<Gap> out;
+  for (const Generation& generation : all_)
+    for (uint32_t worker = 0; worker < workers_ && !generation.is_draining; ++worker)
+      if (!generation.places[worker].channel) out.push_back({generation.number, generation.id, worker});
+  return out;
 }
 
 const GenerationId* Generations::find(uint32_t number) const {

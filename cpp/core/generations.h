@@ -31,7 +31,8 @@ class Generations {
 
   // ---- channels ----
 
-  void add(uint32_t worker, std::shared_ptr<Channel> channel);
+  // Of a generation that there is.
+  void add(uint32_t number, uint32_t worker, std::shared_ptr<Channel> channel);
   // Takes one out; null: there is no such.
   std::shared_ptr<Channel> remove(uint32_t channel);
   // Takes all out.
@@ -48,6 +49,13 @@ class Generations {
   // Of the newest that can take the streams of all workers; where no other does, of one that can take this worker's.
   // Null: there is none.
   std::shared_ptr<Channel> for_new_streams(uint32_t worker) const;
+  // Where a generation that takes new streams has no channel for a worker: the host has closed it.
+  struct Gap {
+    uint32_t number;
+    GenerationId id;
+    uint32_t worker;
+  };
+  std::vector<Gap> gaps() const;
   // Null: none is known by this number.
   const GenerationId* find(uint32_t number) const;
   // Some generation takes new streams.

@@ -91,26 +91,31 @@ void Link::wake_workers() {
   for (const auto& worker : workers_) worker->wake();
 }
 
-void Link::set_down(bool down) {
-  down_.store(down, std::memory_order_release);  // release: who sees it sees why
-  configs_.set_host_expected(!down);
+void Link::expect_host(bool expected) {
+  // release: who sees it sees why
+  expected_until_.store(expected ? now_ns() + nanos(kHostGrace) : 0, std::memory_order_release);
+  configs_.set_host_expected(expected);
 }
 
 void Link::try_connect() {
   std::string error;
-  if (connection_.connect(error)) return;
+  if (connection_.connect(error)) {
+    is_silent_ = true;
+    return;
+  }
   connect_at_ = now_ns() + backoff_.next();
   if (!said_down_)
     process_.log(LogLevel::kWarn, "ts_filter: no host at " + socket_path_ + ": " + error +
                                       "; start ts-filter-host --socket " + socket_path_ + " (trying again)");
   said_down_ = true;
-  if (down()) return;
-  set_down(true);
+  if (!expects_host()) return;
+  expect_host(false);
   wake_workers();
 }
 
 void Link::on_welcome() {
-  said_down_ = false;
+  said_down_ = is_silent_ = false;
+  expect_host(true);
   backoff_.succeeded();
 }
 
@@ -120,7 +125,7 @@ void Link::on_lost(std::string_view why, bool is_hopeless) {
     process_.log(LogLevel::kWarn, "ts_filter: host at " + socket_path_ + " lost: " + std::string(why));
   said_down_ = true;
   connect_at_ = now_ns() + (is_hopeless ? backoff_.longest() : backoff_.next());
-  set_down(true);
+  expect_host(false);
   for (const auto& worker : workers_) worker->set_channel(nullptr);
 }
 

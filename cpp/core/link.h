@@ -41,7 +41,8 @@ class Link final : public LinkSignals, private ConnectionEvents, public std::ena
   void channel_condemned() override { poller_.ring(); }
   void channel_finished() override { poller_.ring(); }
   void run_left() override { poller_.ring(); }
-  bool down() const override { return down_.load(std::memory_order_acquire); }  // acquire: pairs with set_down
+  // acquire: pairs with expect_host
+  bool expects_host() const override { return now_ns() < expected_until_.load(std::memory_order_acquire); }
   Nanos stall_limit() const override { return stall_limit_; }
   std::shared_ptr<JudgedConfig> config_of(uint32_t id) override { return configs_.find(id); }
 
@@ -57,17 +58,20 @@ class Link final : public LinkSignals, private ConnectionEvents, public std::ena
   // link thread
   void run();
   void try_connect();
-  void set_down(bool down);
+  void expect_host(bool expected);
   void wake_workers();
 
   // ---- ConnectionEvents ----
-  void on_expected() override { set_down(false); }
+  // One that takes connections and says nothing may be stopped: the next attempt alone promises nothing.
+  void on_expected() override {
+    if (!is_silent_) expect_host(true);
+  }
   void on_welcome() override;
   void on_channel(uint32_t worker, const std::shared_ptr<Channel>& channel) override {
     workers_[worker]->set_channel(channel);
   }
   void on_news(uint32_t worker) override { workers_[worker]->wake(); }
-  void on_drained() override { set_down(true); }
+  void on_drained() override { expect_host(false); }
   void on_lost(std::string_view why, bool is_hopeless) override;
 
   const std::string socket_path_;
@@ -83,8 +87,10 @@ class Link final : public LinkSignals, private ConnectionEvents, public std::ena
   Backoff backoff_;
   Nanos connect_at_ = 0;
   bool said_down_ = false;
+  bool is_silent_ = false;  // the last one that was connected to has not greeted
 
-  std::atomic<bool> down_{false};  // also false before the first attempt has failed
+  // Until then a host may be there any moment: it is being connected to, or makes a channel.
+  std::atomic<Nanos> expected_until_{now_ns() + nanos(kHostGrace)};
   std::atomic<bool> stopping_{false};
 };
 

@@ -38,10 +38,10 @@ bool Stream::is_misplaced() const {
 
 // ---- beginning ----
 
-Stream::Start Stream::wait_for_host(Dir dir, std::chrono::milliseconds limit) {
+Stream::Start Stream::wait_for_host(Dir dir, Nanos limit) {
   const Nanos now = now_ns();
   if (wait_.since == 0) wait_.since = now;
-  wait_.until = wait_.since + nanos(limit);
+  wait_.until = wait_.since + limit;
   if (now >= wait_.until) {
     fail_later(dir, kNoHost);
     return Start::kFailed;
@@ -53,11 +53,12 @@ Stream::Start Stream::wait_for_host(Dir dir, std::chrono::milliseconds limit) {
 
 Stream::Start Stream::try_start(Dir dir) {
   if (host_.begun()) return Start::kReady;
-  const Settings& settings = config_->settings;
-  const auto patience = std::max(settings.host_wait, settings.message_timeout);
+  const Nanos patience = nanos(config_->settings.host_wait);
   switch (host_.look()) {
-    case HostSide::Found::kAbsent: return wait_for_host(dir, worker_.link().down() ? settings.host_wait : patience);
-    case HostSide::Found::kUnjudged: return wait_for_host(dir, patience);
+    case HostSide::Found::kAbsent:
+      return wait_for_host(dir, worker_.link().expects_host() ? std::max(patience, nanos(kHostGrace)) : patience);
+    // It is the filter's own code that takes its time.
+    case HostSide::Found::kUnjudged: return wait_for_host(dir, std::max(patience, host_.message_timeout()));
     case HostSide::Found::kRefused: fail_later(dir, kRejected); return Start::kFailed;
     case HostSide::Found::kReady: break;
   }

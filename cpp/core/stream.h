@@ -114,7 +114,7 @@ class Stream final : public FlowOwner {
   };
 
   Start try_start(Dir dir);
-  Start wait_for_host(Dir dir, std::chrono::milliseconds limit);
+  Start wait_for_host(Dir dir, Nanos limit);
   OnHeaders begin_flow(Flow& f);
   void begin_waiting();
   bool wants_headers(Dir dir) const;

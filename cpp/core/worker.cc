@@ -79,7 +79,7 @@ void Worker::check_stalls(Nanos now) {
     Nanos again = 0;
     if (channel->lost()) continue;
     if (channel->stalled(now, link_.stall_limit(), again)) {
-      channel->condemn("the host has stopped reading (host_stall_timeout)");
+      channel->stop("the host has stopped reading (host_stall_timeout)");
       link_.channel_condemned();
     } else if (again != 0) {
       stall_armed_ = true;

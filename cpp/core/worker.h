@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -22,6 +23,9 @@ namespace tsf::core {
 
 class JudgedConfig;
 
+// A host that has connected, or has closed one of its channels, has so long to take streams.
+inline constexpr std::chrono::milliseconds kHostGrace{1000};
+
 // What a worker asks of its link; any thread.
 class LinkSignals {
  public:
@@ -34,8 +38,8 @@ class LinkSignals {
   virtual void channel_finished() = 0;
   // There is a run to be made that the worker cannot make: it has no stream any more.
   virtual void run_left() = 0;
-  // No host is connected nor being greeted.
-  virtual bool down() const = 0;
+  // A host may be there any moment, so streams wait kHostGrace for it whatever their host_wait.
+  virtual bool expects_host() const = 0;
   virtual Nanos stall_limit() const = 0;
   // The config that the host knows by this number, or null.
   virtual std::shared_ptr<JudgedConfig> config_of(uint32_t id) = 0;

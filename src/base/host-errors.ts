@@ -16,6 +16,8 @@ export const HOST_ERROR_CODES = {
   TSF_INIT_FAILED: 'the init script throws',
   TSF_UNHANDLED_REJECTION: 'a promise of a filter was rejected and nobody awaited it',
   TSF_WORKER_DIED: 'a worker thread ended; its streams are lost, and it is replaced',
+  TSF_WORKER_STALLED: 'a worker thread did not turn for --stall-timeout; its streams are lost, and it is replaced',
+  TSF_HOST_DIED: 'the process that runs the filters died; its streams are lost, and its parent starts it again',
   TSF_MALFORMED: 'a module sent what the protocol does not allow; its connection was closed',
   TSF_PEER_REFUSED: 'a process of another user, or of another protocol version, was refused',
   TSF_HEADERS_TOO_LARGE: 'one header is larger than a quarter of the ring',

@@ -1,15 +1,16 @@
 /** `ts-filter-host`. Messages for people go to stderr, the log goes to stdout. */
 import { readFileSync } from 'node:fs';
-import { Host } from '../host/host.js';
+import inspector from 'node:inspector';
 import { EXIT_UNSETTLED, exitText, HostError } from '../base/host-errors.js';
 import { loadFailure } from '../loader/loader-import.js';
-import { createLog } from '../base/log.js';
-import { LoadError } from '../host/pool.js';
+import { createLog, type Logger } from '../base/log.js';
+import { LoadError } from '../host/place.js';
 import { socketPath } from '../host/socket-path.js';
 import { check } from './check.js';
 import { doctor } from './doctor.js';
 import { HELP, parseCommand, type ServeOptions } from './options.js';
 import { printConfig } from './print-config.js';
+import { heedParent, Supervisor } from './supervise.js';
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
@@ -23,8 +24,24 @@ function die(text: string, code: number): never {
   process.exit(code);
 }
 
+/** A debugger is for the process that runs the filters. */
+const isDebugged = (): boolean =>
+  inspector.url() !== undefined || process.execArgv.some((flag) => flag.startsWith('--inspect'));
+
 async function serve(options: ServeOptions): Promise<void> {
   const log = createLog(options.logLevel);
+  if (options.supervise && !isDebugged()) {
+    const [, script = '', ...args] = process.argv;
+    const supervisor = new Supervisor({ args: [script, ...args, '--no-supervise'], paths: options.paths, log });
+    process.exitCode = await supervisor.run();
+    return;
+  }
+  await runHost(options, log);
+}
+
+async function runHost(options: ServeOptions, log: Logger): Promise<void> {
+  // The parent does without all that this loads.
+  const { Host } = await import('../host/host.js');
   const host = new Host({ ...options, socket: socketPath(options.socket), version, log });
   let stopping = false;
   const onSignal = (signal: NodeJS.Signals): void => {
@@ -40,6 +57,7 @@ async function serve(options: ServeOptions): Promise<void> {
   };
   process.on('SIGINT', onSignal);
   process.on('SIGTERM', onSignal);
+  const listening = heedParent(() => onSignal('SIGTERM'));
   // With --workers 0 the filters load in this thread: Node ends it when nothing is left that could settle what they await.
   const dry = (): void => {
     process.stderr.write(`ts-filter-host: TSF_LOAD_FAILED: ${exitText(EXIT_UNSETTLED)}\n`);
@@ -48,6 +66,7 @@ async function serve(options: ServeOptions): Promise<void> {
   process.once('beforeExit', dry);
   await host.start();
   process.off('beforeExit', dry);
+  listening();
 }
 
 async function main(): Promise<void> {

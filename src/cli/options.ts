@@ -11,6 +11,8 @@ export const HELP = `ts-filter-host [paths…] — serves Envoy HTTP filters wri
   --workers N           threads that run filters; 0 = the main thread (default 1)
   --init FILE           runs once in each thread before the filters load
   --log-level LEVEL     ${LOG_LEVELS.join(', ')} (default info)
+  --stall-timeout TIME  a thread that does not turn for so long is replaced (default 2s; 0 = never)
+  --no-supervise        no parent process that starts the host again when it dies: where systemd or Kubernetes does it
   --drain-timeout TIME  how long open streams may take at the end, for instance 10s or 500ms (default 10s)
   --help, --version
 
@@ -39,6 +41,9 @@ export interface ServeOptions {
   readonly paths: readonly string[];
   readonly socket: string | undefined;
   readonly workers: number;
+  readonly stallTimeoutMs: number;
+  /** A parent process starts the host again when it dies. */
+  readonly supervise: boolean;
   readonly init: string | undefined;
   readonly logLevel: LogLevel;
   readonly drainTimeoutMs: number;
@@ -76,6 +81,8 @@ export function parseCommand(args: readonly string[]): Command {
       paths: positionals,
       socket,
       workers: integer('workers', values.workers ?? '1', 0, MAX_WORKERS),
+      stallTimeoutMs: duration('stall-timeout', values['stall-timeout'] ?? '2s'),
+      supervise: values['no-supervise'] !== true,
       init: values.init,
       logLevel: level(values['log-level'] ?? 'info'),
       drainTimeoutMs: duration('drain-timeout', values['drain-timeout'] ?? '10s'),
@@ -95,6 +102,8 @@ function parse(args: readonly string[]) {
         watch: { type: 'boolean' },
         'metrics-port': { type: 'string' },
         'log-level': { type: 'string' },
+        'stall-timeout': { type: 'string' },
+        'no-supervise': { type: 'boolean' },
         'drain-timeout': { type: 'string' },
         help: { type: 'boolean', short: 'h' },
         version: { type: 'boolean' },

@@ -24,6 +24,7 @@ export default defineFilter({
         const what = headers.get('x-do');
         if (what === 'crash') setTimeout(() => { throw new Error('crash of a filter'); });
         if (what === 'exit') process.exit(3);
+        if (what === 'loop') for (;;);
         if (what === 'reject') void Promise.reject(new Error('nobody awaits me'));
         if (what === 'wait') await new Promise(() => {});
         if (what === 'late') await new Promise((resolve) => setTimeout(resolve, 50));
@@ -51,7 +52,9 @@ afterEach(async () => {
 });
 
 function spawnHost(...args: string[]): Child {
-  const host = new Child('ts-filter-host', nodeBinary, [hostScript, ...args], { XDG_CACHE_HOME: join(dir, 'cache') });
+  const host = new Child('ts-filter-host', nodeBinary, [hostScript, ...args, '--no-supervise'], {
+    XDG_CACHE_HOME: join(dir, 'cache'),
+  });
   hosts.push(host);
   return host;
 }
@@ -220,32 +223,65 @@ describe('faults of filters', () => {
     expect(module.closed).toBe(false);
   });
 
-  test.each(['crash', 'exit'])('a worker that dies of %s is replaced; its module hears of it', async (what) => {
+  test.each(['crash', 'exit'])('a worker that dies of %s is replaced; its channel alone is closed', async (what) => {
     const host = await startHost();
     const module = await connect();
     await module.judged(1, 'probe');
     (await module.openChannel(1)).request(0, { 'x-do': what });
-    await module.untilClosed();
+    await eventually('the channel is closed', () => module.lost.has(1));
     expect(logged(host, 'TSF_WORKER_DIED')).toBeDefined();
-    const again = await connect();
-    expect((await again.judged(1, 'probe')).accepted).toBe(true);
-    const channel = await again.openChannel(1);
+    expect(module.closed).toBe(false);
+    // Of its configs it has said what is to be said.
+    const channel = await module.openChannel(2);
     channel.request(0);
-    await channel.answered(0);
+    expect((await channel.answered(0)).kind).toBe(schema.FrameKind.Answer);
   });
 
-  test('a module on another worker does not notice', async () => {
+  test('a channel on another worker does not notice', async () => {
     await startHost('--workers', '2');
-    const [first, second] = [await connect(), await connect()];
-    await first.judged(1, 'probe');
-    await second.judged(1, 'probe');
-    const dying = await first.openChannel(1);
-    const living = await second.openChannel(1);
+    const module = await connect();
+    await module.judged(1, 'probe');
+    const dying = await module.openChannel(1);
+    const living = await module.openChannel(2);
     dying.request(0, { 'x-do': 'crash' });
-    await first.untilClosed();
+    await eventually('the channel is closed', () => module.lost.has(1));
     living.request(0);
     await living.answered(0);
-    expect(second.closed).toBe(false);
+    // At once: the other thread takes it.
+    const third = await module.openChannel(3);
+    third.request(0);
+    await third.answered(0);
+    expect([...module.lost]).toEqual([1]);
+    expect(module.closed).toBe(false);
+  });
+
+  test('a channel that a worker had no time to read goes to another one as it is', async () => {
+    await startHost('--workers', '2', '--stall-timeout', '400ms');
+    const module = await connect();
+    await module.judged(1, 'probe');
+    (await module.openChannel(1)).request(0, { 'x-do': 'loop' });
+    await sleep(50);
+    await module.openChannel(2);
+    const offered = module.offerChannel(3); // for the thread that hangs, which has one channel too
+    offered.request(0);
+    await offered.answered(0);
+    expect([...module.lost]).toEqual([1]);
+  });
+
+  test('a channel that its module closes is let go of, and the others serve', async () => {
+    const host = await startHost();
+    const module = await connect();
+    await module.judged(1, 'probe');
+    const descriptors = (): number => readdirSync(`/proc/${host.pid}/fd`).length;
+    const first = await module.openChannel(1);
+    first.request(0, { 'x-do': 'wait' });
+    const before = descriptors();
+    const second = await module.openChannel(2);
+    module.channelDone(1);
+    await eventually('its descriptors are closed', () => descriptors() <= before);
+    second.request(0);
+    await second.answered(0);
+    expect(module.closed).toBe(false);
   });
 });
 

@@ -14,6 +14,7 @@ export interface HostOptions {
   readonly paths: readonly string[];
   readonly socket: string;
   readonly workers: number;
+  readonly stallTimeoutMs: number;
   readonly init: string | undefined;
   readonly logLevel: string;
   readonly drainTimeoutMs: number;
@@ -25,8 +26,6 @@ export class Host {
   readonly #options: HostOptions;
   readonly #addon: Addon;
   readonly #modules = new Map<ConnectionId, ModuleConnection>();
-  /** Ended, but a thread may still hold their descriptors. */
-  readonly #leaving = new Map<ConnectionId, ModuleConnection>();
   #pool: Pool | undefined;
   #lock: LockFile | undefined;
   #listener: Listener | undefined;
@@ -39,31 +38,21 @@ export class Host {
   }
 
   async start(): Promise<void> {
-    const { paths, socket, workers, init, logLevel, log } = this.#options;
+    const { paths, socket, workers, stallTimeoutMs, init, logLevel, log } = this.#options;
     checkSocketDir(socket);
     this.#lock = LockFile.acquire(socket);
     try {
       const bundle = await bundleFilters(paths);
       const pool = new Pool({
         workers,
+        stallTimeoutMs,
         bundle: bundle.url,
         init: init === undefined ? undefined : await bundleInit(init),
         logLevel,
         log,
         events: {
           verdict: (connection, id, verdict) => this.#modules.get(connection)?.verdict(id, verdict),
-          channelReady: (connection, id) => this.#modules.get(connection)?.channelReady(id),
-          channelFailed: (connection, id, message) =>
-            this.#modules.get(connection)?.close('TSF_MALFORMED', `channel ${id}: ${message}`),
           malformed: (connection, message) => this.#modules.get(connection)?.close('TSF_MALFORMED', message),
-          released: (connection) => {
-            this.#leaving.get(connection)?.release();
-            this.#leaving.delete(connection);
-          },
-          // The schema has no word for one lost channel, so the module is told by the end of the connection.
-          lost: (connections) => {
-            for (const id of connections) this.#modules.get(id)?.close('TSF_WORKER_DIED', 'its worker thread died');
-          },
         },
       });
       this.#pool = pool;
@@ -131,7 +120,6 @@ export class Host {
       searched: describePaths(paths),
       onGone: () => {
         this.#modules.delete(id);
-        this.#leaving.set(id, module);
         pool.disconnect(id);
       },
     });

@@ -7,6 +7,7 @@ import {
   PROTOCOL_MAJOR,
   PROTOCOL_MINOR,
   decodeControl,
+  encodeChannelDone,
   encodeChannelReady,
   encodeDrain,
   encodeRefused,
@@ -18,6 +19,7 @@ import {
 } from '../channel/codec/index.js';
 import { messageOf } from '../base/host-errors.js';
 import type { Logger } from '../base/log.js';
+import type { HostChannel } from './channels.js';
 import type { ChannelFds, ConnectionId, Verdict } from '../thread/messages.js';
 import type { Pool } from './pool.js';
 
@@ -33,14 +35,14 @@ export interface ModuleConnectionOptions {
   readonly version: string;
   /** For the message about a filter that nobody defined. */
   readonly searched: string;
-  /** The connection has ended; descriptors go when the pool has let go of them. */
+  /** The connection has ended; its channels' descriptors go when the pool has let go of them. */
   readonly onGone: () => void;
 }
 
 export class ModuleConnection {
   readonly #options: ModuleConnectionOptions;
   readonly #log: Logger;
-  readonly #channels = new Map<number, { fds: ChannelFds; mapped: boolean }>();
+  readonly #channels = new Set<number>();
   #greeted = false;
   #gone = false;
 
@@ -59,16 +61,6 @@ export class ModuleConnection {
     this.#send(ControlKind.ConfigVerdict, encodeVerdict({ id, ...verdict }));
   }
 
-  channelReady(id: number): void {
-    const channel = this.#channels.get(id);
-    if (channel === undefined) return;
-    // The mappings live on without them.
-    this.#options.addon.closeFd(channel.fds.outbound);
-    this.#options.addon.closeFd(channel.fds.inbound);
-    channel.mapped = true;
-    this.#send(ControlKind.ChannelReady, encodeChannelReady(id));
-  }
-
   drain(): void {
     this.#send(ControlKind.Drain, encodeDrain());
   }
@@ -85,15 +77,6 @@ export class ModuleConnection {
     if (this.#gone) return;
     this.#options.connection.close();
     this.#end();
-  }
-
-  /** No thread uses the descriptors any more. */
-  release(): void {
-    for (const { fds, mapped } of this.#channels.values()) {
-      const open = mapped ? [fds.hostBell, fds.workerBell] : [fds.outbound, fds.inbound, fds.hostBell, fds.workerBell];
-      for (const fd of open) this.#options.addon.closeFd(fd);
-    }
-    this.#channels.clear();
   }
 
   #end(): void {
@@ -123,6 +106,9 @@ export class ModuleConnection {
           return;
         case ControlKind.ForgetConfig:
           this.#options.pool.forget(this.#options.id, message.id);
+          return;
+        case ControlKind.ChannelDone:
+          this.#options.pool.closeChannel(this.#options.id, message.id);
           return;
         case ControlKind.Channel:
           kept = this.#channel(message.channel, fds);
@@ -190,9 +176,34 @@ export class ModuleConnection {
       throw new MalformedMessage(`a ring of ${ringBytes} bytes`);
     }
     if (this.#channels.has(id)) throw new MalformedMessage(`channel ${id} twice`);
-    const channel = { fds: { outbound, inbound, hostBell, workerBell }, mapped: false };
-    this.#channels.set(id, channel);
-    this.#options.pool.openChannel(this.#options.id, id, ringBytes, channel.fds);
+    this.#channels.add(id);
+    this.#options.pool.openChannel(this.#offered(id, ringBytes, { outbound, inbound, hostBell, workerBell }));
     return true;
+  }
+
+  #offered(id: number, ringBytes: number, fds: ChannelFds): HostChannel {
+    const { id: connection, addon } = this.#options;
+    let open = Object.values(fds);
+    const closeAllBut = (kept: readonly number[]): void => {
+      for (const fd of open) if (!kept.includes(fd)) addon.closeFd(fd);
+      open = open.filter((fd) => kept.includes(fd));
+    };
+    return {
+      connection,
+      id,
+      ringBytes,
+      fds,
+      ready: () => {
+        // The mappings live on without them.
+        closeAllBut([fds.hostBell, fds.workerBell]);
+        this.#send(ControlKind.ChannelReady, encodeChannelReady(id));
+      },
+      failed: (message) => this.close('TSF_MALFORMED', `channel ${id}: ${message}`),
+      lost: () => this.#send(ControlKind.ChannelDone, encodeChannelDone(id)),
+      free: () => {
+        closeAllBut([]);
+        this.#channels.delete(id);
+      },
+    };
   }
 }

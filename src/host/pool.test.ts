@@ -30,17 +30,14 @@ function poolOf(source: string): Pool {
   const nothing = (): void => undefined;
   pool = new Pool({
     workers: 1,
+    stallTimeoutMs: 500,
     bundle: pathToFileURL(file).href,
     init: undefined,
     logLevel: 'error',
     log: { info: note, warn: note, error: note } as unknown as Logger,
     events: {
       verdict: nothing,
-      channelReady: nothing,
-      channelFailed: nothing,
       malformed: nothing,
-      released: nothing,
-      lost: nothing,
     },
   });
   return pool;

@@ -9,10 +9,16 @@ interface BundleModule {
   readonly modules: readonly (readonly [file: string, module: Readonly<Record<string, unknown>>])[];
 }
 
-export async function collectFilters(bundleUrl: string): Promise<Filter[]> {
+export interface Definition {
+  readonly filter: Filter;
+  /** Absolute path of its source. */
+  readonly file: string;
+}
+
+export async function collectFilters(bundleUrl: string): Promise<Definition[]> {
   const { modules } = (await import(bundleUrl)) as BundleModule;
   const files = new Map<string, string>();
-  const filters: Filter[] = [];
+  const filters: Definition[] = [];
   for (const [file, module] of modules) {
     const found = filtersOf(module);
     if (found.length === 0) {
@@ -30,7 +36,7 @@ export async function collectFilters(bundleUrl: string): Promise<Filter[]> {
         );
       }
       files.set(filter.name, file);
-      filters.push(filter);
+      filters.push({ filter, file });
     }
   }
   return filters;

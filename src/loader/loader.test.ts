@@ -26,7 +26,8 @@ async function write(files: Record<string, string>): Promise<void> {
   }
 }
 const path = (name: string) => join(folder, name);
-const load = async (...names: string[]) => collectFilters((await bundleFilters(names.map(path))).url);
+const load = async (...names: string[]) =>
+  (await collectFilters((await bundleFilters(names.map(path))).url)).map(({ filter }) => filter);
 // What defineFilter makes; the loader sees that and nothing else of a filter.
 const filter = (name: string) =>
   `{ name: '${name}', [Symbol.for('envoy-ts-filter.definition')]: { name: '${name}', create() { return {}; } } }`;

@@ -14,10 +14,17 @@ import { EndReason } from '../base/wire.js';
 
 const DEFAULT_WINDOW = 256 * 1024;
 
+/** A config that takes longer to be judged again does not keep the channel from the streams of others. */
+const AGAIN_MS = 1000;
+
 interface ModuleState {
   readonly registry: FilterRegistry;
   readonly channels: Map<number, Channel>;
   readonly windows: Map<number, number>;
+  /** Configs that streams may have as soon as there is a channel. */
+  readonly again: Set<Promise<void>>;
+  /** Channels that wait for those. */
+  readonly opening: Set<number>;
 }
 
 export class FilterThread {
@@ -38,10 +45,6 @@ export class FilterThread {
     this.#root = this.#registry();
   }
 
-  names(): string[] {
-    return this.#root.names();
-  }
-
   /** Filters are written by people who forget an await now and then; that is no reason to end other streams. */
   unhandledRejection(reason: unknown): void {
     this.#log.error(
@@ -53,14 +56,20 @@ export class FilterThread {
   handle(message: ToWorker): void {
     switch (message.type) {
       case 'judge':
-        void this.#judge(message.connection, message.config);
+        this.#judgeSoon(message);
         return;
       case 'forget':
         this.#modules.get(message.connection)?.registry.forget(message.id);
         this.#modules.get(message.connection)?.windows.delete(message.id);
         return;
       case 'channel':
-        this.#openChannel(message);
+        void this.#openChannel(message);
+        return;
+      case 'close':
+        this.#closeChannel(message.connection, message.id);
+        return;
+      case 'ping':
+        this.#emit({ type: 'pong' });
         return;
       case 'disconnect':
         this.#disconnect(message.connection, EndReason.Downstream);
@@ -85,10 +94,24 @@ export class FilterThread {
   #module(connection: ConnectionId): ModuleState {
     let state = this.#modules.get(connection);
     if (state === undefined) {
-      state = { registry: this.#registry(), channels: new Map(), windows: new Map() };
+      state = {
+        registry: this.#registry(),
+        channels: new Map(),
+        windows: new Map(),
+        again: new Set(),
+        opening: new Set(),
+      };
       this.#modules.set(connection, state);
     }
     return state;
+  }
+
+  #judgeSoon({ connection, config, again }: Extract<ToWorker, { type: 'judge' }>): void {
+    const judged = this.#judge(connection, config);
+    if (!again) return;
+    const waited = this.#module(connection).again;
+    waited.add(judged);
+    void judged.finally(() => waited.delete(judged));
   }
 
   async #judge(connection: ConnectionId, config: FilterConfigMessage): Promise<void> {
@@ -116,9 +139,17 @@ export class FilterThread {
     this.#emit({ type: 'verdict', connection, id, verdict });
   }
 
-  #openChannel(message: Extract<ToWorker, { type: 'channel' }>): void {
+  async #openChannel(message: Extract<ToWorker, { type: 'channel' }>): Promise<void> {
     const { connection, id, ringBytes, fds } = message;
-    const { registry, channels, windows } = this.#module(connection);
+    const state = this.#module(connection);
+    const { registry, channels, windows, again } = state;
+    if (again.size > 0) {
+      state.opening.add(id);
+      const late = new Promise((resolve) => setTimeout(resolve, AGAIN_MS).unref());
+      await Promise.race([Promise.all(again), late]);
+      // Its module, or its channel alone, may have gone meanwhile.
+      if (this.#modules.get(connection) !== state || !state.opening.delete(id)) return;
+    }
     try {
       const addon = loadAddon();
       const bytes = ringBytes + DATA_OFFSET;
@@ -144,6 +175,16 @@ export class FilterThread {
       const text = error instanceof Error ? error.message : String(error);
       this.#emit({ type: 'channelFailed', connection, id, message: text });
     }
+  }
+
+  #closeChannel(connection: ConnectionId, id: number): void {
+    const state = this.#modules.get(connection);
+    const channel = state?.channels.get(id);
+    channel?.close(EndReason.Downstream);
+    state?.channels.delete(id);
+    state?.opening.delete(id);
+    this.#emit({ type: 'closed', connection, id });
+    this.#idle();
   }
 
   #disconnect(connection: ConnectionId, reason: EndReason): void {

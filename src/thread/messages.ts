@@ -23,7 +23,13 @@ export interface ChannelFds {
 
 /** Descriptors stay the main thread's: it closes them when the worker has said so, or is gone. */
 export type ToWorker =
-  | { readonly type: 'judge'; readonly connection: ConnectionId; readonly config: FilterConfigMessage }
+  | {
+      readonly type: 'judge';
+      readonly connection: ConnectionId;
+      readonly config: FilterConfigMessage;
+      /** The module has its verdict: streams may come as soon as there is a channel. */
+      readonly again: boolean;
+    }
   | { readonly type: 'forget'; readonly connection: ConnectionId; readonly id: number }
   | {
       readonly type: 'channel';
@@ -32,13 +38,17 @@ export type ToWorker =
       readonly ringBytes: number;
       readonly fds: ChannelFds;
     }
+  /** The module uses that channel no more. */
+  | { readonly type: 'close'; readonly connection: ConnectionId; readonly id: number }
   | { readonly type: 'disconnect'; readonly connection: ConnectionId }
+  /** Say `pong`. */
+  | { readonly type: 'ping' }
   /** Say `idle` as soon as no stream is left. */
   | { readonly type: 'drain' }
   | { readonly type: 'stop' };
 
 export type FromWorker =
-  | { readonly type: 'ready'; readonly filters: readonly string[] }
+  | { readonly type: 'ready'; readonly filters: readonly LoadedFilter[] }
   | { readonly type: 'failed'; readonly message: string }
   | { readonly type: 'verdict'; readonly connection: ConnectionId; readonly id: number; readonly verdict: Verdict }
   /** The files are mapped; their descriptors may be closed. */
@@ -46,11 +56,28 @@ export type FromWorker =
   | { readonly type: 'channelFailed'; readonly connection: ConnectionId; readonly id: number; readonly message: string }
   /** The module broke the protocol on a ring. */
   | { readonly type: 'malformed'; readonly connection: ConnectionId; readonly message: string }
+  | { readonly type: 'closed'; readonly connection: ConnectionId; readonly id: number }
   | { readonly type: 'disconnected'; readonly connection: ConnectionId }
+  /** Nobody has caught an error: this thread ends now. */
+  | ({ readonly type: 'dying' } & LastWords)
+  | { readonly type: 'pong' }
   | { readonly type: 'idle' }
   | { readonly type: 'stopped' };
 
-/** What a worker is started with. */
+export interface LoadedFilter {
+  readonly name: string;
+  /** Absolute path of its source. */
+  readonly file: string;
+}
+
+/** What a thread can still say of the error that ends it. */
+export interface LastWords {
+  /** With what Node knows of the emitter, where it was an 'error' event. */
+  readonly stack: string;
+  /** Of an 'error' event that nobody listened to: the emitter's class, if Node names it. */
+  readonly emitter: string | undefined;
+}
+
 /** What a worker thread is born with. */
 export interface WorkerData {
   readonly start: WorkerStart;

@@ -212,6 +212,73 @@ TEST_F(ConnectionTest, ADrainedHostTakesNoNewStreams) {
   EXPECT_FALSE(channel->lost()) << "those that it has go on";
 }
 
+// ---- channels that a host closes ----
+
+TEST_F(ConnectionTest, AChannelThatTheHostClosesIsMadeAnewAndTheOthersGoOn) {
+  const auto channels = be_up();
+  const auto closed = current_[0];
+  const auto other = current_[1];
+  const GenerationId generation = generation_of(0);
+  said();
+  host_.channel_done(channels[0]);
+  const auto offered = exchange();
+  const auto anew = channels_in(offered, 0);
+  ASSERT_EQ(anew.size(), 1u);
+  EXPECT_EQ(offered[0].as<wire::Channel>().worker(), 0u);
+  EXPECT_TRUE(closed->is_over());
+  EXPECT_FALSE(other->lost());
+  EXPECT_EQ(current_[0], nullptr) << "nobody serves it yet";
+  EXPECT_EQ(current_[1], other);
+  EXPECT_EQ(said(), "expected ");
+  host_.channel_ready(anew[0]);
+  exchange();
+  ASSERT_NE(current_[0], nullptr);
+  EXPECT_EQ(current_[0]->id(), anew[0]);
+  EXPECT_EQ(generation_of(0), generation) << "what was judged stays so";
+}
+
+TEST_F(ConnectionTest, AChannelWhoseThreadHasStoppedReadingGoesAlone) {
+  const auto channels = be_up();
+  const auto stopped = current_[1];
+  stopped->stop("it reads nothing");
+  connection_.look(now_ns());
+  EXPECT_TRUE(connection_.open());
+  EXPECT_EQ(current_[1], nullptr);
+  EXPECT_NE(current_[0], nullptr);
+  auto heard = exchange();
+  ASSERT_EQ(count(heard, wire::ControlKind_ChannelDone), 1u);
+  const auto anew = channels_in(heard, 0);
+  ASSERT_EQ(anew.size(), 1u);
+  host_.channel_done(channels[1]);  // its thread has died meanwhile
+  host_.channel_ready(anew[0]);
+  exchange();
+  EXPECT_TRUE(connection_.open());
+  ASSERT_NE(current_[1], nullptr);
+  EXPECT_EQ(current_[1]->id(), anew[0]);
+}
+
+TEST_F(ConnectionTest, AHostThatClosesEveryChannelDoesNotKeepItBusy) {
+  FakeClock clock;
+  const auto channels = be_up();
+  host_.channel_done(channels[0]);
+  auto anew = channels_in(exchange(), 0);
+  ASSERT_EQ(anew.size(), 1u);
+  host_.channel_done(anew[0]);
+  EXPECT_TRUE(channels_in(exchange(), 0).empty());
+  EXPECT_EQ(connection_.deadline(), now_ns() + nanos(std::chrono::milliseconds(10)));
+  clock.pass(std::chrono::milliseconds(10));
+  EXPECT_EQ(channels_in(exchange(), 0).size(), 1u);
+  EXPECT_EQ(connection_.deadline(), kNever);
+}
+
+TEST_F(ConnectionTest, ADrainedHostsChannelsAreNotMadeAnew) {
+  const auto channels = be_up();
+  host_.drain();
+  for (const uint32_t channel : channels) host_.channel_done(channel);
+  EXPECT_TRUE(channels_in(exchange(), 0).empty());
+  EXPECT_TRUE(connection_.open());
+}
+
 // ---- generations ----
 
 TEST_F(ConnectionTest, ANewGenerationTakesTheStreamsOnceItHasJudgedAll) {

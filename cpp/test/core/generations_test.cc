@@ -16,7 +16,7 @@ class GenerationsTest : public testing::Test {
     ASSERT_TRUE(generations_.begin(number, id));
     for (uint32_t worker = 0; worker < 2; ++worker) {
       const uint32_t channel = 10 * number + worker;
-      generations_.add(worker, std::make_shared<Channel>(channel, id, parts()));
+      generations_.add(number, worker, std::make_shared<Channel>(channel, id, parts()));
       EXPECT_FALSE(generations_.channel_ready(channel + 100));
       EXPECT_TRUE(generations_.channel_ready(channel));
     }
@@ -42,7 +42,7 @@ TEST_F(GenerationsTest, TheFirstTakesStreamsAsSoonAsItsChannelIsReady) {
   ASSERT_TRUE(generations_.begin(0, 1));
   EXPECT_TRUE(generations_.takes_streams());
   EXPECT_EQ(chosen(), -1);
-  generations_.add(1, std::make_shared<Channel>(7, 1, parts()));
+  generations_.add(0, 1, std::make_shared<Channel>(7, 1, parts()));
   EXPECT_EQ(chosen(1), -1);
   EXPECT_TRUE(generations_.channel_ready(7));
   EXPECT_EQ(chosen(1), 7) << "streams wait for their verdicts themselves";
@@ -99,11 +99,28 @@ TEST_F(GenerationsTest, ALaterOneTakesTheStreamsOfAllWorkersAtOnce) {
   for (uint32_t worker = 0; worker < 2; ++worker) {
     EXPECT_EQ(chosen(0), 0);
     EXPECT_EQ(chosen(1), 1);
-    generations_.add(worker, std::make_shared<Channel>(10 + worker, 2, parts()));
+    generations_.add(1, worker, std::make_shared<Channel>(10 + worker, 2, parts()));
     EXPECT_TRUE(generations_.channel_ready(10 + worker));
   }
   EXPECT_EQ(chosen(0), 10);
   EXPECT_EQ(chosen(1), 11);
+}
+
+TEST_F(GenerationsTest, AClosedChannelLeavesAGapOfItsWorkerAlone) {
+  begin(0, 1);
+  EXPECT_TRUE(generations_.gaps().empty());
+  generations_.remove(0);
+  EXPECT_EQ(chosen(0), -1);
+  EXPECT_EQ(chosen(1), 1);
+  ASSERT_EQ(generations_.gaps().size(), 1u);
+  EXPECT_EQ(generations_.gaps()[0].worker, 0u);
+  generations_.add(0, 0, std::make_shared<Channel>(5, 1, parts()));
+  EXPECT_TRUE(generations_.gaps().empty());
+  EXPECT_TRUE(generations_.channel_ready(5));
+  EXPECT_EQ(chosen(0), 5);
+  generations_.drain(0);
+  generations_.remove(5);
+  EXPECT_TRUE(generations_.gaps().empty()) << "it takes no new streams";
 }
 
 TEST_F(GenerationsTest, NumbersOnlyGrow) {

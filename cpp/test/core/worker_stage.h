@@ -20,7 +20,7 @@ class FakeLink final : public LinkSignals {
   void channel_condemned() override { ++condemned; }
   void channel_finished() override { ++finished; }
   void run_left() override { ++left; }
-  bool down() const override { return is_down; }
+  bool expects_host() const override { return is_expected; }
   Nanos stall_limit() const override { return stall; }
   std::shared_ptr<JudgedConfig> config_of(uint32_t id) override {
     return judged && judged->id() == id ? judged : nullptr;
@@ -29,7 +29,7 @@ class FakeLink final : public LinkSignals {
   int condemned = 0;
   int finished = 0;
   int left = 0;  // runs that the link has to make
-  bool is_down = true;
+  bool is_expected = false;
   Nanos stall = nanos(Millis(60'000));
   std::shared_ptr<JudgedConfig> judged;
 };
@@ -66,13 +66,13 @@ class WorkerStage {
     host = std::move(end);
     channel = made;
     judged_->judge(generation_, {accepted, phases, std::move(attributes), ""});
-    link.is_down = false;
+    link.is_expected = true;
     worker.set_channel(std::move(made));
   }
   // The link has lost its host.
   void lose() {
     if (const auto lost = channel.lock()) lost->mark_lost();
-    link.is_down = true;
+    link.is_expected = false;
     worker.set_channel(nullptr);
     turn();
   }

@@ -3,6 +3,7 @@ import { Builder, ByteBuffer } from 'flatbuffers';
 import type { MetricKind } from '../../base/wire.js';
 import {
   Channel,
+  ChannelDone,
   ChannelReady,
   ConfigVerdict,
   ControlKind,
@@ -76,6 +77,7 @@ export type ModuleMessage =
   | { readonly kind: ControlKind.Hello; readonly hello: HelloMessage }
   | { readonly kind: ControlKind.FilterConfig; readonly config: FilterConfigMessage }
   | { readonly kind: ControlKind.Channel; readonly channel: ChannelMessage }
+  | { readonly kind: ControlKind.ChannelDone; readonly id: number }
   | { readonly kind: ControlKind.ForgetConfig; readonly id: number };
 
 export const PROTOCOL_MAJOR: number = Protocol.Major;
@@ -154,9 +156,8 @@ function decode(kind: number, payload: Uint8Array): ModuleMessage | undefined {
       const t = Channel.getRootAsChannel(buffer);
       return { kind, channel: { id: t.id(), worker: t.worker(), ringBytes: t.ringBytes() } };
     }
-    // This host lets go of channels when their connection ends.
     case ControlKind.ChannelDone:
-      return undefined;
+      return { kind, id: ChannelDone.getRootAsChannelDone(buffer).id() };
     case ControlKind.ForgetConfig:
       return { kind, id: ForgetConfig.getRootAsForgetConfig(buffer).id() };
     default:
@@ -203,6 +204,11 @@ export function encodeVerdict(verdict: VerdictMessage): Uint8Array {
 export function encodeChannelReady(id: number): Uint8Array {
   const b = new Builder(64);
   return finish(b, ChannelReady.createChannelReady(b, id));
+}
+
+export function encodeChannelDone(id: number): Uint8Array {
+  const b = new Builder(64);
+  return finish(b, ChannelDone.createChannelDone(b, id));
 }
 
 export function encodeDrain(): Uint8Array {

@@ -1,0 +1,129 @@
+/**
+ * The small parent of the host. A burst out of memory, or a fault in native code, ends the whole process, which only another
+ * process can mend: it starts the host again, with back-off. It runs none of the author's code.
+ */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { constants } from 'node:os';
+import type { Logger } from '../base/log.js';
+
+const FIRST_BACK_OFF_MS = 100;
+const MAX_BACK_OFF_MS = 10_000;
+/** A host that lived so long did not die of starting. */
+const HEALTHY_MS = 30_000;
+/** Of what the host wrote to stderr last. */
+const KEPT = 16 * 1024;
+const FORWARDED = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR2'] as const;
+
+/** The host to its parent. */
+export const LISTENING = 'listening';
+
+export interface SupervisorOptions {
+  /** What the host is started with. */
+  readonly args: readonly string[];
+  readonly log: Logger;
+  /** The files of the filters, for the log. */
+  readonly paths: readonly string[];
+}
+
+interface Ended {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+export class Supervisor {
+  readonly #options: SupervisorOptions;
+  #child: ChildProcess | undefined;
+  #listened = false;
+  #isStopping = false;
+  #backOff = FIRST_BACK_OFF_MS;
+  #endPause: (() => void) | undefined;
+
+  constructor(options: SupervisorOptions) {
+    this.#options = options;
+  }
+
+  /** Until the host has ended for good; its exit code. */
+  async run(): Promise<number> {
+    for (const signal of FORWARDED) process.on(signal, () => this.#forward(signal));
+    for (;;) {
+      const bornAt = performance.now();
+      const { ended, lastWords } = await this.#runOnce();
+      // A host that never listened has said why: that is for a person to mend.
+      if (this.#isStopping || !this.#listened || ended.code === 0) return exitCodeOf(ended);
+      if (performance.now() - bornAt > HEALTHY_MS) this.#backOff = FIRST_BACK_OFF_MS;
+      this.#tell(ended, lastWords);
+      await this.#pause();
+      if (this.#isStopping) return exitCodeOf(ended);
+    }
+  }
+
+  #forward(signal: NodeJS.Signals): void {
+    if (signal === 'SIGINT' || signal === 'SIGTERM') this.#isStopping = true;
+    this.#child?.kill(signal);
+    this.#endPause?.();
+  }
+
+  #runOnce(): Promise<{ ended: Ended; lastWords: string }> {
+    return new Promise((resolve, reject) => {
+      const child = spawn(process.execPath, [...process.execArgv, ...this.#options.args], {
+        stdio: ['inherit', 'inherit', 'pipe', 'ipc'],
+        // Ctrl-C reaches this process alone, which passes it on once.
+        detached: true,
+      });
+      this.#child = child;
+      let kept = '';
+      child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+        process.stderr.write(text);
+        kept = (kept + text).slice(-KEPT);
+      });
+      child.on('message', (message) => {
+        if (message === LISTENING) this.#listened = true;
+      });
+      child.once('error', reject);
+      child.once('close', (code, signal) => {
+        this.#child = undefined;
+        resolve({ ended: { code, signal }, lastWords: kept });
+      });
+    });
+  }
+
+  #tell(ended: Ended, lastWords: string): void {
+    const how = ended.signal === null ? `exit code ${ended.code}` : ended.signal;
+    this.#options.log.error(
+      { code: 'TSF_HOST_DIED', how, restartInMs: this.#backOff },
+      `the host died (${how}): ${causeOf(ended, lastWords, this.#options.paths)}; its streams are lost and it is started again`,
+    );
+  }
+
+  #pause(): Promise<void> {
+    const delay = this.#backOff;
+    this.#backOff = Math.min(delay * 2, MAX_BACK_OFF_MS);
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, delay);
+      this.#endPause = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+}
+
+function causeOf({ signal }: Ended, lastWords: string, paths: readonly string[]): string {
+  if (/heap out of memory|invalid table size|Allocation failed/i.test(lastWords))
+    return `out of memory in a burst that V8 could not stop; bound what the filters (${paths.join(', ')}) gather at once, or give the host more by NODE_OPTIONS=--max-old-space-size=<MB>`;
+  if (signal === 'SIGKILL') return 'killed from outside, as the kernel does where memory runs out; look in its log';
+  if (signal === 'SIGSEGV' || signal === 'SIGBUS' || signal === 'SIGILL')
+    return 'a fault in native code, of a package with an addon or of Node';
+  return 'what it wrote last says why';
+}
+
+const exitCodeOf = ({ code, signal }: Ended): number => code ?? 128 + (signal === null ? 0 : constants.signals[signal]);
+
+/** In the host: its parent hears that it listens, and takes it along when it goes. */
+export function heedParent(onGone: () => void): () => void {
+  if (process.send === undefined) return () => undefined;
+  process.once('disconnect', onGone);
+  // Alone it keeps nothing alive.
+  process.channel?.unref();
+  return () => process.send?.(LISTENING);
+}

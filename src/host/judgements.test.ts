@@ -1,0 +1,66 @@
+import { expect, test } from 'vitest';
+import type { FilterConfigMessage } from '../channel/codec/index.js';
+import type { ToWorker, Verdict } from '../thread/messages.js';
+import { Judgements } from './judgements.js';
+import type { Place } from './place.js';
+
+const config = (id: number): FilterConfigMessage => ({ id }) as FilterConfigMessage;
+const yes: Verdict = { accepted: true, message: '', phases: 1, attributes: [] };
+const no: Verdict = { accepted: false, message: 'no', phases: 0, attributes: [] };
+
+function place(): { place: Place; asked: ToWorker[] } {
+  const asked: ToWorker[] = [];
+  return { place: { post: (message: ToWorker) => void asked.push(message) } as unknown as Place, asked };
+}
+
+function stage(): { judgements: Judgements; told: string[] } {
+  const told: string[] = [];
+  const tell = (connection: number, id: number, { accepted }: Verdict): void =>
+    void told.push(`${connection}/${id} ${accepted}`);
+  return { judgements: new Judgements(tell), told };
+}
+
+test('acceptance needs all threads, a refusal one', () => {
+  const { judgements, told } = stage();
+  const [a, b] = [place(), place()];
+  judgements.judge(1, config(1), [a.place, b.place]);
+  judgements.judge(1, config(2), [a.place, b.place]);
+  judgements.heard(a.place, 1, 1, yes);
+  expect(told).toEqual([]);
+  judgements.heard(a.place, 1, 2, no);
+  judgements.heard(b.place, 1, 2, yes);
+  judgements.heard(b.place, 1, 1, yes);
+  expect(told).toEqual(['1/2 false', '1/1 true']);
+});
+
+test('a thread that is gone is not waited for', () => {
+  const { judgements, told } = stage();
+  const [a, b] = [place(), place()];
+  judgements.judge(1, config(1), [a.place, b.place]);
+  judgements.heard(a.place, 1, 1, yes);
+  judgements.left(b.place);
+  expect(told).toEqual(['1/1 true']);
+});
+
+test('where all are gone the next one judges, and learns what is known', () => {
+  const { judgements, told } = stage();
+  const [a, b] = [place(), place()];
+  judgements.judge(1, config(1), [a.place]);
+  judgements.heard(a.place, 1, 1, yes);
+  judgements.judge(1, config(2), [a.place]);
+  judgements.left(a.place);
+  judgements.judge(1, config(3), []);
+  judgements.forget(1, 3);
+  expect(told).toEqual(['1/1 true']);
+  judgements.joined(b.place);
+  expect(b.asked).toMatchObject([
+    { config: { id: 1 }, again: true },
+    { config: { id: 2 }, again: false },
+  ]);
+  judgements.heard(b.place, 1, 2, yes);
+  judgements.heard(b.place, 1, 1, yes);
+  expect(told).toEqual(['1/1 true', '1/2 true']);
+  judgements.disconnect(1);
+  judgements.heard(b.place, 1, 1, yes);
+  expect(told).toHaveLength(2);
+});

@@ -1,0 +1,209 @@
+/** One place for a thread; the threads in it come and go. One that ends is followed by another, with back-off. */
+import { messageOf } from '../base/host-errors.js';
+import { errorFields, type Logger } from '../base/log.js';
+import type { FromWorker, LastWords, LoadedFilter, ToWorker, WorkerStart } from '../thread/messages.js';
+import type { Spawn, Thread } from './thread.js';
+
+const FIRST_BACK_OFF_MS = 100;
+const MAX_BACK_OFF_MS = 10_000;
+/** A thread that lived so long did not die of starting. */
+const HEALTHY_MS = 30_000;
+/** A start that takes longer is told: it may never end. */
+const SLOW_START_MS = 10_000;
+/** A busy thread is not waited for longer. */
+const STOP_MS = 1000;
+
+/** The text comes ready from the thread. */
+export class LoadError extends Error {}
+
+export interface PlaceEvents {
+  /** Its thread serves from now on. */
+  ready(place: Place, filters: readonly LoadedFilter[]): void;
+  message(place: Place, message: ServingMessage): void;
+  /** The thread that served serves no more. It may still run for a while: see Thread.ended. */
+  lost(place: Place, thread: Thread): void;
+  /** For the log: why a thread that served has ended by itself. */
+  died(place: Place, cause: unknown, words: LastWords | undefined): void;
+}
+export type ServingMessage = Exclude<FromWorker, { type: 'ready' | 'failed' | 'dying' | 'stopped' }>;
+
+export interface PlaceOptions {
+  readonly start: WorkerStart;
+  readonly spawn: Spawn;
+  readonly log: Logger;
+  readonly events: PlaceEvents;
+}
+
+export class Place {
+  readonly #options: PlaceOptions;
+  /** Serves, or is about to. */
+  #thread: Thread | undefined;
+  #serves = false;
+  #words: LastWords | undefined;
+  #bornAt = 0;
+  #backOff = FIRST_BACK_OFF_MS;
+  #retry: NodeJS.Timeout | undefined;
+  /** No thread comes after this one. */
+  #isLast = false;
+  #onStopped: (() => void) | undefined;
+  /** Threads that are to end. */
+  readonly #ending = new Set<Promise<void>>();
+
+  constructor(options: PlaceOptions) {
+    this.#options = options;
+  }
+
+  get index(): number {
+    return this.#options.start.worker;
+  }
+
+  /** The thread that serves; undefined: none does now. */
+  get serving(): Thread | undefined {
+    return this.#serves ? this.#thread : undefined;
+  }
+
+  post(message: ToWorker): void {
+    this.serving?.post(message);
+  }
+
+  /** Settles when a thread serves, or could not. */
+  async start(): Promise<void> {
+    this.#bornAt = performance.now();
+    const slow = setTimeout(() => {
+      this.#options.log.warn(
+        { code: 'TSF_LOAD_SLOW', worker: this.index },
+        `the filters are still loading after ${SLOW_START_MS / 1000} s: does a top-level await of theirs ever settle?`,
+      );
+    }, SLOW_START_MS);
+    slow.unref();
+    try {
+      await this.#run();
+    } finally {
+      clearTimeout(slow);
+    }
+  }
+
+  /** Ends the thread that serves; another one comes. */
+  replace(): void {
+    const thread = this.serving;
+    if (thread === undefined) return;
+    this.#leave(thread);
+    this.#end(thread);
+    this.#startLater();
+  }
+
+  /** When its thread ends, no other one comes. */
+  retire(): void {
+    this.#isLast = true;
+    clearTimeout(this.#retry);
+  }
+
+  /** The thread runs its last hooks and ends. */
+  async stop(): Promise<void> {
+    this.retire();
+    const thread = this.#thread;
+    if (thread !== undefined) {
+      if (this.#serves) {
+        await atMost(STOP_MS, (stopped) => {
+          this.#onStopped = stopped;
+          thread.post({ type: 'stop' });
+        });
+      }
+      this.#thread = undefined;
+      this.#serves = false;
+      this.#end(thread);
+    }
+    // One that hangs in native code ends with the process.
+    await atMost(STOP_MS, (ended) => void Promise.all(this.#ending).then(ended));
+  }
+
+  async #run(): Promise<void> {
+    const { start, spawn, events } = this.#options;
+    await new Promise<void>((resolve, reject) => {
+      this.#words = undefined;
+      const thread = spawn(start, {
+        message: (message) => {
+          if (this.#thread !== thread) return;
+          switch (message.type) {
+            case 'ready':
+              this.#serves = true;
+              events.ready(this, message.filters);
+              resolve();
+              return;
+            case 'failed':
+              this.#thread = undefined;
+              this.#end(thread);
+              reject(new LoadError(message.message));
+              return;
+            case 'dying':
+              this.#words = message;
+              return;
+            case 'stopped':
+              this.#onStopped?.();
+              return;
+            default:
+              events.message(this, message);
+          }
+        },
+        ended: (cause) => {
+          reject(new LoadError(`TSF_LOAD_FAILED: the worker ended while it loaded (${messageOf(cause)})`));
+          // One that was told to end has left the place, and its successor is well.
+          if (this.#thread === thread) this.#died(thread, cause);
+        },
+      });
+      this.#thread = thread;
+    });
+  }
+
+  #died(thread: Thread, cause: unknown): void {
+    const served = this.#serves;
+    if (served) this.#leave(thread);
+    this.#thread = undefined;
+    // One that never served is the business of whoever started it.
+    if (!served) return;
+    this.#options.events.died(this, cause, this.#words);
+    this.#startLater();
+  }
+
+  #leave(thread: Thread): void {
+    this.#thread = undefined;
+    this.#serves = false;
+    this.#onStopped?.();
+    this.#options.events.lost(this, thread);
+  }
+
+  #end(thread: Thread): void {
+    const { ended } = thread;
+    this.#ending.add(ended);
+    void ended.finally(() => this.#ending.delete(ended));
+    thread.terminate();
+  }
+
+  #startLater(): void {
+    if (this.#isLast) return;
+    if (performance.now() - this.#bornAt > HEALTHY_MS) this.#backOff = FIRST_BACK_OFF_MS;
+    const delay = this.#backOff;
+    this.#backOff = Math.min(delay * 2, MAX_BACK_OFF_MS);
+    const { log } = this.#options;
+    this.#retry = setTimeout(() => {
+      this.start().then(
+        () => log.info({ worker: this.index }, 'worker thread replaced'),
+        (error: unknown) => {
+          if (this.#isLast) return;
+          log.error({ worker: this.index, ...errorFields(error) }, 'worker thread could not be replaced yet');
+          this.#startLater();
+        },
+      );
+    }, delay);
+  }
+}
+
+function atMost(milliseconds: number, run: (done: () => void) => void): Promise<void> {
+  return new Promise((resolve) => {
+    const late = setTimeout(resolve, milliseconds);
+    run(() => {
+      clearTimeout(late);
+      resolve();
+    });
+  });
+}
