@@ -1,4 +1,4 @@
-/** Any members, any chunks: what comes out of a chain is what they make of a message one after the other. */
+/** Any members, any chunks: what comes out of a list is what they make of a message one after the other. */
 import { setImmediate as tick } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { ListBench, type Message } from '../../test/support/list.js';
