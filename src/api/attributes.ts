@@ -2,6 +2,7 @@
  * Envoy's attributes: names, types, and the numbers by which the module asks for them. The numbers are positions in
  * Envoy's own list (1.38 to 1.40 agree) and never change there, new ones are added at the end.
  */
+import { u32 } from '../base/header-block.js';
 
 /**
  * One entry per attribute that Envoy's module interface has a name for. Which of them have a value differs by version
@@ -194,6 +195,9 @@ export function attributeNames(): string[] {
   return [...IDS.keys()];
 }
 
+/** In the place of a length. */
+const ABSENT = 0xffffffff;
+
 // Headers are latin1 wherever a filter meets them; what operators name in configs is UTF-8.
 const FROM_HEADERS = /^request\.(path|url_path|host|scheme|method|referer|useragent|id|query)$/;
 
@@ -211,23 +215,24 @@ export function decodeAttribute(name: Attribute, bytes: Uint8Array): string | nu
   }
 }
 
+/** Where the entry at `at` of an attribute block ends, no further than the block: {u32 length, bytes}, and no bytes where the
+ *  length says absent. */
+export function attributeEnd(block: Uint8Array, at: number): number {
+  const length = u32(block, at);
+  return length === ABSENT ? at + 4 : Math.min(at + 4 + length, block.length);
+}
+
 /** The attribute block of a stream's first frame, in the order of `names`; absent ones are undefined. */
 export function decodeAttributes(names: readonly Attribute[], block: Uint8Array): { [name: string]: unknown } {
   const values: { [name: string]: unknown } = {};
-  const view = new DataView(block.buffer, block.byteOffset, block.length);
   let at = 0;
   for (const name of names) {
     values[name] = undefined;
     if (at + 4 > block.length) continue;
-    const length = view.getUint32(at, true);
-    at += 4;
-    if (length === 0xffffffff) continue;
-    if (length > block.length - at) {
-      at = block.length;
-      continue;
-    }
-    values[name] = decodeAttribute(name, block.subarray(at, at + length));
-    at += length;
+    const end = attributeEnd(block, at);
+    const isWhole = u32(block, at) === end - at - 4;
+    if (isWhole) values[name] = decodeAttribute(name, block.subarray(at + 4, end));
+    at = end;
   }
   return values;
 }

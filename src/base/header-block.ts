@@ -112,6 +112,51 @@ export class HeaderLines {
   }
 }
 
+/** A block whose count was not told. */
+export function countedBlock(bytes: Uint8Array): HeaderBlock {
+  let count = 0;
+  for (let at = 0; at + LINE_OVERHEAD <= bytes.length; count++) {
+    at += LINE_OVERHEAD + u32(bytes, at) + u32(bytes, at + 4);
+    if (at > bytes.length) break;
+  }
+  return { bytes, count };
+}
+
+/** Where the first line of that name begins, which is in lower case; -1 = there is none. */
+export function findLine(bytes: Uint8Array, count: number, name: string): number {
+  let at = 0;
+  for (let i = 0; i < count && at + LINE_OVERHEAD <= bytes.length; i++) {
+    const length = u32(bytes, at);
+    if (isName(bytes, at + LINE_OVERHEAD, length, name)) return at;
+    at += LINE_OVERHEAD + length + u32(bytes, at + 4);
+  }
+  return -1;
+}
+
+/** The value of the line at a place that findLine gave for that name. Not a substring of a decoded block: that would keep
+ *  all of it alive. */
+export function valueAt(bytes: Latin1Buffer, at: number, name: string): string {
+  const start = at + LINE_OVERHEAD + name.length;
+  return bytes.latin1Slice(start, start + u32(bytes, at + 4));
+}
+
+/** The value of the first line of that name, which is in lower case. */
+export function valueIn({ bytes, count }: HeaderBlock, name: string): string | undefined {
+  const at = findLine(bytes, count, name);
+  return at < 0 ? undefined : valueAt(latin1Buffer(bytes), at, name);
+}
+
+/** Header names on the wire are ASCII. */
+function isName(bytes: Uint8Array, at: number, length: number, lower: string): boolean {
+  if (length !== lower.length) return false;
+  for (let i = 0; i < length; i++) {
+    let byte = bytes[at + i]!;
+    if (byte >= 0x41 && byte <= 0x5a) byte |= 0x20;
+    if (byte !== lower.charCodeAt(i)) return false;
+  }
+  return true;
+}
+
 /** The block as Envoy would have it after these operations; the same one when they change no line. */
 export function applyOps(block: HeaderBlock, ops: OpList): HeaderBlock {
   for (let i = 0; i < ops.length; i += 3) {

@@ -150,7 +150,7 @@ export interface StreamSink {
   log(level: number, text: string): void;
   extend(milliseconds: number): void;
   /** undefined: go on writing. A promise: the ring and its small overflow are full; it settles when there is room. For
-   *  the output of a direction (CreditOf has its numbers) or a streamed reply also: Envoy, or the next filter of a chain,
+   *  the output of a direction (CreditOf has its numbers) or a streamed reply also: Envoy, or the next filter of a list,
    *  has enough of it. What is written all the same waits here. */
   backpressure(of?: CreditOf): Promise<void> | undefined;
 }
@@ -178,12 +178,25 @@ export interface StreamStart {
   readonly attributes: Uint8Array;
 }
 
+/** What is known of a message when its headers come. */
+export const HeadersTrait = {
+  /** Nothing follows them. */
+  EndStream: 1,
+  /** For information: no hook, no answer. */
+  Context: 2,
+  /** What follows is no body, and flows past. */
+  Tunnel: 4,
+} as const;
+
+/** What comes behind a piece of a body: more of it, nothing, or the message's trailers. */
+export type Follows = 'more' | 'nothing' | 'trailers';
+
 /** What a stream hears. Never throws. */
 export interface StreamSource {
-  /** context: no hook, no answer. tunnel: what follows is no body, and flows past. */
-  onHeaders(type: HeaderType, block: HeaderBlock, endStream: boolean, context: boolean, tunnel: boolean): void;
-  /** bytes are the receiver's own memory. last: the input ends here; trailers: trailers follow. */
-  onData(direction: Direction, bytes: Uint8Array, last: boolean, trailers: boolean): void;
+  /** `traits` are bits of HeadersTrait; those of trailers say nothing. */
+  onHeaders(type: HeaderType, block: HeaderBlock, traits: number): void;
+  /** bytes are the receiver's own memory. */
+  onData(direction: Direction, bytes: Uint8Array, follows: Follows): void;
   /** A whole body is over max_body_bytes: of a request, to be answered with 413 through the filter's own encode hooks; of
    *  a response, with 500. */
   onBodyTooLarge(direction: Direction): void;

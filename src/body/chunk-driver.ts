@@ -10,6 +10,8 @@ export class ChunkDriver implements BodyDriver {
   private readonly fn: ChunkFunction;
   /** Frames that wait for room in the ring; undefined = none wait. */
   private waiting: { bytes: Uint8Array; last: boolean }[] | undefined;
+  /** Behind the one that is at work, another is here. */
+  private more = false;
 
   constructor(host: BodyHost, fn: ChunkFunction) {
     this.host = host;
@@ -23,7 +25,7 @@ export class ChunkDriver implements BodyDriver {
 
   data(bytes: Uint8Array, last: boolean): void {
     if (this.waiting !== undefined) this.waiting.push({ bytes, last });
-    else this.step(bytes, last, true);
+    else this.step(bytes, last);
   }
 
   start(): void {
@@ -34,8 +36,7 @@ export class ChunkDriver implements BodyDriver {
     this.waiting = undefined;
   }
 
-  /** digested: no other chunk is here. */
-  private step(bytes: Uint8Array, last: boolean, digested: boolean): void {
+  private step(bytes: Uint8Array, last: boolean): void {
     const { host } = this;
     let result: Uint8Array | undefined;
     try {
@@ -49,7 +50,7 @@ export class ChunkDriver implements BodyDriver {
     out.consumed(bytes.length);
     if (last) host.finish(result);
     else {
-      out.step(result, digested);
+      out.step(result, !this.more);
       const room = host.room();
       if (room !== undefined) this.waitFor(room);
     }
@@ -84,7 +85,11 @@ export class ChunkDriver implements BodyDriver {
         const { bytes, last } = waiting[i]!;
         // A step may find the ring full again: the rest then waits behind it, in order.
         if (this.isWaiting()) this.data(bytes, last);
-        else this.step(bytes, last, i === waiting.length - 1);
+        else {
+          this.more = i < waiting.length - 1;
+          this.step(bytes, last);
+          this.more = false;
+        }
       }
     });
   }

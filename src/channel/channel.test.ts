@@ -26,11 +26,13 @@ class Recorder implements wire.StreamSource {
     this.events.push(event);
     this.onHear?.(event, this.sink);
   }
-  onHeaders(type: wire.HeaderType, block: wire.HeaderBlock, end: boolean, context: boolean): void {
+  onHeaders(type: wire.HeaderType, block: wire.HeaderBlock, traits: number): void {
+    const { EndStream, Context } = wire.HeadersTrait;
+    const [end, context] = [(traits & EndStream) !== 0, (traits & Context) !== 0];
     this.#hear('headers', type, Buffer.from(block.bytes).toString('latin1'), block.count, end, context);
   }
-  onData(direction: wire.Direction, bytes: Uint8Array, last: boolean, trailers: boolean): void {
-    this.#hear('data', direction, Buffer.from(bytes).toString('latin1'), last, trailers);
+  onData(direction: wire.Direction, bytes: Uint8Array, follows: wire.Follows): void {
+    this.#hear('data', direction, Buffer.from(bytes).toString('latin1'), follows);
   }
   onBodyTooLarge(direction: wire.Direction): void {
     this.#hear('tooLarge', direction);
@@ -187,8 +189,8 @@ test('a stream hears its frames in order, and only its own generation', async ()
   });
   expect(events).toEqual([
     { name: 'headers', args: [0, 'block', 1, false, false] },
-    { name: 'data', args: [0, 'one', false, false] },
-    { name: 'data', args: [0, 'two', true, true] },
+    { name: 'data', args: [0, 'one', 'more'] },
+    { name: 'data', args: [0, 'two', 'trailers'] },
     { name: 'end', args: [0] },
   ]);
   expect(f.channel.streams).toBe(0);

@@ -9,7 +9,15 @@
 import { DataFlag, Encoder, FrameKind, FrameReader, HeadersFlag, MalformedFrame } from './codec/index.js';
 import { Outbox, type RingWriter } from './outbox.js';
 import { ChannelStream } from './sink.js';
-import type { EndReason, HeaderType, StreamSink, StreamSource, StreamStart } from '../base/wire.js';
+import {
+  type EndReason,
+  type Follows,
+  HeadersTrait,
+  type HeaderType,
+  type StreamSink,
+  type StreamSource,
+  type StreamStart,
+} from '../base/wire.js';
 
 /** What a channel needs of `sharedarraybuffer-ring`. */
 export interface RingEndpoint extends RingWriter {
@@ -150,7 +158,7 @@ export class Channel {
         const bytes = reader.dataBytes();
         const direction = t.direction();
         try {
-          stream.source.onData(direction, bytes, (flags & DataFlag.Last) !== 0, (flags & DataFlag.Trailers) !== 0);
+          stream.source.onData(direction, bytes, followsOf(flags));
         } catch (error) {
           this.#fault(stream, error);
         }
@@ -240,13 +248,7 @@ export class Channel {
     try {
       if ((flags & HeadersFlag.Log) !== 0) stream.source.onLogHeaders(type, { bytes: block, count });
       else {
-        stream.source.onHeaders(
-          type,
-          { bytes: block, count },
-          (flags & HeadersFlag.EndStream) !== 0,
-          (flags & HeadersFlag.Context) !== 0,
-          (flags & HeadersFlag.Upgrade) !== 0,
-        );
+        stream.source.onHeaders(type, { bytes: block, count }, traitsOf(flags));
       }
     } catch (error) {
       this.#fault(stream, error);
@@ -315,4 +317,16 @@ export class Channel {
     stream.fail(0, error instanceof Error ? error.message : String(error));
     stream.close();
   }
+}
+
+function followsOf(flags: number): Follows {
+  if ((flags & DataFlag.Last) === 0) return 'more';
+  return (flags & DataFlag.Trailers) === 0 ? 'nothing' : 'trailers';
+}
+
+function traitsOf(flags: number): number {
+  const end = (flags & HeadersFlag.EndStream) === 0 ? 0 : HeadersTrait.EndStream;
+  const context = (flags & HeadersFlag.Context) === 0 ? 0 : HeadersTrait.Context;
+  const tunnel = (flags & HeadersFlag.Upgrade) === 0 ? 0 : HeadersTrait.Tunnel;
+  return end | context | tunnel;
 }

@@ -4,7 +4,7 @@
  * read meets earlier writes, or somebody goes over all of them.
  */
 import { FilterError } from '../api/errors.js';
-import { HeaderLines, type Latin1Buffer, latin1Buffer, LINE_OVERHEAD, u32 } from '../base/header-block.js';
+import { findLine, HeaderLines, type Latin1Buffer, latin1Buffer, valueAt } from '../base/header-block.js';
 import { checkValue, type HeaderRules, type HeaderWrite, statusOf, TYPE_NAMES } from './header-rules.js';
 import type { HeaderMap, RequestHeaders, ResponseHeaders } from '../api/types-data.js';
 import { type HeaderBlock, HeaderOp, HeaderType, type OpList } from '../base/wire.js';
@@ -17,17 +17,6 @@ export interface HeaderOwner {
   /** The hook or transform that is running, for messages. */
   readonly phase: string | undefined;
   readonly rules: HeaderRules;
-}
-
-/** Bytes of a lower-case name, to compare with; header names on the wire are ASCII. */
-function sameName(bytes: Uint8Array, at: number, length: number, lower: string): boolean {
-  if (length !== lower.length) return false;
-  for (let i = 0; i < length; i++) {
-    let byte = bytes[at + i]!;
-    if (byte >= 0x41 && byte <= 0x5a) byte |= 0x20;
-    if (byte !== lower.charCodeAt(i)) return false;
-  }
-  return true;
 }
 
 export class HeaderMapImpl implements HeaderMap {
@@ -60,7 +49,7 @@ export class HeaderMapImpl implements HeaderMap {
 
   getAll(name: string): string[] {
     const lower = this.lookup(name);
-    if (this.untouched && this.find(lower) < 0) return [];
+    if (this.untouched && findLine(this.block, this.count, lower) < 0) return [];
     const { names, values } = this.all();
     const found: string[] = [];
     for (let i = 0; i < names.length; i++) if (names[i] === lower) found.push(values[i]!);
@@ -74,7 +63,7 @@ export class HeaderMapImpl implements HeaderMap {
 
   has(name: string): boolean {
     const lower = this.lookup(name);
-    if (this.untouched) return this.find(lower) >= 0;
+    if (this.untouched) return findLine(this.block, this.count, lower) >= 0;
     return this.all().names.includes(lower);
   }
 
@@ -196,23 +185,9 @@ export class HeaderMapImpl implements HeaderMap {
 
   /** The first line of that name as it came, whatever was written since. */
   private came(lower: string): string | undefined {
-    const at = this.find(lower);
+    const at = findLine(this.block, this.count, lower);
     if (at < 0) return undefined;
-    const start = at + LINE_OVERHEAD + lower.length;
-    // Not a substring of a decoded block: that would keep all of it alive.
-    return this.block.latin1Slice(start, start + u32(this.block, at + 4));
-  }
-
-  /** Position of the first line of that name in the block, -1 = none. */
-  private find(lower: string): number {
-    const { block, count } = this;
-    let at = 0;
-    for (let i = 0; i < count; i++) {
-      const nameLength = u32(block, at);
-      if (sameName(block, at + LINE_OVERHEAD, nameLength, lower)) return at;
-      at += LINE_OVERHEAD + nameLength + u32(block, at + 4);
-    }
-    return -1;
+    return valueAt(this.block, at, lower);
   }
 
   /** Decoded now at the latest. */

@@ -1,5 +1,5 @@
 /** A stream that cannot run: its first headers are answered by a failure, everything else is ignored. */
-import type { HeaderBlock, HeaderType, StreamSink, StreamSource } from '../base/wire.js';
+import { type HeaderBlock, HeadersTrait, type HeaderType, type StreamSink, type StreamSource } from '../base/wire.js';
 
 export class FailedStream implements StreamSource {
   private readonly sink: StreamSink;
@@ -10,8 +10,8 @@ export class FailedStream implements StreamSource {
     this.text = text;
   }
 
-  onHeaders(type: HeaderType, _block: HeaderBlock, _endStream: boolean, context: boolean): void {
-    if (context || this.text === undefined) return;
+  onHeaders(type: HeaderType, _block: HeaderBlock, traits: number): void {
+    if ((traits & HeadersTrait.Context) !== 0 || this.text === undefined) return;
     const { text } = this;
     this.text = undefined;
     this.sink.fail(type, text);

@@ -3,8 +3,8 @@ import { ConfigError, describeError, FilterError } from '../api/errors.js';
 import { type AnyDefinition, definitionOf } from '../api/filter.js';
 import type { Filter } from '../api/types-definition.js';
 import type { StreamSink, StreamSource, StreamStart } from '../base/wire.js';
-import { ChainStream } from '../list/chain.js';
-import { ChainConfig, type ChainedFilter } from '../list/chain-config.js';
+import { ListStream } from '../list/list-stream.js';
+import { ListConfig, type ListedFilter } from '../list/list-config.js';
 import { type ConfigRules, IdentifiedConfig, ParsedConfig, type Verdict } from '../stream/config.js';
 import { type FilledDeps, fillDeps, type StreamDeps } from '../base/deps.js';
 import { FailedStream } from './failed.js';
@@ -15,7 +15,7 @@ export class FilterRegistry {
   private readonly definitions = new Map<string, AnyDefinition>();
   private readonly deps: FilledDeps;
   private readonly linger: Linger;
-  private readonly configs = new Map<number, IdentifiedConfig | ChainConfig>();
+  private readonly configs = new Map<number, IdentifiedConfig | ListConfig>();
   /** By filter, scope and content: configs with the same bytes are judged once. */
   private readonly parsed = new Map<string, ParsedConfig>();
   /** Ids that are being judged; one that is forgotten meanwhile is taken out. */
@@ -67,7 +67,7 @@ export class FilterRegistry {
   }
 
   /** Judges `filters: [...]`: one config that is as many as it has members. Never rejects. */
-  async parseChain(id: number, name: string, filters: readonly ChainedFilter[], rules: ConfigRules): Promise<Verdict> {
+  async parseList(id: number, name: string, filters: readonly ListedFilter[], rules: ConfigRules): Promise<Verdict> {
     const definitions: AnyDefinition[] = [];
     for (const [i, filter] of filters.entries()) {
       const definition = this.definitions.get(filter.name);
@@ -84,7 +84,7 @@ export class FilterRegistry {
         const members = parsed.map(
           (one, i) => new IdentifiedConfig(id, false, one, (values[i] as PromiseFulfilledResult<unknown>).value, rules),
         );
-        const config = new ChainConfig(id, name, members, rules);
+        const config = new ListConfig(id, name, members, rules);
         this.configs.set(id, config);
         return config.verdict();
       }
@@ -121,10 +121,10 @@ export class FilterRegistry {
     }
     const { deps, linger } = this;
     try {
-      // A chain is never a route's config.
+      // A list is never a route's config.
       const merged = route as IdentifiedConfig | undefined;
-      return base instanceof ChainConfig
-        ? new ChainStream(base, base.forStream(merged), start, sink, deps, linger)
+      return base instanceof ListConfig
+        ? new ListStream(base, base.forStream(merged), start, sink, deps, linger)
         : new HttpStream(base.forStream(merged), start, sink, deps, linger);
     } catch (e) {
       const text = `${base.name}: mergeConfig: ${describeError(e)}`;

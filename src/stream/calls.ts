@@ -4,7 +4,7 @@
  */
 import { toBytes } from '../body/buffer.js';
 import { FilterError, type KnownErrorCode } from '../api/errors.js';
-import { HeaderLines } from '../base/header-block.js';
+import { countedBlock, HeaderLines } from '../base/header-block.js';
 import { HeaderViewImpl } from '../headers/header-views.js';
 import { HeaderMapImpl } from '../headers/headers.js';
 import { CallSite } from '../base/places.js';
@@ -179,7 +179,7 @@ class Call {
 
   private headersCame(block: Uint8Array, end: boolean): void {
     if (this.settle === undefined) return;
-    const lines = linesOf(block);
+    const lines = HeaderLines.of(countedBlock(block));
     if (!end && [...lines.names].sort().join(' ') === ENVOYS_OWN_HEADERS) this.doubtful = lines;
     else this.answered(lines);
   }
@@ -321,11 +321,6 @@ class FilledResponse extends Response implements CallResponse {
 
 // ---- the answer ----
 
-/** Its count is not told. */
-function linesOf(bytes: Uint8Array): HeaderLines {
-  return HeaderLines.of({ bytes, count: Infinity });
-}
-
 function trailerMap(author: Author, bytes: Uint8Array): HeaderMapImpl {
-  return new HeaderMapImpl(author, HeaderType.ResponseTrailers, { bytes, count: linesOf(bytes).names.length }, false);
+  return new HeaderMapImpl(author, HeaderType.ResponseTrailers, countedBlock(bytes), false);
 }

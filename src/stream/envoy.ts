@@ -11,7 +11,6 @@ import { Queries } from './queries.js';
 /** The stream around it. */
 export interface EnvoyStream {
   readonly sink: StreamSink;
-  readonly life: Life;
   readonly instance: Instance;
   /** Undefined: no log event has come. */
   readonly maybeEvents: LogEvents | undefined;
@@ -21,22 +20,24 @@ export interface EnvoyStream {
 
 export class Envoy implements FlowPort {
   private readonly stream: EnvoyStream;
+  private readonly sink: StreamSink;
+  private readonly life: Life;
   private maybeQueries: Queries | undefined;
 
-  constructor(stream: EnvoyStream) {
+  constructor(stream: EnvoyStream, life: Life) {
     this.stream = stream;
+    this.sink = stream.sink;
+    this.life = life;
   }
 
   // ---- FlowPort ----
 
   answer(type: HeaderType, mode: BodyMode, ops: OpList): void {
-    const { sink, life, instance } = this.stream;
-    if (!life.over) sink.answer(type, mode, instance.phasesToTell(), ops);
+    if (!this.life.over) this.sink.answer(type, mode, this.stream.instance.phasesToTell(), ops);
   }
 
   ops(type: HeaderType, ops: OpList): void {
-    const { sink, life } = this.stream;
-    if (!life.over) sink.ops(type, ops);
+    if (!this.life.over) this.sink.ops(type, ops);
   }
 
   output(
@@ -46,21 +47,19 @@ export class Envoy implements FlowPort {
     bytes: Uint8Array | undefined,
     owned: boolean,
   ): void {
-    const { sink, life } = this.stream;
-    if (!life.over) sink.output(direction, flags, acknowledged, bytes, owned);
+    if (!this.life.over) this.sink.output(direction, flags, acknowledged, bytes, owned);
   }
 
   backpressure(direction: Direction): Promise<void> | undefined {
-    return this.stream.sink.backpressure(direction);
+    return this.sink.backpressure(direction);
   }
 
   // ---- acts and questions ----
 
   /** Arguments as in the schema's Act, by kind. */
   act(kind: ActKind, detail: number, id: number, number: number, block: Uint8Array): void {
-    const { sink, life } = this.stream;
-    if (!life.gone) this.stream.flushWrites();
-    sink.act(kind, detail, id, number, block);
+    if (!this.life.gone) this.stream.flushWrites();
+    this.sink.act(kind, detail, id, number, block);
   }
 
   /** undefined = Envoy has no value. Arguments as in the schema's Query, by kind. */
@@ -71,7 +70,8 @@ export class Envoy implements FlowPort {
 
   /** undefined = Envoy has no value. Once the stream is over, what onLog was told answers. */
   attribute<K extends Attribute>(name: K, call: string): Promise<AttributeTypes[K] | undefined> {
-    const { maybeEvents: events, life } = this.stream;
+    const { life } = this;
+    const { maybeEvents: events } = this.stream;
     if (events?.final === true && events.declares(name)) return Promise.resolve(events.attributes[name]);
     life.assertAlive(call, life.gone ? `; declare ${JSON.stringify(name)} in \`attributes\` to have it in onLog` : '');
     this.stream.flushWrites();
@@ -80,12 +80,11 @@ export class Envoy implements FlowPort {
 
   /** A line for Envoy's log. */
   log(level: number, text: string): void {
-    const { life, sink } = this.stream;
-    if (life.ended === undefined) sink.log(level, text);
+    if (this.life.ended === undefined) this.sink.log(level, text);
   }
 
   extendTimeout(milliseconds: number): void {
-    this.stream.sink.extend(milliseconds);
+    this.sink.extend(milliseconds);
   }
 
   // ---- from Envoy ----
@@ -99,6 +98,6 @@ export class Envoy implements FlowPort {
   }
 
   private get queries(): Queries {
-    return (this.maybeQueries ??= new Queries(this.stream.sink));
+    return (this.maybeQueries ??= new Queries(this.sink));
   }
 }

@@ -6,7 +6,7 @@ import type { KnownErrorCode } from '../api/errors.js';
 import { type Phase, StatusType } from '../api/types.js';
 import type { HeaderMap } from '../api/types-data.js';
 import type { FilledDeps } from '../base/deps.js';
-import { BodyMode, type Direction, OutputFlag } from '../base/wire.js';
+import { BodyMode, type Direction, type Follows, OutputFlag } from '../base/wire.js';
 import { joinBytes } from '../body/buffer.js';
 import { countingDriver, declaresLength, type DriverMaker } from '../body/drivers.js';
 import { FlowOutput, type FlowPort, type OutputOwner, type OutputPort } from '../body/output.js';
@@ -54,15 +54,25 @@ function modeOf(status: StatusType): BodyMode {
 export class FlowBody implements BodyHost, OutputOwner, OutputPort {
   readonly mode: BodyMode;
   readonly out: FlowOutput;
+  // Of the flow; asked for with every chunk.
+  readonly author: Author;
+  readonly hooks: Hooks;
+  readonly names: PhaseNames;
+  readonly direction: Direction;
   private readonly flow: BodyFlow;
   private driver: BodyDriver;
   private count: BodyCount | undefined;
   /** Pieces until the end, which the module sends at once. */
   private gathered: Uint8Array[] | undefined;
-  private input: 'open' | 'ended' | 'trailers follow' = 'open';
+  /** What the module has still to send. */
+  private input: Follows = 'more';
 
   constructor(flow: BodyFlow, status: StatusType, make: DriverMaker) {
     this.flow = flow;
+    this.author = flow.stream.author;
+    this.hooks = flow.hooks;
+    this.names = flow.hooks.names;
+    this.direction = flow.direction;
     this.mode = modeOf(status);
     this.out = new FlowOutput(this, this, flow.direction, this.whole);
     this.driver = make(this);
@@ -89,15 +99,14 @@ export class FlowBody implements BodyHost, OutputOwner, OutputPort {
     if (!this.dead) this.out.turn();
   }
 
-  data(bytes: Uint8Array, last: boolean, trailers: boolean): void {
+  data(bytes: Uint8Array, follows: Follows): void {
+    const last = follows !== 'more';
     if (bytes.length === 0 && !last) return;
     const { out } = this;
     out.given(last);
     this.count?.takes(bytes.length);
-    if (last) {
-      this.input = trailers ? 'trailers follow' : 'ended';
-      if (!trailers) this.flow.noTrailers();
-    }
+    if (last) this.input = follows;
+    if (follows === 'nothing') this.flow.noTrailers();
     switch (this.flow.state) {
       case 'gathering':
         (this.gathered ??= []).push(bytes);
@@ -117,7 +126,7 @@ export class FlowBody implements BodyHost, OutputOwner, OutputPort {
 
   /** Trailers have come, whose frame also ends the body where nothing else did. */
   endWithTrailers(): void {
-    if (this.input === 'open') this.data(NO_BYTES, true, true);
+    if (this.input === 'more') this.data(NO_BYTES, 'trailers');
   }
 
   /** The trailers hook has settled, which the end had waited for. */
@@ -150,22 +159,6 @@ export class FlowBody implements BodyHost, OutputOwner, OutputPort {
 
   // ---- BodyHost ----
 
-  get author(): Author {
-    return this.flow.stream.author;
-  }
-
-  get hooks(): Hooks {
-    return this.flow.hooks;
-  }
-
-  get direction(): Direction {
-    return this.flow.direction;
-  }
-
-  get names(): PhaseNames {
-    return this.flow.hooks.names;
-  }
-
   get dead(): boolean {
     return this.flow.dead;
   }
@@ -175,7 +168,7 @@ export class FlowBody implements BodyHost, OutputOwner, OutputPort {
   }
 
   get trailersFollow(): boolean {
-    return this.input === 'trailers follow';
+    return this.input === 'trailers';
   }
 
   get whole(): boolean {
@@ -191,7 +184,7 @@ export class FlowBody implements BodyHost, OutputOwner, OutputPort {
   }
 
   trailersSoon(): Promise<HeaderMap | undefined> {
-    return this.flow.trailersSoon(this.input === 'ended');
+    return this.flow.trailersSoon(this.input === 'nothing');
   }
 
   failed(error: unknown): void {
@@ -227,7 +220,7 @@ export class FlowBody implements BodyHost, OutputOwner, OutputPort {
   letPass(rest: Uint8Array[]): void {
     const { out, flow } = this;
     if (flow.dead) return;
-    if (this.input === 'open' && this.mustCount()) {
+    if (this.input === 'more' && this.mustCount()) {
       this.driver = countingDriver(this);
       for (const part of rest) this.driver.data(part, false);
       return;
@@ -236,7 +229,7 @@ export class FlowBody implements BodyHost, OutputOwner, OutputPort {
       out.consumed(part.length);
       out.write(part, true);
     }
-    if (this.input !== 'open') {
+    if (this.input !== 'more') {
       this.finish(undefined);
       return;
     }

@@ -5,7 +5,15 @@
  */
 import { type Phase, StatusType } from '../api/types.js';
 import type { Chunk, HeaderMap } from '../api/types-data.js';
-import { BodyMode, Direction, type HeaderBlock, HeaderType, OutputFlag, trailersOf } from '../base/wire.js';
+import {
+  BodyMode,
+  Direction,
+  type Follows,
+  type HeaderBlock,
+  HeaderType,
+  OutputFlag,
+  trailersOf,
+} from '../base/wire.js';
 import { joinBytes, toBytes } from '../body/buffer.js';
 import { countingDriver, type DriverMaker, driverMaker } from '../body/drivers.js';
 import type { FlowPort } from '../body/output.js';
@@ -75,8 +83,8 @@ export class Flow implements BodyFlow, HookCaller {
     this.begin(endStream);
   }
 
-  data(bytes: Uint8Array, last: boolean, trailers: boolean): void {
-    if (!this.dead) this.body?.data(bytes, last, trailers);
+  data(bytes: Uint8Array, follows: Follows): void {
+    if (!this.dead) this.body?.data(bytes, follows);
   }
 
   trailersCame(block: HeaderBlock): void {

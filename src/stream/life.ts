@@ -1,18 +1,10 @@
 /** How far a stream has come: whether anything can still be said or asked, and what those hear who try too late. */
 import { type AbortedBy, FilterError, StreamAbortedError } from '../api/errors.js';
-import { EndReason } from '../base/wire.js';
+import { Capability, EndReason, type StreamStart } from '../base/wire.js';
 import type { Scope } from './scope.js';
 
 /** In the order of EndReason. */
 const BY: readonly AbortedBy[] = ['complete', 'downstream', 'upstream', 'timeout', 'local_reply', 'host_drain'];
-
-/** What Envoy's stream allows, whatever its state. */
-export interface Limits {
-  /** One try of a request, behind Envoy's router. */
-  readonly upstream: boolean;
-  /** Envoy takes metrics from the last log hook. */
-  readonly lateMetrics: boolean;
-}
 
 type State =
   | 'open'
@@ -25,8 +17,12 @@ type State =
 export class Life {
   /** Why, once it has. */
   ended: EndReason | undefined;
+  /** Not open any more: nothing is said to Envoy. Asked for with every frame. */
+  over = false;
   private readonly scope: Scope;
-  private readonly limits: Limits;
+  private readonly start: Pick<StreamStart, 'upstream'>;
+  /** Bits of Capability. */
+  private readonly capabilities: number;
   private state: State = 'open';
   private failed = false;
   private by: AbortedBy = 'complete';
@@ -34,14 +30,10 @@ export class Life {
   /** What the author's code hears of the end. */
   private aborted: StreamAbortedError | undefined;
 
-  constructor(scope: Scope, limits: Limits) {
+  constructor(scope: Scope, start: Pick<StreamStart, 'upstream'>, capabilities: number) {
     this.scope = scope;
-    this.limits = limits;
-  }
-
-  /** Nothing is said to Envoy any more. */
-  get over(): boolean {
-    return this.state !== 'open';
+    this.start = start;
+    this.capabilities = capabilities;
   }
 
   /** Envoy's stream is over; nothing more can be asked of it. */
@@ -65,26 +57,26 @@ export class Life {
   // ---- transitions ----
 
   fail(): void {
-    this.state = 'failed';
+    this.move('failed');
     this.failed = true;
   }
 
   /** The last log event has come. */
   leave(): void {
-    this.state = 'gone';
+    this.move('gone');
   }
 
   /** Runs the hook of that event. */
   lastLog(run: () => void): void {
-    this.state = 'last log';
+    this.move('last log');
     run();
-    this.state = 'gone';
+    this.move('gone');
   }
 
   /** `replied`: our own reply is how this stream was meant to end. `busy`: some hook still works. */
   end(reason: EndReason, { replied, busy }: { replied: boolean; busy: boolean }): 'complete' | 'reset' | 'host_drain' {
     this.ended = reason;
-    this.state = 'gone';
+    this.move('gone');
     this.by = this.failed ? 'local_reply' : BY[reason]!;
     const meant = reason === EndReason.Complete || (reason === EndReason.LocalReply && replied);
     const normal = !this.failed && meant;
@@ -95,6 +87,11 @@ export class Life {
     }
     if (normal) return 'complete';
     return reason === EndReason.HostDrain ? 'host_drain' : 'reset';
+  }
+
+  private move(state: Exclude<State, 'open'>): void {
+    this.state = state;
+    this.over = true;
   }
 
   /** What code that waits for the stream is told; the same for all of it. */
@@ -121,12 +118,13 @@ export class Life {
 
   /** As assertAlive, but Envoy from 1.39 on takes metrics from the last log hook, too. */
   assertRecordable(call: string): void {
-    if (this.state !== 'last log' || !this.limits.lateMetrics) this.assertAlive(call);
+    const late = this.state === 'last log' && (this.capabilities & Capability.LateMetrics) !== 0;
+    if (!late) this.assertAlive(call);
   }
 
   /** What a stream that is one try of a request, behind Envoy's router, cannot do. */
   assertDownstream(call: string): void {
-    if (this.limits.upstream)
+    if (this.start.upstream)
       throw new FilterError('TSF_UPSTREAM', `${call}: not in an upstream HTTP filter`, this.phase);
   }
 

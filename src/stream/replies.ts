@@ -186,7 +186,6 @@ class OwnReply implements FlowPort {
   sent = false;
   private readonly stream: ReplyStream;
   private readonly shown: ShownReply;
-  private readonly parts: Uint8Array[] = [];
 
   constructor(stream: ReplyStream, reply: WholeReply, failType: HeaderType) {
     this.stream = stream;
@@ -203,9 +202,9 @@ class OwnReply implements FlowPort {
     flow.onAnswered = (mode) => {
       if (flow.dead) return;
       if (mode === BodyMode.Pass) {
-        if (body !== undefined) this.parts.push(body);
+        if (body !== undefined) this.shown.add(body, true);
         this.send();
-      } else flow.data(body ?? EMPTY, true, false);
+      } else flow.data(body ?? EMPTY, 'nothing');
     };
     flow.begin(body === undefined);
   }
@@ -220,7 +219,7 @@ class OwnReply implements FlowPort {
     bytes: Uint8Array | undefined,
     owned: boolean,
   ): void {
-    if (bytes !== undefined) this.parts.push(owned ? bytes : Uint8Array.prototype.slice.call(bytes));
+    if (bytes !== undefined) this.shown.add(bytes, owned);
     if ((flags & OutputFlag.Last) !== 0) this.send();
   }
 
@@ -231,7 +230,7 @@ class OwnReply implements FlowPort {
   private send(): void {
     if (this.sent || this.stream.life.over) return;
     this.sent = true;
-    sendWhole(this.stream.sink, this.shown.changed(this.flow.headers!, this.parts));
+    sendWhole(this.stream.sink, this.shown.made(this.flow.headers!));
   }
 }
 

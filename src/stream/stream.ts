@@ -6,12 +6,13 @@ import { describeError } from '../api/errors.js';
 import type { LogEntry, Phase } from '../api/types.js';
 import type { FilledDeps } from '../base/deps.js';
 import {
-  Capability,
   type CallEventPart,
   Direction,
   directionOf,
   type EndReason,
+  type Follows,
   type HeaderBlock,
+  HeadersTrait,
   headersOf,
   HeaderType,
   LogKind,
@@ -61,16 +62,15 @@ export class HttpStream implements StreamSource, ReplyStream, CallbacksPort, Cal
     this.deps = deps;
     this.linger = linger;
     this.scope = new Scope(this);
-    const lateMetrics = (config.capabilities & Capability.LateMetrics) !== 0;
-    this.life = new Life(this.scope, { upstream: start.upstream, lateMetrics });
+    this.life = new Life(this.scope, start, config.capabilities);
     this.journal = new Journal(config.definition.name, start.workerId, deps, this);
     this.instance = new Instance(config, this.scope, this.life, this.journal);
-    this.envoy = new Envoy(this);
+    this.envoy = new Envoy(this, this.life);
   }
 
   // ---- StreamSource ----
 
-  onHeaders(type: HeaderType, block: HeaderBlock, endStream: boolean, context: boolean, tunnel: boolean): void {
+  onHeaders(type: HeaderType, block: HeaderBlock, traits: number): void {
     if (this.life.over) return;
     try {
       if (type === HeaderType.RequestTrailers) this.trailersCame(Direction.Request, block);
@@ -78,11 +78,12 @@ export class HttpStream implements StreamSource, ReplyStream, CallbacksPort, Cal
       else {
         const flow = this.openFlow(type);
         if (flow === undefined) return;
-        if (context) flow.inform(block);
+        if ((traits & HeadersTrait.Context) !== 0) flow.inform(block);
         else {
           flow.receive(block);
           if (!this.make(type)) return;
-          if (tunnel) flow.beginTunnel(endStream);
+          const endStream = (traits & HeadersTrait.EndStream) !== 0;
+          if ((traits & HeadersTrait.Tunnel) !== 0) flow.beginTunnel(endStream);
           else flow.begin(endStream);
         }
       }
@@ -91,10 +92,10 @@ export class HttpStream implements StreamSource, ReplyStream, CallbacksPort, Cal
     }
   }
 
-  onData(direction: Direction, bytes: Uint8Array, last: boolean, trailers: boolean): void {
+  onData(direction: Direction, bytes: Uint8Array, follows: Follows): void {
     if (this.life.over) return;
     try {
-      this.flowOf(direction)?.data(bytes, last, trailers);
+      this.flowOf(direction)?.data(bytes, follows);
     } catch (e) {
       this.fail(headersOf(direction), undefined, e);
     }

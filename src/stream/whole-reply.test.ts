@@ -87,10 +87,8 @@ describe('what hooks leave of a reply', () => {
     const shown = new ShownReply(made, asked);
     const lines = HeaderLines.of(shown.headers);
     change(lines);
-    const { body, details, ...rest } = shown.changed(
-      lines,
-      parts.map((part) => Buffer.from(part, 'latin1')),
-    );
+    for (const part of parts) shown.add(Buffer.from(part, 'latin1'), true);
+    const { body, details, ...rest } = shown.made(lines);
     expect(details).toBe(made.details);
     return { ...rest, body: text(body) };
   };
@@ -128,8 +126,8 @@ describe('what hooks leave of a reply', () => {
     for (const asked of [PLAIN, GRPC, { grpc: false, head: true }]) {
       for (const made of [reply(403, '50%'), reply(200, '', { grpcStatus: 0, headers: ['x', '1'] })]) {
         const once = new ShownReply(made, asked);
-        const parts = once.body === undefined ? [] : [once.body];
-        const twice = new ShownReply(once.changed(HeaderLines.of(once.headers), parts), asked);
+        if (once.body !== undefined) once.add(once.body, true);
+        const twice = new ShownReply(once.made(HeaderLines.of(once.headers)), asked);
         expect(shownLines(twice).sort()).toEqual(shownLines(once).sort());
         expect(text(twice.body)).toBe(text(once.body));
       }

@@ -24,12 +24,15 @@ export interface Asked {
   readonly head: boolean;
 }
 
+/** Gathers what the hooks make of it. */
 export class ShownReply {
   readonly headers: HeaderBlock;
   /** What data hooks see; undefined: the headers end it for them. */
   readonly body: Uint8Array | undefined;
   private readonly reply: WholeReply;
   private readonly grpc: boolean;
+  /** What they have made of its body, or added to headers that end it. */
+  private readonly parts: Uint8Array[] = [];
 
   constructor(reply: WholeReply, { grpc, head }: Asked) {
     this.reply = reply;
@@ -38,9 +41,14 @@ export class ShownReply {
     this.body = grpc || head || reply.body.length === 0 ? undefined : reply.body;
   }
 
-  /** The reply as the hooks have left it; parts: what they made of its body, or added to headers that end it. */
-  changed(shown: Iterable<readonly [string, string]>, parts: readonly Uint8Array[]): WholeReply {
-    const { reply, grpc } = this;
+  /** owned: nobody else will write to that memory. */
+  add(bytes: Uint8Array, owned: boolean): void {
+    this.parts.push(owned ? bytes : Uint8Array.prototype.slice.call(bytes));
+  }
+
+  /** The reply as the hooks have left it, with its headers as they are now. */
+  made(shown: Iterable<readonly [string, string]>): WholeReply {
+    const { reply, grpc, parts } = this;
     const lines = HeaderLines.from(shown);
     const status = Number(lines.get(':status'));
     // Envoy writes these itself, those of a gRPC reply as it showed them.

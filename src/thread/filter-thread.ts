@@ -124,7 +124,7 @@ export class FilterThread {
       const rules = { allow, deny, logLevel, streamWindow, maxBodyBytes, capabilities, metrics };
       const judged = await (filters.length === 0
         ? registry.parse(id, name, route, config.config, rules)
-        : registry.parseChain(id, name, filters, rules));
+        : registry.parseList(id, name, filters, rules));
       verdict = judged.accepted
         ? { accepted: true, message: '', phases: judged.phases, attributes: judged.attributes }
         : { accepted: false, message: judged.message, phases: 0, attributes: [] };

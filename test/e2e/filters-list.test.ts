@@ -146,6 +146,8 @@ const DEEDS: readonly { phase: string; style: Style; request: Ask; what: readonl
     request: UPLOAD,
     what: ['reply', 'reply-late', 'reply-empty', 'stream', 'add'],
   },
+  { phase: 'decodeHeaders', style: 'headers', request: { ...UPLOAD, path: '/echo' }, what: ['add'] },
+  { phase: 'encodeHeaders', style: 'headers', request: DOWNLOAD, what: ['add'] },
   { phase: 'transformRequest', style: 'generator', request: UPLOAD, what: ['reply', 'reply-late', 'stream'] },
   { phase: 'decodeTrailers', style: 'perChunk', request: UPLOAD, what: ['reply', 'reply-late', 'stream', 'add'] },
   {

@@ -16,6 +16,7 @@ import {
   Direction,
   EndReason,
   HeaderOp,
+  HeadersTrait,
   HeaderType,
   type OpList,
   OutputFlag,
@@ -324,17 +325,18 @@ export class TestStream {
     );
   }
 
-  private get tunnel(): boolean {
-    return this.options.tunnel ?? false;
+  private traits(end: boolean): number {
+    return (end ? HeadersTrait.EndStream : 0) | (this.options.tunnel === true ? HeadersTrait.Tunnel : 0);
   }
 
   request(headers: Lines = REQUEST, end = false, context = false): this {
-    this.source.onHeaders(HeaderType.Request, packHeaders(linesOf(headers).flat()), end, context, this.tunnel);
+    const traits = this.traits(end) | (context ? HeadersTrait.Context : 0);
+    this.source.onHeaders(HeaderType.Request, packHeaders(linesOf(headers).flat()), traits);
     return this;
   }
 
   response(headers: Lines = RESPONSE, end = false): this {
-    this.source.onHeaders(HeaderType.Response, packHeaders(linesOf(headers).flat()), end, false, this.tunnel);
+    this.source.onHeaders(HeaderType.Response, packHeaders(linesOf(headers).flat()), this.traits(end));
     return this;
   }
 
@@ -343,12 +345,8 @@ export class TestStream {
     const copy = typeof bytes === 'string' ? Uint8Array.from(Buffer.from(bytes)) : Uint8Array.from(bytes);
     this.sink.told[direction].outstanding += copy.length;
     this.sink.told[direction].digested = false;
-    this.source.onData(
-      direction,
-      copy,
-      flags.includes('last') || flags.includes('trailers'),
-      flags.includes('trailers'),
-    );
+    const follows = flags.includes('trailers') ? 'trailers' : flags.includes('last') ? 'nothing' : 'more';
+    this.source.onData(direction, copy, follows);
     return this;
   }
 
@@ -362,7 +360,7 @@ export class TestStream {
 
   trailers(direction: Direction, headers: Lines): this {
     const type = direction === Direction.Request ? HeaderType.RequestTrailers : HeaderType.ResponseTrailers;
-    this.source.onHeaders(type, packHeaders(linesOf(headers).flat()), true, false, false);
+    this.source.onHeaders(type, packHeaders(linesOf(headers).flat()), 0);
     return this;
   }
 

@@ -2,16 +2,16 @@
 import { FilterError } from '../api/errors.js';
 import type { Accepted, ConfigRules, IdentifiedConfig, LoadedConfig, StreamConfig } from '../stream/config.js';
 
-/** One filter of a chain, as the module names it. */
-export interface ChainedFilter {
+/** One filter of a list, as the module names it. */
+export interface ListedFilter {
   readonly name: string;
   /** plugin_config as JSON text. */
   readonly config: string | undefined;
 }
 
-export class ChainConfig implements LoadedConfig {
+export class ListConfig implements LoadedConfig {
   readonly id: number;
-  /** Envoy's filter_name: the chain's label. */
+  /** Envoy's filter_name: the list's label. */
   readonly name: string;
   readonly route = false;
   readonly maxBodyBytes: number;
@@ -46,7 +46,7 @@ export class ChainConfig implements LoadedConfig {
     this.phases = phases;
   }
 
-  /** A member that declares no phases has all bits set, and so has the chain then. */
+  /** A member that declares no phases has all bits set, and so has the list then. */
   verdict(): Accepted {
     return { accepted: true, phases: this.phases, attributes: [...this.attributes] };
   }

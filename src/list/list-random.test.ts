@@ -1,7 +1,7 @@
-/** Any members, any chunks: what comes out of a chain is what they make of a message one after the other. */
+/** Any members, any chunks: what comes out of a list is what they make of a message one after the other. */
 import { setImmediate as tick } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { ChainBench, type Message } from '../../test/support/chain.js';
+import { ListBench, type Message } from '../../test/support/list.js';
 import { defineFilter } from '../api/filter.js';
 import { perChunk } from '../api/transform.js';
 import { StatusType as S, type StreamFilter } from '../api/types.js';
@@ -222,7 +222,7 @@ function randomness(seed: number): (n: number) => number {
   };
 }
 
-describe('random chains', () => {
+describe('random lists', () => {
   it('make of a message what their members make of it one after the other', { timeout: 60_000 }, async () => {
     console.info(`seed ${String(SEED)} (TSF_SEED)`);
     const random = randomness(SEED);
@@ -237,7 +237,7 @@ describe('random chains', () => {
       });
       const filters = chosen.map(({ name, style, extra }) => member(name, STYLES[style]!, extra));
       const window = [4096, 64, 9][random(3)]!;
-      const bench = await ChainBench.of(filters, { streamWindow: window });
+      const bench = await ListBench.of(filters, { streamWindow: window });
       const driver = bench.open();
       for (const direction of [Direction.Request, Direction.Response]) {
         const chunks = Array.from({ length: random(7) }, () =>
@@ -300,7 +300,7 @@ const SO_FAR: { readonly [style: string]: (name: string, body: string) => string
   through: (_, body) => up(body),
 };
 
-describe('random chains in the middle of a message', () => {
+describe('random lists in the middle of a message', () => {
   it('let all go that they can make of it, and ask for more', { timeout: 60_000 }, async () => {
     const random = randomness(SEED);
     const names = Object.keys(SO_FAR);
@@ -311,7 +311,7 @@ describe('random chains in the middle of a message', () => {
       });
       const filters = chosen.map(({ name, style, extra }) => member(name, STYLES[style]!, extra));
       const window = [4096, 64, 9][random(3)]!;
-      const bench = await ChainBench.of(filters, { streamWindow: window });
+      const bench = await ListBench.of(filters, { streamWindow: window });
       const driver = bench.open();
       for (const direction of [Direction.Request, Direction.Response]) {
         const flow = driver.sink.flows[direction];

@@ -1,6 +1,6 @@
 import { setImmediate as tick } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
-import { ChainBench, ChainDriver } from '../../test/support/chain.js';
+import { ListBench, ListDriver } from '../../test/support/list.js';
 import { RULES, RecordingLogger, settled } from '../../test/support/recorder.js';
 import { packHeaders } from '../base/header-block.js';
 import { defineFilter } from '../api/filter.js';
@@ -12,7 +12,7 @@ import type { FilterCallbacks, LocalReply } from '../api/types-callbacks.js';
 import { Direction, EndReason, HeaderType, LogKind, PhaseBit } from '../base/wire.js';
 import { FilterRegistry } from '../registry/index.js';
 
-let bench: ChainBench | undefined;
+let bench: ListBench | undefined;
 afterEach(() => {
   expect(bench?.violations ?? []).toEqual([]);
   bench = undefined;
@@ -42,8 +42,8 @@ function filter(
   } as never);
 }
 
-async function open(...filters: Filter[]): Promise<ChainDriver> {
-  bench = await ChainBench.of(filters);
+async function open(...filters: Filter[]): Promise<ListDriver> {
+  bench = await ListBench.of(filters);
   return bench.open();
 }
 
@@ -69,7 +69,7 @@ const replier = (
     [hook]: () => callbacks.sendLocalReply(status, body === undefined ? {} : { body, details: 'why' }),
   }));
 
-describe('configs of a chain', () => {
+describe('configs of a list', () => {
   const registry = (filters: readonly Filter[]): FilterRegistry =>
     new FilterRegistry(filters, { logger: new RecordingLogger() });
   const chain = (...names: string[]): { name: string; config: string | undefined }[] =>
@@ -83,14 +83,14 @@ describe('configs of a chain', () => {
       none('c', {}),
     ]);
     const [address, port] = [24, 25];
-    const verdict = await all.parseChain(1, 'chain', chain('a', 'b'), RULES);
+    const verdict = await all.parseList(1, 'chain', chain('a', 'b'), RULES);
     expect(verdict).toMatchObject({
       accepted: true,
       phases: PhaseBit.decodeHeaders | PhaseBit.encodeHeaders | PhaseBit.onLog,
     });
     const attributes = verdict.accepted ? verdict.attributes : [];
     expect([attributes.length, attributes[0], attributes[2]]).toEqual([3, address, port]);
-    const unknown = await all.parseChain(2, 'chain', chain('a', 'c'), RULES);
+    const unknown = await all.parseList(2, 'chain', chain('a', 'c'), RULES);
     expect(unknown).toMatchObject({ accepted: true, phases: 0xffffffff });
   });
 
@@ -100,15 +100,15 @@ describe('configs of a chain', () => {
       return raw;
     };
     const all = registry([none('a', {}), none('b', { parse })]);
-    expect(await all.parseChain(1, 'chain', chain('a', 'z'), RULES)).toEqual({
+    expect(await all.parseList(1, 'chain', chain('a', 'z'), RULES)).toEqual({
       accepted: false,
       message: 'filters[1].name: no filter is named "z"; this host has "a", "b"',
     });
-    expect(await all.parseChain(1, 'chain', [...chain('a'), { name: 'b', config: '8' }], RULES)).toEqual({
+    expect(await all.parseList(1, 'chain', [...chain('a'), { name: 'b', config: '8' }], RULES)).toEqual({
       accepted: false,
       message: 'filters[1] "b": plugin_config: must be 7',
     });
-    expect(await all.parseChain(1, 'chain', [...chain('a'), { name: 'b', config: '7' }], RULES)).toMatchObject({
+    expect(await all.parseList(1, 'chain', [...chain('a'), { name: 'b', config: '7' }], RULES)).toMatchObject({
       accepted: true,
     });
   });
@@ -123,8 +123,8 @@ describe('configs of a chain', () => {
       { name: 'b', config: '2' },
       { name: 'a', config: '1' },
     ];
-    await all.parseChain(1, 'chain', list, RULES);
-    const stream = new ChainDriver(all, 100);
+    await all.parseList(1, 'chain', list, RULES);
+    const stream = new ListDriver(all, 100);
     stream.headers(Direction.Request);
     all.forget(1);
     expect(destroyed).toEqual([]);
@@ -134,7 +134,7 @@ describe('configs of a chain', () => {
     expect(destroyed.sort()).toEqual([1, 2]);
     // A refused neighbour does not keep the others.
     const bad = registry([of('a'), none('b', { parse: () => Promise.reject(new Error('no')) })]);
-    await bad.parseChain(1, 'chain', chain('a', 'b'), RULES);
+    await bad.parseList(1, 'chain', chain('a', 'b'), RULES);
     expect(destroyed).toEqual([1, 2, undefined]);
   });
 
@@ -145,7 +145,7 @@ describe('configs of a chain', () => {
         parse: (raw) => raw ?? {},
         merge: (own, route) => ({ ...(own as object), ...(route as object) }),
       });
-    bench = await ChainBench.of([merging('a'), merging('b'), merging('c')]);
+    bench = await ListBench.of([merging('a'), merging('b'), merging('c')]);
     await bench.registry.parse(2, 'b', true, '{"route":1}', RULES);
     bench.open({ route: 2 }).headers(Direction.Request);
     expect(seen).toEqual([
@@ -158,9 +158,9 @@ describe('configs of a chain', () => {
   it("refuse a route's config for a filter that is no member", async () => {
     const other = filter('other', () => ({}));
     const all = registry([filter('a', () => ({})), other]);
-    await all.parseChain(1, 'chain', chain('a'), RULES);
+    await all.parseList(1, 'chain', chain('a'), RULES);
     await all.parse(2, 'other', true, undefined, RULES);
-    const driver = new ChainDriver(all, 100, { route: 2 });
+    const driver = new ListDriver(all, 100, { route: 2 });
     driver.headers(Direction.Request);
     expect(driver.sink.take()).toEqual([
       expect.stringMatching(/^fail Request chain: mergeConfig: .*filter "other", which is none of the chain's: a$/),
@@ -168,7 +168,7 @@ describe('configs of a chain', () => {
   });
 });
 
-describe('headers in a chain', () => {
+describe('headers in a list', () => {
   it('cross once, with the operations of all and the phases of all', async () => {
     const order: string[] = [];
     const setting = (name: string, hook: 'decodeHeaders' | 'encodeHeaders'): Filter =>
@@ -226,6 +226,41 @@ describe('headers in a chain', () => {
   });
 });
 
+describe('bytes of a member that come before any input', () => {
+  const lateHeaders = filter('l', () => ({
+    async decodeHeaders() {
+      await tick();
+    },
+  }));
+
+  it('go before a body that passes, however long a member behind takes for its headers', async () => {
+    const adding = (name: string): Filter =>
+      filter(name, (callbacks) => ({
+        decodeHeaders: () => {
+          callbacks.decoderFilterCallbacks().addData(name);
+        },
+      }));
+    const stream = await open(adding('a'), lateHeaders, adding('b'));
+    const headers = { ':method': 'POST', ':path': '/', ':scheme': 'http', ':authority': 'a', 'content-length': '3' };
+    stream.headers(Direction.Request, { headers, chunks: ['xyz'] });
+    await stream.until('the answer', () => stream.sink.flows[0].mode !== undefined);
+    await settled();
+    expect(stream.sink.take()).toEqual(['output Request Added "ba"', 'answer Request Pass []']);
+  });
+
+  it('go when their member has let go of the body before a member behind has let the headers go', async () => {
+    const head = filter('h', () => ({
+      async *transformRequest(_body, ctx) {
+        yield 'head';
+        ctx.bypass();
+      },
+    }));
+    const stream = await open(head, lateHeaders);
+    expect(await stream.pass(Direction.Request, { chunks: ['a', 'b'] })).toMatchObject({ body: 'headab' });
+    expect(stream.sink.take()).toContain('output Request Digested|Bypass "head"');
+  });
+});
+
 describe('what a member asks of Envoy', () => {
   it('has ids of its own, and comes after the writes before it', async () => {
     const got: string[] = [];
@@ -259,7 +294,7 @@ describe('what a member asks of Envoy', () => {
         }),
         { attributes },
       );
-    bench = await ChainBench.of([
+    bench = await ListBench.of([
       reading('a', 'request.path', 'request.host'),
       reading('b', 'request.host', 'request.method'),
       reading('c'),
@@ -296,7 +331,7 @@ describe('what a member asks of Envoy', () => {
   });
 });
 
-describe('replies in a chain', () => {
+describe('replies in a list', () => {
   it.each([
     { by: 'a', hooks: ['c encode 403 for /a?b=1', 'b encode 403 for /a?b=1'], who: 'cb' },
     { by: 'b', hooks: ['a decode', 'c encode 403 for /a?b=1', 'a encode 403 for /a?b=1'], who: 'ca' },
@@ -339,7 +374,7 @@ describe('replies in a chain', () => {
         headers.set('grpc-message', 'changed');
       },
     }));
-    bench = await ChainBench.of([looking, replier('r', 'decodeHeaders', 404, '50%\n')]);
+    bench = await ListBench.of([looking, replier('r', 'decodeHeaders', 404, '50%\n')]);
     const stream = bench.open({ grpc: true });
     stream.headers(Direction.Request);
     await settled();
@@ -385,7 +420,7 @@ describe('replies in a chain', () => {
           })(),
         ),
     }));
-    bench = await ChainBench.of([pass, streaming], { streamWindow: 100 });
+    bench = await ListBench.of([pass, streaming], { streamWindow: 100 });
     const stream = bench!.open();
     let bytes = 0;
     const { replyData } = stream.sink;
@@ -414,7 +449,7 @@ describe('replies in a chain', () => {
     const streaming = filter('s', (callbacks) => ({
       decodeHeaders: () => callbacks.reply(200, {}, [Buffer.alloc(80, 65), Buffer.alloc(80, 66)]),
     }));
-    bench = await ChainBench.of([filter('a', () => ({ decodeHeaders: () => undefined })), streaming], {
+    bench = await ListBench.of([filter('a', () => ({ decodeHeaders: () => undefined })), streaming], {
       streamWindow: 100,
     });
     const stream = bench!.open();
@@ -501,13 +536,13 @@ describe('a reply', () => {
         const registry = new FilterRegistry(made, { logger: new RecordingLogger() });
         if (made.length === 1) await registry.parse(1, made[0]!.name, false, undefined, RULES);
         else
-          await registry.parseChain(
+          await registry.parseList(
             1,
             'list',
             made.map(({ name }) => ({ name, config: undefined })),
             RULES,
           );
-        const stream = new ChainDriver(registry, 1000, { grpc });
+        const stream = new ListDriver(registry, 1000, { grpc });
         stream.headers(Direction.Request, { headers });
         await stream.until('the reply', () => stream.sink.lines.some((line) => line.startsWith('localReply')));
         const said = stream.sink.take().filter((line) => line.startsWith('localReply') || line.startsWith('fail'));
@@ -529,7 +564,7 @@ describe('a reply', () => {
   );
 });
 
-describe('failures in a chain', () => {
+describe('failures in a list', () => {
   it('are one, whoever fails, and nothing is said after it', async () => {
     const destroyed: string[] = [];
     const ending = (name: string, more: StreamFilter): Filter =>
@@ -573,7 +608,7 @@ describe('failures in a chain', () => {
       decodeData: () => undefined,
       encodeHeaders: () => void seen.push('w encode'),
     }));
-    bench = await ChainBench.of(
+    bench = await ListBench.of(
       [filter('a', () => ({ transformRequest: perChunk((chunk) => chunk) })), whole, witness('z', seen)],
       { maxBodyBytes: 100 },
     );
@@ -593,7 +628,7 @@ describe('failures in a chain', () => {
   it('of a response that a data hook gathers behind others: 500, past all encode hooks', async () => {
     const seen: string[] = [];
     const gathers = filter('g', () => ({ encodeData: () => S.StopAndBuffer }));
-    bench = await ChainBench.of(
+    bench = await ListBench.of(
       [witness('a', seen), gathers, filter('p', () => ({ transformResponse: perChunk((c) => c) }))],
       {
         maxBodyBytes: 100,
@@ -617,7 +652,7 @@ describe('failures in a chain', () => {
     const streaming = filter('s', (callbacks) => ({
       decodeHeaders: () => callbacks.reply(200, {}, ['x'.repeat(60), 'x'.repeat(60)]),
     }));
-    bench = await ChainBench.of([gathers, streaming], { maxBodyBytes: 100 });
+    bench = await ListBench.of([gathers, streaming], { maxBodyBytes: 100 });
     const stream = bench.open();
     stream.headers(Direction.Request);
     await settled();
@@ -661,7 +696,7 @@ describe('failures in a chain', () => {
   });
 });
 
-describe('the pace of a chain', () => {
+describe('the pace of a list', () => {
   it('is that of its slowest member: the one before it waits', async () => {
     let made = 0;
     let take: () => void = () => undefined;
@@ -683,7 +718,7 @@ describe('the pace of a chain', () => {
         }
       },
     }));
-    bench = await ChainBench.of([fast, slow], { streamWindow: 100_000 });
+    bench = await ListBench.of([fast, slow], { streamWindow: 100_000 });
     const stream = bench!.open();
     stream.headers(Direction.Request, { chunks: ['x'] });
     stream.data(Direction.Request, 'x'.repeat(40_000), true);
@@ -760,7 +795,7 @@ describe('the pace of a chain', () => {
   });
 });
 
-describe('trailers in a chain', () => {
+describe('trailers in a list', () => {
   it('behind an empty body that a member stopped as a whole: its data hook is called once', async () => {
     const calls: string[] = [];
     const whole = (name: string): Filter =>
@@ -776,6 +811,26 @@ describe('trailers in a chain', () => {
     );
     expect(await stream.pass(Direction.Request, { trailers: { x: '1' } })).toMatchObject({ body: '' });
     expect(calls).toEqual(['a "" false', 'a trailers', 'b "" false', 'b trailers']);
+  });
+
+  it('keep what was written before a question to Envoy', async () => {
+    const asking = (name: string): Filter =>
+      filter(name, (callbacks) => ({
+        async decodeTrailers(trailers) {
+          trailers.set('x', `${trailers.get('x') ?? ''}${name}`);
+          await callbacks.getProperty('xds.route_name');
+          trailers.set(`x-${name}`, '1');
+        },
+      }));
+    const stream = await open(asking('a'), asking('b'));
+    stream.headers(Direction.Request, { chunks: ['x'], trailers: { x: '-' } });
+    stream.trailers(Direction.Request, { x: '-' });
+    for (const id of [2, 3]) {
+      await settled();
+      stream.source.onQueryAnswer(id, true, Buffer.from('r'));
+    }
+    await settled();
+    expect(stream.sink.lines.at(-1)).toBe('answer RequestTrailers Pass [set x -a, set x-a 1, set x -ab, set x-b 1]');
   });
 
   it('reach members that have no other hook', async () => {

@@ -10,6 +10,7 @@ import {
   type Direction,
   EndReason,
   type HeaderBlock,
+  HeadersTrait,
   HeaderType,
   type OpList,
   OutputFlag,
@@ -30,6 +31,7 @@ class ModuleFlow {
   /** The headers have gone on to the next filter. */
   gone = false;
   timed = false;
+  trailersCame = false;
 }
 
 /** Keeps what the module would keep, beside the lines. */
@@ -65,6 +67,8 @@ export class ModuleSink extends RecordingSink {
   ): void {
     super.output(direction, flags, acknowledged, bytes, owned);
     const flow = this.flows[direction];
+    if ((flags & OutputFlag.Added) !== 0 && flow.mode !== undefined && !flow.trailersCame)
+      this.violations.push(`added to a body that passes, so lost: ${this.lines.at(-1) ?? ''}`);
     flow.outstanding -= acknowledged;
     if (bytes !== undefined && bytes.length > 0) flow.out.push(Uint8Array.from(bytes));
     const releases = (flags & (OutputFlag.Release | OutputFlag.Last)) !== 0;
@@ -87,7 +91,7 @@ export interface Passed {
   readonly trailers: [string, string][] | undefined;
 }
 
-export interface OpenChain {
+export interface OpenList {
   /** The request came as HEAD. */
   readonly head?: boolean;
   readonly grpc?: boolean;
@@ -96,12 +100,12 @@ export interface OpenChain {
 }
 
 /** One stream of the chain, driven as the module drives it. */
-export class ChainDriver {
+export class ListDriver {
   readonly sink: ModuleSink;
   readonly source: StreamSource;
   private readonly window: number;
 
-  constructor(registry: FilterRegistry, window: number, options: OpenChain = {}) {
+  constructor(registry: FilterRegistry, window: number, options: OpenList = {}) {
     this.window = window;
     this.sink = new ModuleSink(window);
     this.source = registry.createStream(
@@ -122,7 +126,8 @@ export class ChainDriver {
   headers(direction: Direction, { headers, chunks = [], trailers }: Message = {}): HeaderBlock {
     const block = packHeaders(linesOf(headers ?? (direction === 0 ? REQUEST : RESPONSE)).flat());
     const type = direction === 0 ? HeaderType.Request : HeaderType.Response;
-    this.source.onHeaders(type, block, chunks.length === 0 && trailers === undefined, false, false);
+    const end = chunks.length === 0 && trailers === undefined;
+    this.source.onHeaders(type, block, end ? HeadersTrait.EndStream : 0);
     return block;
   }
 
@@ -131,13 +136,14 @@ export class ChainDriver {
     this.sink.told[direction].outstanding += bytes.length;
     this.sink.flows[direction].outstanding += bytes.length;
     this.sink.told[direction].digested = false;
-    this.source.onData(direction, bytes, last, trailers);
+    this.source.onData(direction, bytes, !last ? 'more' : trailers ? 'trailers' : 'nothing');
   }
 
   trailers(direction: Direction, lines: Lines): HeaderBlock {
     const block = packHeaders(linesOf(lines).flat());
     const type = direction === 0 ? HeaderType.RequestTrailers : HeaderType.ResponseTrailers;
-    this.source.onHeaders(type, block, true, false, false);
+    this.sink.flows[direction].trailersCame = true;
+    this.source.onHeaders(type, block, 0);
     return block;
   }
 
@@ -204,10 +210,10 @@ export class ChainDriver {
 }
 
 /** A registry with these filters as one chain (config 1). */
-export class ChainBench {
+export class ListBench {
   readonly logger = new RecordingLogger();
   readonly registry: FilterRegistry;
-  readonly drivers: ChainDriver[] = [];
+  readonly drivers: ListDriver[] = [];
   private window: number = RULES.streamWindow;
 
   private constructor(filters: readonly Filter[]) {
@@ -216,10 +222,10 @@ export class ChainBench {
     });
   }
 
-  static async of(filters: readonly Filter[], rules: Partial<ConfigRules> = {}): Promise<ChainBench> {
-    const bench = new ChainBench(filters);
+  static async of(filters: readonly Filter[], rules: Partial<ConfigRules> = {}): Promise<ListBench> {
+    const bench = new ListBench(filters);
     bench.window = rules.streamWindow ?? RULES.streamWindow;
-    const verdict = await bench.registry.parseChain(
+    const verdict = await bench.registry.parseList(
       1,
       'chain',
       filters.map(({ name }) => ({ name, config: undefined })),
@@ -229,8 +235,8 @@ export class ChainBench {
     return bench;
   }
 
-  open(options: OpenChain = {}): ChainDriver {
-    const driver = new ChainDriver(this.registry, this.window, options);
+  open(options: OpenList = {}): ListDriver {
+    const driver = new ListDriver(this.registry, this.window, options);
     this.drivers.push(driver);
     return driver;
   }
