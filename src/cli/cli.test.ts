@@ -26,6 +26,7 @@ describe('a wrong command line is one line that names the flag and the mend, and
     [['f', '--workers', 'two'], /--workers two: give a whole number from 0 to/],
     [['f', '--log-level', 'loud'], /--log-level loud: give one of trace, debug/],
     [['f', '--drain-timeout', 'soon'], /--drain-timeout soon: give a time such as/],
+    [['f', '--stall-timeout', 'soon'], /--stall-timeout soon: give a time such as/],
     [['f', '--watch'], /TSF_NOT_YET: --watch/],
     [['f', '--metrics-port', '9000'], /TSF_NOT_YET: --metrics-port/],
     [['dev'], /TSF_NOT_YET: dev/],
@@ -73,7 +74,7 @@ describe('the socket', () => {
 });
 
 test('--help and --version', () => {
-  expect(run(['--help']).stdout).toMatch(/--drain-timeout/);
+  expect(run(['--help']).stdout).toMatch(/--stall-timeout[^]*--no-supervise[^]*--drain-timeout/);
   expect(run(['--version']).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
 });
 

@@ -1,4 +1,5 @@
 /** The host is absent, too slow or stopped: answers in time, with the status that fits. */
+import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import {
   Connection,
@@ -161,6 +162,11 @@ describe('message_timeout', () => {
     }));
 });
 
+function isStopped(pid: number): boolean {
+  const threads = readdirSync(`/proc/${pid}/task`);
+  return threads.every((thread) => /\) T /.test(readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8')));
+}
+
 describe('the host is stopped (SIGSTOP)', () => {
   it('is lost after host_stall_timeout, and serves again when it goes on', () =>
     scene(
@@ -168,11 +174,19 @@ describe('the host is stopped (SIGSTOP)', () => {
       async (fx) => {
         expect((await get(fx.port, '/hello')).status).toBe(200);
         fx.host.signal('SIGSTOP');
+        // the signal takes its time: what is answered meanwhile has another row of the table
+        await eventually('every thread of it has stopped', () => isStopped(fx.host.pid));
         const started = performance.now();
         const answers = await Promise.all(Array.from({ length: 20 }, (_, i) => get(fx.port, `/hello?stalled${i}`)));
         expect(performance.now() - started).toBeLessThan(4_000);
         expect(new Set(answers.map((answer) => answer.status))).toEqual(new Set([503]));
-        expect((await fx.logged('/hello?stalled0')).details).toMatch(/ts_filter_(host_lost|no_host)/);
+        for (let i = 0; i < answers.length; i++)
+          expect((await fx.logged(`/hello?stalled${i}`)).details).toMatch(/ts_filter_(host_lost|no_host)/);
+        // nobody takes the channel that is offered now: no stream waits longer than host_wait or a second
+        const later = performance.now();
+        expect((await get(fx.port, '/hello?later')).status).toBe(503);
+        expect(performance.now() - later).toBeLessThan(1_500);
+        expect((await fx.logged('/hello?later')).details).toContain('ts_filter_no_host');
         fx.host.signal('SIGCONT');
         await eventually('served again', async () => (await get(fx.port, '/hello')).status === 200);
       },
