@@ -229,7 +229,7 @@ describe('faults of filters', () => {
     await module.judged(1, 'probe');
     (await module.openChannel(1)).request(0, { 'x-do': what });
     await eventually('the channel is closed', () => module.lost.has(1));
-    expect(logged(host, 'TSF_WORKER_DIED')).toBeDefined();
+    await eventually('the log line', () => logged(host, 'TSF_WORKER_DIED'));
     expect(module.closed).toBe(false);
     // Of its configs it has said what is to be said.
     const channel = await module.openChannel(2);
