@@ -3,8 +3,10 @@ import { defineConfig } from 'vitest/config';
 const minutes = (n: number) => n * 60_000;
 const LIMITS = { testTimeout: minutes(1), hookTimeout: minutes(1) };
 
-/** They measure memory, or load Envoy as far as it goes. */
-const ALONE = ['flow', 'mixed', 'disconnects', 'exact/late-output'].map((name) => `test/e2e/${name}.test.ts`);
+/** They measure memory, load Envoy as far as it goes, or keep a core busy. */
+const ALONE = ['flow', 'mixed', 'disconnects', 'exact/late-output', 'host-threads'].map(
+  (name) => `test/e2e/${name}.test.ts`,
+);
 
 // Nothing is retried: a test that fails now and then shows a fault.
 export default defineConfig({

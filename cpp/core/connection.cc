@@ -1,5 +1,6 @@
 #include "core/connection.h"
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -71,7 +72,8 @@ void Connection::look(Nanos now) {
   });
   if (!condemned.empty()) return close(condemned);
   drop_stopped();
-  if (now >= reopen_at_) fill_gaps(now);
+  // A host that does not read what it asks for gets no more.
+  if (now >= reopen_at_ && !socket_.wants_write()) fill_gaps(now);
   if (!open()) return;
   if (greeting_until_ == kNever) send_configs();
   if (!socket_.flush()) return close("cannot write to it");
@@ -175,8 +177,9 @@ bool Connection::on_channel_done(std::string_view payload) {
   // One that we have let go of already?
   if (!channel) return done->id() <= last_channel_;
   let_go(*channel);
-  channel->close();
+  // First, so that a stream that finds the channel closed finds also that a host is expected.
   look_for_gaps();
+  channel->close();
   choose_channels();
   for (const GenerationId ended : generations_.take_ended()) configs_.end_generation(ended);
   for (uint32_t worker = 0; worker < target_.workers; ++worker) events_.on_news(worker);
@@ -238,12 +241,12 @@ bool Connection::make_channel(const Generations::Gap& gap) {
   auto endpoint = shm::Endpoint::attach(outbound->writable(), inbound->bytes());
   if (!endpoint || !poller_.add_doorbell(worker_doorbell->fd(), gap.worker)) return false;
   const uint32_t number = ++last_channel_;
-  std::vector<int> fds{outbound->fd(), inbound->fd(), host_doorbell->fd(), worker_doorbell->fd()};
+  const std::array fds{outbound->fd(), inbound->fd(), host_doorbell->fd(), worker_doorbell->fd()};
   generations_.add(gap.number, gap.worker,
                    std::make_shared<Channel>(number, gap.id,
                                              Channel::Parts{std::move(*outbound), std::move(*inbound), *endpoint,
                                                             std::move(*host_doorbell), std::move(*worker_doorbell)}));
-  return send_channel(socket_, {number, gap.worker, target_.ring_bytes, gap.number}, std::move(fds));
+  return send_channel(socket_, {number, gap.worker, target_.ring_bytes, gap.number}, fds);
 }
 
 void Connection::choose_channels() {

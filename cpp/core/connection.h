@@ -53,7 +53,9 @@ class Connection {
   // After whatever woke the thread: the host's time to greet, condemned and finished channels, configs that are new.
   void look(Nanos now);
   // When look() has something to do of its own; kNever where it has not.
-  Nanos deadline() const { return open() ? std::min(greeting_until_, reopen_at_) : kNever; }
+  Nanos deadline() const {
+    return open() ? std::min(greeting_until_, socket_.wants_write() ? kNever : reopen_at_) : kNever;
+  }
 
  private:
   bool on_message(uint32_t kind, std::string_view payload);

@@ -1,5 +1,6 @@
 #include "core/control.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -49,13 +50,16 @@ void ControlSocket::close() {
   in_.clear();
 }
 
-bool ControlSocket::send(uint32_t kind, std::string_view payload, std::vector<int> fds) {
+bool ControlSocket::send(uint32_t kind, std::string_view payload, std::span<const int> fds) {
   const uint32_t header[2] = {static_cast<uint32_t>(payload.size()), kind};
   Message message;
   message.bytes.reserve(kHeader + payload.size());
   message.bytes.append(reinterpret_cast<const char*>(header), kHeader);
   message.bytes.append(payload);
-  message.fds = std::move(fds);
+  for (const int fd : fds) {
+    message.fds.emplace_back(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
+    if (!message.fds.back()) return false;
+  }
   out_.push_back(std::move(message));
   return flush();
 }
@@ -76,7 +80,9 @@ bool ControlSocket::flush() {
       rights->cmsg_level = SOL_SOCKET;
       rights->cmsg_type = SCM_RIGHTS;
       rights->cmsg_len = CMSG_LEN(bytes);
-      std::memcpy(CMSG_DATA(rights), message.fds.data(), bytes);
+      std::array<int, kMaxFds> numbers{};
+      std::transform(message.fds.begin(), message.fds.end(), numbers.begin(), [](const auto& fd) { return fd.get(); });
+      std::memcpy(CMSG_DATA(rights), numbers.data(), bytes);
     }
     const ssize_t n = ::sendmsg(fd_.get(), &header, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (n < 0 && errno == EINTR) continue;

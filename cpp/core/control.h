@@ -26,9 +26,9 @@ class ControlSocket {
   bool open() const { return static_cast<bool>(fd_); }
   bool wants_write() const { return !out_.empty(); }
 
-  // Queues a message and writes what the socket takes. The descriptors stay the caller's; they must live until
-  // wants_write() is false.
-  bool send(uint32_t kind, std::string_view payload, std::vector<int> fds = {});
+  // Queues a message and writes what the socket takes. The descriptors stay the caller's, who may close them at once: a
+  // message that waits has its own, or their numbers could be other files by then. False: the connection is over.
+  bool send(uint32_t kind, std::string_view payload, std::span<const int> fds = {});
   bool flush();
 
   // Reads what is there; `on_message` gets every whole message and returns false to give up. False: the connection
@@ -39,7 +39,7 @@ class ControlSocket {
  private:
   struct Message {
     std::string bytes;
-    std::vector<int> fds;
+    std::vector<shm::UniqueFd> fds;
     size_t written = 0;
   };
 

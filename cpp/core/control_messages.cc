@@ -11,9 +11,9 @@ using flatbuffers::Offset;
 
 template <class T>
 bool send(ControlSocket& socket, wire::ControlKind kind, FlatBufferBuilder& b, Offset<T> root,
-          std::vector<int> fds = {}) {
+          std::span<const int> fds = {}) {
   b.Finish(root);
-  return socket.send(kind, {reinterpret_cast<const char*>(b.GetBufferPointer()), b.GetSize()}, std::move(fds));
+  return socket.send(kind, {reinterpret_cast<const char*>(b.GetBufferPointer()), b.GetSize()}, fds);
 }
 
 Offset<flatbuffers::String> optional_text(FlatBufferBuilder& b, const std::optional<std::string>& text) {
@@ -72,10 +72,10 @@ bool send_forget(ControlSocket& socket, uint32_t config) {
   return send(socket, wire::ControlKind_ForgetConfig, b, wire::CreateForgetConfig(b, config));
 }
 
-bool send_channel(ControlSocket& socket, const ChannelOffer& offer, std::vector<int> fds) {
+bool send_channel(ControlSocket& socket, const ChannelOffer& offer, std::span<const int> fds) {
   FlatBufferBuilder b(64);
   return send(socket, wire::ControlKind_Channel, b,
-              wire::CreateChannel(b, offer.id, offer.worker, offer.ring_bytes, offer.generation), std::move(fds));
+              wire::CreateChannel(b, offer.id, offer.worker, offer.ring_bytes, offer.generation), fds);
 }
 
 bool send_channel_done(ControlSocket& socket, uint32_t id) {

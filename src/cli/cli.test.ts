@@ -12,6 +12,7 @@ function run(args: readonly string[], env: Record<string, string> = {}) {
   const { status, stdout, stderr } = spawnSync(nodeBinary, [hostScript, ...args], {
     encoding: 'utf8',
     env: { ...process.env, ...env },
+    timeout: 8_000,
   });
   return { status, stdout, stderr };
 }
@@ -40,8 +41,12 @@ describe('a wrong command line is one line that names the flag and the mend, and
   });
 });
 
-test('filters that are not there end with exit code 1', () => {
-  const { status, stderr } = run([join(dir, 'nothing'), '--socket', join(dir, 's')]);
+test.each([
+  [join(dir, 'nothing'), '--socket', join(dir, 's')],
+  // what the host's parent adds must not stand behind it
+  ['--socket', join(dir, 's'), '--', join(dir, 'nothing')],
+])('filters that are not there end with exit code 1: %s %s', (...args) => {
+  const { status, stderr } = run(args);
   expect(stderr).toMatch(/TSF_FILTER_NOT_FOUND: .*nothing: no such file or folder/);
   expect(status).toBe(1);
 });

@@ -32,7 +32,7 @@ async function serve(options: ServeOptions): Promise<void> {
   const log = createLog(options.logLevel);
   if (options.supervise && !isDebugged()) {
     const [, script = '', ...args] = process.argv;
-    const supervisor = new Supervisor({ args: [script, ...args, '--no-supervise'], paths: options.paths, log });
+    const supervisor = new Supervisor({ args: [script, '--no-supervise', ...args], paths: options.paths, log });
     process.exitCode = await supervisor.run();
     return;
   }
@@ -44,20 +44,26 @@ async function runHost(options: ServeOptions, log: Logger): Promise<void> {
   const { Host } = await import('../host/host.js');
   const host = new Host({ ...options, socket: socketPath(options.socket), version, log });
   let stopping = false;
-  const onSignal = (signal: NodeJS.Signals): void => {
-    if (stopping) {
-      host.abandon();
-      process.exit(signal === 'SIGINT' ? 130 : 143);
-    }
+  const stop = (): void => {
+    if (stopping) return;
     stopping = true;
     host.stop().then(
       () => process.exit(0),
       (error: unknown) => die(loadFailure(error), EXIT_FAILED),
     );
   };
+  const abandon = (code: number): never => {
+    host.abandon();
+    process.exit(code);
+  };
+  let signals = 0;
+  const onSignal = (signal: NodeJS.Signals): void => {
+    if (signals++ > 0) abandon(signal === 'SIGINT' ? 130 : 143);
+    stop();
+  };
   process.on('SIGINT', onSignal);
   process.on('SIGTERM', onSignal);
-  const listening = heedParent(() => onSignal('SIGTERM'));
+  const listening = heedParent((order) => (order === 'stop' ? stop() : abandon(143)));
   // With --workers 0 the filters load in this thread: Node ends it when nothing is left that could settle what they await.
   const dry = (): void => {
     process.stderr.write(`ts-filter-host: TSF_LOAD_FAILED: ${exitText(EXIT_UNSETTLED)}\n`);

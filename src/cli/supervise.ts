@@ -12,10 +12,16 @@ const MAX_BACK_OFF_MS = 10_000;
 const HEALTHY_MS = 30_000;
 /** Of what the host wrote to stderr last. */
 const KEPT = 16 * 1024;
-const FORWARDED = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR2'] as const;
+/** How long a host that is to go at once may take. */
+const ABANDON_MS = 1_000;
+/** A process that the host has left behind may keep its stderr open. */
+const LAST_WORDS_MS = 500;
+const ENDING = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /** The host to its parent. */
-export const LISTENING = 'listening';
+const LISTENING = 'listening';
+/** The parent to the host. A signal would come twice where a whole process group gets it, and twice means: at once. */
+export type Order = 'stop' | 'abandon';
 
 export interface SupervisorOptions {
   /** What the host is started with. */
@@ -44,10 +50,15 @@ export class Supervisor {
 
   /** Until the host has ended for good; its exit code. */
   async run(): Promise<number> {
-    for (const signal of FORWARDED) process.on(signal, () => this.#forward(signal));
+    for (const signal of ENDING) process.on(signal, () => this.#stop());
+    process.on('SIGUSR2', () => this.#child?.kill('SIGUSR2'));
     for (;;) {
       const bornAt = performance.now();
-      const { ended, lastWords } = await this.#runOnce();
+      const { ended, lastWords } = await this.#runOnce().catch((error: unknown) => {
+        // Where memory runs out, a process cannot be had at times.
+        if (!this.#listened) throw error;
+        return { ended: { code: 1, signal: null }, lastWords: String(error) };
+      });
       // A host that never listened has said why: that is for a person to mend.
       if (this.#isStopping || !this.#listened || ended.code === 0) return exitCodeOf(ended);
       if (performance.now() - bornAt > HEALTHY_MS) this.#backOff = FIRST_BACK_OFF_MS;
@@ -57,9 +68,12 @@ export class Supervisor {
     }
   }
 
-  #forward(signal: NodeJS.Signals): void {
-    if (signal === 'SIGINT' || signal === 'SIGTERM') this.#isStopping = true;
-    this.#child?.kill(signal);
+  /** The first time its streams may end; the second time it goes at once. */
+  #stop(): void {
+    const child = this.#child;
+    if (child?.connected === true) child.send((this.#isStopping ? 'abandon' : 'stop') satisfies Order);
+    if (this.#isStopping) setTimeout(() => child?.kill('SIGKILL'), ABANDON_MS).unref();
+    this.#isStopping = true;
     this.#endPause?.();
   }
 
@@ -80,9 +94,15 @@ export class Supervisor {
         if (message === LISTENING) this.#listened = true;
       });
       child.once('error', reject);
-      child.once('close', (code, signal) => {
-        this.#child = undefined;
-        resolve({ ended: { code, signal }, lastWords: kept });
+      child.once('exit', (code, signal) => {
+        const done = (): void => {
+          clearTimeout(late);
+          child.stderr?.destroy();
+          this.#child = undefined;
+          resolve({ ended: { code, signal }, lastWords: kept });
+        };
+        const late = setTimeout(done, LAST_WORDS_MS);
+        child.once('close', done);
       });
     });
   }
@@ -119,11 +139,15 @@ function causeOf({ signal }: Ended, lastWords: string, paths: readonly string[])
 
 const exitCodeOf = ({ code, signal }: Ended): number => code ?? 128 + (signal === null ? 0 : constants.signals[signal]);
 
-/** In the host: its parent hears that it listens, and takes it along when it goes. */
-export function heedParent(onGone: () => void): () => void {
+/** In the host: its parent hears that it listens, says when to go, and takes it along when it goes itself. */
+export function heedParent(obey: (order: Order) => void): () => void {
   if (process.send === undefined) return () => undefined;
-  process.once('disconnect', onGone);
+  process.on('message', (order: Order) => obey(order));
+  process.once('disconnect', () => obey('stop'));
+  if (!process.connected) obey('stop');
   // Alone it keeps nothing alive.
   process.channel?.unref();
-  return () => process.send?.(LISTENING);
+  return () => {
+    if (process.connected) process.send?.(LISTENING);
+  };
 }

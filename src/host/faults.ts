@@ -31,7 +31,7 @@ export function stallOf(stack: string | undefined, limit: number, filters: reado
       : `at ${place.at ?? filesOf(filters)}`;
   return {
     fields: { code: 'TSF_WORKER_STALLED', ...place, ...(stack === undefined ? {} : { stack }) },
-    text: `a worker thread has not turned for ${limit} ms, ${where}; its streams are lost and it is replaced. Give long work to a thread of its own, or raise --stall-timeout`,
+    text: `a worker thread has not turned for ${limit} ms, ${where}; its streams are lost and it is replaced. Give long work to a thread of its own, or raise --stall-timeout and the module's host_stall_timeout`,
   };
 }
 
@@ -56,9 +56,16 @@ function filesOf(filters: readonly LoadedFilter[]): string {
 function placeIn(stack: string, filters: readonly LoadedFilter[]): { at?: string; filter?: string } {
   const at = authorFrame(stack);
   if (at === undefined) return {};
-  const files = [...stack.matchAll(/(file:\/\/\/[^\s():]+|\/[^\s():]+):\d+:\d+/g)].map(([, file = '']) =>
-    file.startsWith('file:') ? fileURLToPath(file) : file,
-  );
+  const files = [...stack.matchAll(/(file:\/\/\/[^\s():]+|\/[^\s():]+):\d+:\d+/g)].map(([, file = '']) => pathOf(file));
   const filter = filters.find(({ file }) => files.includes(file))?.name;
   return { at, ...(filter === undefined ? {} : { filter }) };
+}
+
+/** The author's own words may be in a stack, and are not always a URL. */
+function pathOf(file: string): string {
+  try {
+    return file.startsWith('file:') ? fileURLToPath(file) : file;
+  } catch {
+    return file;
+  }
 }

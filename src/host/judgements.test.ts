@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import type { FilterConfigMessage } from '../channel/codec/index.js';
 import type { ToWorker, Verdict } from '../thread/messages.js';
 import { Judgements } from './judgements.js';
@@ -10,14 +10,17 @@ const no: Verdict = { accepted: false, message: 'no', phases: 0, attributes: [] 
 
 function place(): { place: Place; asked: ToWorker[] } {
   const asked: ToWorker[] = [];
-  return { place: { post: (message: ToWorker) => void asked.push(message) } as unknown as Place, asked };
+  const post = (message: ToWorker): void => void asked.push(message);
+  return { place: { post, serving: {} } as unknown as Place, asked };
 }
 
 function stage(): { judgements: Judgements; told: string[] } {
   const told: string[] = [];
-  const tell = (connection: number, id: number, { accepted }: Verdict): void =>
-    void told.push(`${connection}/${id} ${accepted}`);
-  return { judgements: new Judgements(tell), told };
+  const judgements = new Judgements({
+    verdict: (connection, id, { accepted }) => void told.push(`${connection}/${id} ${accepted}`),
+    refusedAgain: (_place, { id }, { message }) => void told.push(`again ${id}: ${message}`),
+  });
+  return { judgements, told };
 }
 
 test('acceptance needs all threads, a refusal one', () => {
@@ -63,4 +66,25 @@ test('where all are gone the next one judges, and learns what is known', () => {
   judgements.disconnect(1);
   judgements.heard(b.place, 1, 1, yes);
   expect(told).toHaveLength(2);
+});
+
+test('a thread that comes later and refuses is told of, and asked again until it accepts', () => {
+  vi.useFakeTimers();
+  try {
+    const { judgements, told } = stage();
+    const [a, b] = [place(), place()];
+    judgements.judge(1, config(1), [a.place]);
+    judgements.heard(a.place, 1, 1, yes);
+    judgements.joined(b.place);
+    judgements.heard(b.place, 1, 1, no);
+    expect(told).toEqual(['1/1 true', 'again 1: no']);
+    expect(b.asked).toHaveLength(1);
+    vi.advanceTimersByTime(1_000);
+    expect(b.asked).toHaveLength(2);
+    judgements.heard(b.place, 1, 1, yes);
+    vi.advanceTimersByTime(5_000);
+    expect([told.length, b.asked.length]).toEqual([2, 2]);
+  } finally {
+    vi.useRealTimers();
+  }
 });

@@ -14,12 +14,20 @@ interface Judged {
   isOut: boolean;
 }
 
+/** Between two tries of a thread to accept what others have accepted. */
+const AGAIN_MS = 1_000;
+
+export interface JudgementEvents {
+  verdict(connection: ConnectionId, id: number, verdict: Verdict): void;
+  refusedAgain(place: Place, config: FilterConfigMessage, verdict: Verdict): void;
+}
+
 export class Judgements {
   readonly #modules = new Map<ConnectionId, Map<number, Judged>>();
-  readonly #tell: (connection: ConnectionId, id: number, verdict: Verdict) => void;
+  readonly #events: JudgementEvents;
 
-  constructor(tell: (connection: ConnectionId, id: number, verdict: Verdict) => void) {
-    this.#tell = tell;
+  constructor(events: JudgementEvents) {
+    this.#events = events;
   }
 
   judge(connection: ConnectionId, config: FilterConfigMessage, serving: readonly Place[]): void {
@@ -41,6 +49,10 @@ export class Judgements {
   heard(place: Place, connection: ConnectionId, id: number, verdict: Verdict): void {
     const judged = this.#modules.get(connection)?.get(id);
     if (judged === undefined || !judged.waitsFor.delete(place)) return;
+    if (judged.isOut && !verdict.accepted && judged.verdict?.accepted === true) {
+      this.#refusedAgain(place, connection, judged, verdict);
+      return;
+    }
     if (judged.verdict?.accepted !== false) judged.verdict = verdict;
     this.#decide(connection, judged);
   }
@@ -57,11 +69,20 @@ export class Judgements {
       for (const judged of configs.values()) if (judged.waitsFor.delete(place)) this.#decide(connection, judged);
   }
 
+  /** What the module took for accepted, a thread that came later refuses: its streams fail until it accepts, too. */
+  #refusedAgain(place: Place, connection: ConnectionId, judged: Judged, verdict: Verdict): void {
+    this.#events.refusedAgain(place, judged.config, verdict);
+    setTimeout(() => {
+      const isKnown = this.#modules.get(connection)?.get(judged.config.id) === judged;
+      if (isKnown && place.serving !== undefined && !judged.waitsFor.has(place)) ask(place, connection, judged);
+    }, AGAIN_MS).unref();
+  }
+
   #decide(connection: ConnectionId, judged: Judged): void {
     const { verdict, waitsFor, isOut, config } = judged;
     if (isOut || verdict === undefined || (verdict.accepted && waitsFor.size > 0)) return;
     judged.isOut = true;
-    this.#tell(connection, config.id, verdict);
+    this.#events.verdict(connection, config.id, verdict);
   }
 }
 

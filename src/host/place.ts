@@ -161,8 +161,8 @@ export class Place {
     this.#thread = undefined;
     // One that never served is the business of whoever started it.
     if (!served) return;
-    this.#options.events.died(this, cause, this.#words);
     this.#startLater();
+    this.#options.events.died(this, cause, this.#words);
   }
 
   #leave(thread: Thread): void {

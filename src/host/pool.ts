@@ -49,7 +49,14 @@ export class Pool {
   constructor(options: PoolOptions) {
     this.#options = options;
     const { workers, bundle, init, logLevel, log, events } = options;
-    this.#judgements = new Judgements((connection, id, verdict) => events.verdict(connection, id, verdict));
+    this.#judgements = new Judgements({
+      verdict: (connection, id, verdict) => events.verdict(connection, id, verdict),
+      refusedAgain: ({ index }, { name }, { message }) =>
+        log.error(
+          { worker: index, filter: name, code: 'TSF_CONFIG_REFUSED' },
+          `a worker thread that was replaced refuses a config which others have accepted (${message}); its streams of that filter fail until it accepts, and it is asked again each second`,
+        ),
+    });
     this.#globals = new GlobalHost({
       onError: (name, err) => log.error({ global: name, err }, 'runtime.global failed'),
       load: bundleGlobal,

@@ -78,7 +78,7 @@ const luaChunks = (hook: 'request' | 'response', called: Called): EnvoyFilter =>
 
 const PAUSE_MS = 5;
 /** What comes while Lua waits for an answer passes it unseen, also without any of ours: the call is over by then. */
-const GAP_MS = 30;
+const GAP_MS = 60;
 const PAUSERS: Readonly<Record<string, EnvoyFilter>> = {
   fault: fault(PAUSE_MS),
   'a call of Lua': luaCall('request', PAUSE_MS),
