@@ -4,12 +4,9 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { constants } from 'node:os';
+import { BackOff } from '../base/back-off.js';
 import type { Logger } from '../base/log.js';
 
-const FIRST_BACK_OFF_MS = 100;
-const MAX_BACK_OFF_MS = 10_000;
-/** A host that lived so long did not die of starting. */
-const HEALTHY_MS = 30_000;
 /** Of what the host wrote to stderr last. */
 const KEPT = 16 * 1024;
 /** How long a host that is to go at once may take. */
@@ -41,7 +38,7 @@ export class Supervisor {
   #child: ChildProcess | undefined;
   #listened = false;
   #isStopping = false;
-  #backOff = FIRST_BACK_OFF_MS;
+  readonly #backOff = new BackOff();
   #endPause: (() => void) | undefined;
 
   constructor(options: SupervisorOptions) {
@@ -61,9 +58,9 @@ export class Supervisor {
       });
       // A host that never listened has said why: that is for a person to mend.
       if (this.#isStopping || !this.#listened || ended.code === 0) return exitCodeOf(ended);
-      if (performance.now() - bornAt > HEALTHY_MS) this.#backOff = FIRST_BACK_OFF_MS;
-      this.#tell(ended, lastWords);
-      await this.#pause();
+      const delay = this.#backOff.after(performance.now() - bornAt);
+      this.#tell(ended, lastWords, delay);
+      await this.#pause(delay);
       if (this.#isStopping) return exitCodeOf(ended);
     }
   }
@@ -107,17 +104,15 @@ export class Supervisor {
     });
   }
 
-  #tell(ended: Ended, lastWords: string): void {
+  #tell(ended: Ended, lastWords: string, restartInMs: number): void {
     const how = ended.signal === null ? `exit code ${ended.code}` : ended.signal;
     this.#options.log.error(
-      { code: 'TSF_HOST_DIED', how, restartInMs: this.#backOff },
+      { code: 'TSF_HOST_DIED', how, restartInMs },
       `the host died (${how}): ${causeOf(ended, lastWords, this.#options.paths)}; its streams are lost and it is started again`,
     );
   }
 
-  #pause(): Promise<void> {
-    const delay = this.#backOff;
-    this.#backOff = Math.min(delay * 2, MAX_BACK_OFF_MS);
+  #pause(delay: number): Promise<void> {
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, delay);
       this.#endPause = () => {

@@ -1,13 +1,10 @@
 /** One place for a thread; the threads in it come and go. One that ends is followed by another, with back-off. */
+import { BackOff } from '../base/back-off.js';
 import { messageOf } from '../base/host-errors.js';
 import { errorFields, type Logger } from '../base/log.js';
 import type { FromWorker, LastWords, LoadedFilter, ToWorker, WorkerStart } from '../thread/messages.js';
 import type { Spawn, Thread } from './thread.js';
 
-const FIRST_BACK_OFF_MS = 100;
-const MAX_BACK_OFF_MS = 10_000;
-/** A thread that lived so long did not die of starting. */
-const HEALTHY_MS = 30_000;
 /** A start that takes longer is told: it may never end. */
 const SLOW_START_MS = 10_000;
 /** A busy thread is not waited for longer. */
@@ -41,7 +38,7 @@ export class Place {
   #serves = false;
   #words: LastWords | undefined;
   #bornAt = 0;
-  #backOff = FIRST_BACK_OFF_MS;
+  readonly #backOff = new BackOff();
   #retry: NodeJS.Timeout | undefined;
   /** No thread comes after this one. */
   #isLast = false;
@@ -181,9 +178,7 @@ export class Place {
 
   #startLater(): void {
     if (this.#isLast) return;
-    if (performance.now() - this.#bornAt > HEALTHY_MS) this.#backOff = FIRST_BACK_OFF_MS;
-    const delay = this.#backOff;
-    this.#backOff = Math.min(delay * 2, MAX_BACK_OFF_MS);
+    const delay = this.#backOff.after(performance.now() - this.#bornAt);
     const { log } = this.#options;
     this.#retry = setTimeout(() => {
       this.start().then(

@@ -63,13 +63,15 @@ const framing = (lines: readonly Line[]): string =>
     .flatMap((name) => lines.filter(([key]) => key === name).map((line) => line.join(': ')))
     .join(', ') || 'neither';
 
+/** The answer may come before the request's end: the upstream's, or one that Envoy makes by itself. */
+const mayOvertake = (exchange: Exchange): boolean => exchange.answer.when === 'early' || !ofUpstream(exchange);
+
 /** A length that a filter has set and that is not the body's, or a header that no filter may set. */
 function mayBeCoded(sight: Sight, response: Expected | undefined): boolean {
   const { exchange } = sight;
   const reply = replyOf(exchange);
   // the response may have begun
-  const late = reply?.at === 'decodeData' && (exchange.answer.when === 'early' || !ofUpstream(exchange));
-  if (late) return true;
+  if (reply?.at === 'decodeData' && mayOvertake(exchange)) return true;
   if (reply !== undefined)
     return reply.headers.some(
       ([name, value]) =>
@@ -95,7 +97,7 @@ function mayBeCoded(sight: Sight, response: Expected | undefined): boolean {
  */
 const mayLose = (exchange: Exchange): boolean =>
   exchange.request.body.steps.length > 0 &&
-  (replyOf(exchange)?.at.startsWith('decode') === true || !ofUpstream(exchange) || exchange.answer.when === 'early');
+  (replyOf(exchange)?.at.startsWith('decode') === true || mayOvertake(exchange));
 
 class Judge {
   readonly faults: Fault[] = [];
