@@ -98,7 +98,6 @@ class Fixture {
       streamWindow: () => window,
       onMalformed: (reason) => this.malformed.push(reason),
       onFault: (error) => this.faults.push(error),
-      onIdle: () => undefined,
     });
   }
 

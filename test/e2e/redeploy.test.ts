@@ -2,7 +2,7 @@
 import { readdirSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { eventually, get, http1, sleep, type Fixture } from '../fixture/index.js';
-import { NOT_YET, scene } from './support.js';
+import { scene } from './support.js';
 
 /** Asks without pause until stopped; what was not right is kept. */
 function traffic(fx: Fixture, lanes = 4) {
@@ -33,15 +33,7 @@ function traffic(fx: Fixture, lanes = 4) {
 }
 
 describe('redeploys fail no request', () => {
-  it.runIf(NOT_YET.takeover)('a second host leaves the socket to the first, and names it', () =>
-    scene([{ name: 'touch', options: { host_wait: '0s' } }], async (fx) => {
-      const first = fx.host;
-      await expect(fx.startHost()).rejects.toThrow(`a host with pid ${first.pid} serves`);
-      expect((await get(fx.port, '/hello')).status).toBe(200);
-    }),
-  );
-
-  it.skipIf(NOT_YET.takeover)('a new host takes the socket over while the old one drains', () =>
+  it('a new host takes the socket over while the old one drains', () =>
     scene([{ name: 'touch', options: { host_wait: '0s' } }], async (fx) => {
       expect((await get(fx.port, '/hello')).status).toBe(200);
       const load = traffic(fx);
@@ -54,10 +46,9 @@ describe('redeploys fail no request', () => {
       const { asked, wrong } = await load.stop();
       expect(wrong).toEqual([]);
       expect(asked).toBeGreaterThan(50);
-    }),
-  );
+    }));
 
-  it.skipIf(NOT_YET.reload)('SIGHUP loads the filters anew', () =>
+  it('SIGHUP loads the filters anew', () =>
     scene([{ name: 'touch', options: { host_wait: '0s' } }], async (fx) => {
       expect((await get(fx.port, '/hello')).status).toBe(200);
       const before = await fx.counters();
@@ -69,8 +60,7 @@ describe('redeploys fail no request', () => {
       const { asked, wrong } = await load.stop();
       expect(wrong).toEqual([]);
       expect(asked).toBeGreaterThan(50);
-    }),
-  );
+    }));
 
   it('a stop and a start with host_wait between fail none either', () =>
     scene([{ name: 'touch', options: { host_wait: '10s' } }], async (fx) => {

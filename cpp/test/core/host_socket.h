@@ -124,9 +124,9 @@ class HostSocket {
     flatbuffers::FlatBufferBuilder b;
     send(wire::ControlKind_ChannelReady, b, wire::CreateChannelReady(b, channel));
   }
-  void channel_done(uint32_t channel) {
+  void channel_done(uint32_t channel, bool drained = false) {
     flatbuffers::FlatBufferBuilder b;
-    send(wire::ControlKind_ChannelDone, b, wire::CreateChannelDone(b, channel));
+    send(wire::ControlKind_ChannelDone, b, wire::CreateChannelDone(b, channel, drained));
   }
   void generation(uint32_t number) {
     flatbuffers::FlatBufferBuilder b;

@@ -1,0 +1,255 @@
+/**
+ * New versions of the filters come while requests of all kinds run: hosts that take the socket over, and reloads in one.
+ * Each version stamps what it sees, so that a stream which two of them have had shows it.
+ *
+ *   REDEPLOYS=n  so many of each kind (3), REDEPLOY_BODY=bytes of the large bodies
+ */
+import { mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import {
+  eventually,
+  http1,
+  http2,
+  mebibytes,
+  residentBytes,
+  sleep,
+  startUpstream,
+  type Fixture,
+  type Request,
+  type Response,
+} from '../fixture/index.js';
+import { withEnvoy } from './support.js';
+
+const ROUNDS = Number(process.env['REDEPLOYS'] ?? '3');
+const BODY = Number(process.env['REDEPLOY_BODY'] ?? String(2 << 20));
+const FIRST = 'A'.charCodeAt(0);
+
+/** `#` of request bodies and `@` of response bodies become the version, which is one letter. */
+const source = (version: string): string => `
+import { defineFilter, perChunk } from 'envoy-ts-filter';
+const VERSION: string = '${version}';
+const stamp = (mark: string) =>
+  perChunk((chunk) => Buffer.from(Buffer.from(chunk).toString('latin1').replaceAll(mark, VERSION), 'latin1'));
+export default defineFilter({
+  name: 'version',
+  create: () => ({
+    async decodeHeaders(headers) {
+      await Promise.resolve();
+      headers.set('x-request-version', VERSION);
+    },
+    async encodeHeaders(headers) {
+      headers.set('x-response-version', VERSION);
+    },
+    transformRequest: stamp('#'),
+    transformResponse: stamp('@'),
+  }),
+});
+`;
+
+let dir: string;
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'tsf-versions-'));
+});
+afterEach(() => rmSync(dir, { recursive: true }));
+
+const file = (): string => join(dir, 'version.ts');
+const letter = (version: number): string => String.fromCharCode(FIRST + (version % 26));
+
+/** The one version that a whole answer has, or what is wrong with it. */
+function versionOf(answer: Response | Error): string {
+  if (answer instanceof Error) return `failed: ${answer.message}`;
+  if (answer.status !== 200 || !answer.complete)
+    return `failed: ${answer.status} ${answer.text.slice(0, 60)} ${answer.broken}`;
+  const stamps = new Set(answer.body.toString('latin1').replaceAll('\n', ''));
+  for (const name of ['x-seen-version', 'x-response-version']) stamps.add(answer.header(name) ?? '?');
+  return stamps.size === 1 ? [...stamps][0]! : `mixed: ${[...stamps].join('')}`;
+}
+
+/** Streams of all kinds without a pause; which versions they had is kept. */
+function traffic(fx: Fixture) {
+  let running = true;
+  const versions = new Map<string, number>();
+  const lane = async (ask: (request: Request) => Promise<Response>, request: () => Request): Promise<void> => {
+    while (running) {
+      const version = versionOf(await ask(request()).catch((error: Error) => error));
+      versions.set(version, (versions.get(version) ?? 0) + 1);
+    }
+  };
+  const short = (): Request => ({ method: 'POST', path: '/echo', body: '#@', timeoutMs: 10_000 });
+  const large = (): Request => ({
+    method: 'POST',
+    path: '/echo',
+    body: Array.from({ length: BODY / 65_536 }, () => '#@'.repeat(32_768)),
+    keep: BODY,
+  });
+  const h1 = (request: Request) => http1(fx.port, request);
+  const h2 = (request: Request) => http2(fx.port, request);
+  const lanes = Promise.all([lane(h1, short), lane(h1, short), lane(h2, short), lane(h1, large), lane(h2, large)]);
+  return {
+    stop: async () => {
+      running = false;
+      await lanes;
+      return versions;
+    },
+  };
+}
+
+/** An event stream that lasts until `end`. */
+function events() {
+  const open = new Set<() => void>();
+  return {
+    path: async (res: {
+      write(text: string): unknown;
+      end(): unknown;
+      on(event: 'close', then: () => void): unknown;
+    }) => {
+      let isOver = false;
+      open.add(() => (isOver = true));
+      res.on('close', () => (isOver = true));
+      for (; !isOver; await sleep(50)) res.write('@\n');
+      res.end();
+    },
+    end: () => open.forEach((over) => over()),
+  };
+}
+
+/** Shared files and doorbells of channels: Envoy's connections come and go. */
+function channelDescriptors(pid: number): number {
+  const folder = `/proc/${pid}/fd`;
+  const targets = readdirSync(folder).map((fd) => {
+    try {
+      return readlinkSync(join(folder, fd));
+    } catch {
+      return '';
+    }
+  });
+  return targets.filter((target) => /memfd|eventfd/.test(target)).length;
+}
+const threads = (pid: number): number => readdirSync(`/proc/${pid}/task`).length;
+const levels = (pid: number) => ({ fds: channelDescriptors(pid), threads: threads(pid), rss: residentBytes(pid) });
+
+interface Stage {
+  readonly fx: Fixture;
+  readonly endEvents: () => void;
+}
+
+async function scene(run: (stage: Stage) => Promise<void>, hostArgs: readonly string[] = []): Promise<void> {
+  const sse = events();
+  const upstream = await startUpstream({
+    paths: {
+      '/echo': async (req, res) => {
+        res.writeHead(200, { 'x-seen-version': req.headers['x-request-version'] });
+        for await (const piece of req)
+          if (!res.write(piece)) await new Promise((resolve) => res.once('drain', resolve));
+        res.end();
+      },
+      '/events': async (req, res) => {
+        res.writeHead(200, { 'content-type': 'text/event-stream', 'x-seen-version': req.headers['x-request-version'] });
+        await sse.path(res);
+      },
+    },
+  });
+  writeFileSync(file(), source(letter(0)));
+  try {
+    const args = ['--drain-timeout', '30s', ...hostArgs];
+    const filters = [{ name: 'version', options: { host_wait: '0s' } }];
+    await withEnvoy({ filters, upstream, concurrency: 2, hostPaths: [file()], hostArgs: args }, (fx) =>
+      run({ fx, endEvents: sse.end }),
+    );
+  } finally {
+    await upstream.close();
+  }
+}
+
+/** Its text so far; settles with its one version. */
+const eventStream = (fx: Fixture): Promise<string> =>
+  http1(fx.port, { path: '/events', timeoutMs: 300_000 }).then(versionOf, versionOf);
+
+const currentVersion = async (fx: Fixture): Promise<string> =>
+  versionOf(await http1(fx.port, { method: 'POST', path: '/echo', body: '#@' }));
+
+/** Deploys again and again, under load, with an event stream that began before each; all end well, each with one version. */
+async function deploys(
+  kind: string,
+  { fx, endEvents }: Stage,
+  deploy: (version: string) => Promise<void>,
+): Promise<void> {
+  const warm = traffic(fx);
+  await sleep(1_000);
+  await warm.stop();
+  const before = levels(fx.envoy.pid);
+  const load = traffic(fx);
+  const streams: { began: string; version: Promise<string> }[] = [];
+  for (let version = 1; version <= ROUNDS; version++) {
+    // A host has that long to end its streams: they are not to be more than may drain at once.
+    if (version % 6 === 0) endEvents();
+    streams.push({ began: letter(version - 1), version: eventStream(fx) });
+    await sleep(200);
+    await deploy(letter(version));
+    await eventually(`version ${letter(version)}`, async () => (await currentVersion(fx)) === letter(version), 10_000);
+    await sleep(200);
+  }
+  const versions = await load.stop();
+  endEvents();
+  for (const { began, version } of streams) expect(await version).toBe(began);
+  const good = Array.from({ length: ROUNDS + 1 }, (_, version) => letter(version));
+  expect([...versions.keys()].filter((version) => !good.includes(version))).toEqual([]);
+  expect(versions.size).toBe(Math.min(ROUNDS + 1, 26));
+  await eventually('descriptors of Envoy', () => channelDescriptors(fx.envoy.pid) <= before.fds, 10_000);
+  expect(threads(fx.envoy.pid)).toBe(before.threads);
+  const after = levels(fx.envoy.pid);
+  const asked = [...versions.values()].reduce((sum, one) => sum + one, 0);
+  const memory = `${mebibytes(before.rss)} before, ${mebibytes(after.rss)} after`;
+  console.log(`${ROUNDS} ${kind}: ${asked} requests, none failed; Envoy's memory ${memory}`);
+}
+
+describe('new versions under load: no request fails, and no stream has two of them', () => {
+  it('hosts that take the socket over', () =>
+    scene(async (stage) => {
+      const { fx } = stage;
+      await deploys('take-overs', stage, async (version) => {
+        writeFileSync(file(), source(version));
+        await fx.startHost();
+      });
+      await eventually('one host is left', () => fx.hosts.filter(({ running }) => running).length === 1, 10_000);
+      for (const host of fx.hosts.slice(0, -1)) expect((await host.exit).code).toBe(0);
+    }));
+
+  it('SIGHUP', () =>
+    scene(async (stage) => {
+      const { fx } = stage;
+      const before = levels(fx.host.pid);
+      await deploys('reloads', stage, (version) => {
+        writeFileSync(file(), source(version));
+        fx.host.signal('SIGHUP');
+        return Promise.resolve();
+      });
+      await eventually('the old threads have ended', () => threads(fx.host.pid) <= before.threads, 10_000);
+      await eventually('descriptors of the host', () => channelDescriptors(fx.host.pid) <= before.fds, 10_000);
+      console.log(`the host's memory ${mebibytes(before.rss)} before, ${mebibytes(residentBytes(fx.host.pid))} after`);
+    }));
+
+  it('--watch: an edit is live within a second, and a broken one harms nobody', () =>
+    scene(
+      async ({ fx }) => {
+        expect(await currentVersion(fx)).toBe(letter(0));
+        const load = traffic(fx);
+        await sleep(200);
+        writeFileSync(file(), `${source('Z')}\nexport const broken: = 1;`);
+        await fx.host.waitForOutput(/TSF_RELOAD_FAILED.*version\.ts:\d+:\d+/);
+        expect(await currentVersion(fx)).toBe(letter(0));
+        const saved = performance.now();
+        writeFileSync(file(), source(letter(1)));
+        await eventually('the edit is live', async () => (await currentVersion(fx)) === letter(1));
+        const took = performance.now() - saved;
+        const versions = await load.stop();
+        expect([...versions.keys()].sort()).toEqual([letter(0), letter(1)]);
+        // A second on a machine that does nothing else.
+        expect(took).toBeLessThan(2_000);
+        console.log(`an edit was live after ${Math.round(took)} ms`);
+      },
+      ['--watch'],
+    ));
+});
