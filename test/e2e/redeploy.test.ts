@@ -1,5 +1,5 @@
 /** A host gives way to another, by plan or by accident: traffic goes on. */
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { eventually, get, http1, sleep, type Fixture } from '../fixture/index.js';
 import { scene } from './support.js';
@@ -74,6 +74,46 @@ describe('redeploys fail no request', () => {
       const { wrong } = await load.stop();
       expect(wrong).toEqual([]);
     }));
+
+  it('SIGTERM with an open event stream frees the socket at once: the next host serves while it goes on', () =>
+    scene(
+      [{ name: 'touch', options: { host_wait: '5s' } }],
+      async (fx) => {
+        const events = http1(fx.port, { path: '/sse?n=80&ms=50', timeoutMs: 20_000 });
+        await eventually('the stream is open', async () => (await fx.activeStreams()) === 1);
+        const load = traffic(fx);
+        const old = fx.host;
+        await sleep(200);
+        old.signal('SIGTERM');
+        await eventually('the socket is free', () => !existsSync(fx.socket));
+        await fx.startHost();
+        expect(old.running).toBe(true);
+        await sleep(300);
+        const { wrong } = await load.stop();
+        expect(wrong).toEqual([]);
+        const answer = await events;
+        expect([answer.status, answer.complete]).toEqual([200, true]);
+        expect((await old.exit).code).toBe(0);
+      },
+      { hostArgs: ['--drain-timeout', '20s'] },
+    ));
+
+  it.each(['take-over', 'reload'])('%s: what does not end in --drain-timeout ends with a code', (way) =>
+    scene(
+      [{ name: 'park' }],
+      async (fx) => {
+        const waits = http1(fx.port, { path: '/parked', headers: [['x-park', 'decodeHeaders']], timeoutMs: 10_000 });
+        await eventually('it waits in the filter', async () => (await fx.activeStreams()) === 1);
+        await sleep(200);
+        if (way === 'take-over') await fx.startHost();
+        else fx.host.signal('SIGHUP');
+        const answer = await waits;
+        expect(`${answer.status} ${answer.text}`).toBe('503 ts_filter_host_drained');
+        expect((await fx.logged('/parked')).details).toContain('ts_filter_host_drained');
+      },
+      { hostArgs: ['--drain-timeout', '500ms'] },
+    ),
+  );
 
   // Ten thousand of them: cpp/test/core/link_stress_test.cc with LINK_RECONNECTS.
   it('one host after another leaves neither descriptors nor threads in Envoy', () =>
