@@ -53,7 +53,6 @@ const FRAMES_PER_TURN = 1024;
 const MAX_SLOTS = 1 << 22;
 
 export class Channel {
-  streams = 0;
   readonly #deps: ChannelDeps;
   readonly #endpoint: RingEndpoint;
   readonly #reader: FrameReader;
@@ -304,7 +303,6 @@ export class Channel {
       return undefined;
     }
     this.#table[slot] = stream;
-    this.streams++;
     return stream;
   }
 
@@ -316,7 +314,6 @@ export class Channel {
   #end(stream: ChannelStream, reason: EndReason): void {
     this.#table[stream.slot] = undefined;
     stream.close();
-    this.streams--;
     try {
       stream.source?.onEnd(reason);
     } catch (error) {

@@ -11,6 +11,7 @@ import { doctor } from './doctor.js';
 import { HELP, parseCommand, type ServeOptions } from './options.js';
 import { printConfig } from './print-config.js';
 import { heedParent, Supervisor } from './supervise.js';
+import { Terminal } from './terminal.js';
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
@@ -64,7 +65,8 @@ async function runHost(options: ServeOptions, log: Logger): Promise<void> {
   };
   process.on('SIGINT', onSignal);
   process.on('SIGTERM', onSignal);
-  process.on('SIGHUP', () => host.reload('signal'));
+  const terminal = new Terminal();
+  process.on('SIGHUP', () => (terminal.isGone() ? stop() : host.reload('signal')));
   const parent = heedParent((order) => {
     if (order === 'reload') host.reload('signal');
     else if (order === 'stop') stop();

@@ -7,6 +7,7 @@ import { constants } from 'node:os';
 import { BackOff } from '../base/back-off.js';
 import type { Logger } from '../base/log.js';
 import { STARTED_AGAIN } from './options.js';
+import { Terminal } from './terminal.js';
 
 /** Of what the host wrote to stderr last. */
 const KEPT = 16 * 1024;
@@ -52,7 +53,8 @@ export class Supervisor {
   /** Until the host has ended for good; its exit code. */
   async run(): Promise<number> {
     for (const signal of ENDING) process.on(signal, () => this.#stop());
-    process.on('SIGHUP', () => this.#order('reload'));
+    const terminal = new Terminal();
+    process.on('SIGHUP', () => (terminal.isGone() ? this.#stop() : this.#order('reload')));
     process.on('SIGUSR2', () => this.#child?.kill('SIGUSR2'));
     for (;;) {
       const bornAt = performance.now();

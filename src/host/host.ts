@@ -75,7 +75,7 @@ export class Host {
           onReplaced();
         },
       });
-      if (watch) this.#watcher = new Watcher({ paths, inputs, onChange: () => this.reload('edit') });
+      if (watch) this.#watcher = new Watcher({ paths, inputs, log, onChange: () => this.reload('edit') });
       log.info({ socket, filters: this.#filters.filters, workers, version }, 'listening');
     } catch (error) {
       await this.#filters.stop();

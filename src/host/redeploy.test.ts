@@ -1,5 +1,5 @@
 /** A host gives way to another, or its filters to others, as a module sees it. */
-import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Builder } from 'flatbuffers';
@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { Child } from '../../test/fixture/child.js';
 import { FakeModule } from '../../test/fixture/fake-module.js';
 import { hostScript, nodeBinary } from '../../test/fixture/paths.js';
-import { eventually } from '../../test/fixture/wait.js';
+import { eventually, sleep } from '../../test/fixture/wait.js';
 import { loadAddon } from '../base/addon.js';
 import * as schema from '../channel/codec/generated/index.js';
 
@@ -268,6 +268,15 @@ describe('SIGHUP', () => {
   });
 });
 
+test.each([['--no-supervise'], ['--workers=1']])('%s: the end of its terminal is the end of the host', async (flag) => {
+  const command = [nodeBinary, hostScript, join(dir, 'probe.ts'), '--socket', socket, flag].join(' ');
+  const terminal = new Child('script', 'script', ['-qc', `exec ${command}`, '/dev/null']);
+  hosts.push(terminal);
+  await terminal.waitForOutput(/"listening"/);
+  await terminal.kill();
+  await eventually('the socket is free', () => !existsSync(socket) && !existsSync(`${socket}.lock`));
+});
+
 describe('--watch', () => {
   test('an edit of a file, or of what it imports, is loaded; what is the same is not', async () => {
     writeFileSync(join(dir, 'part.ts'), `export const part = 1;`);
@@ -286,6 +295,22 @@ describe('--watch', () => {
     await module.settle();
     expect(module.generations).toEqual([1, 2]);
     expect(logged(host, 'TSF_RELOAD_FAILED')).toBeUndefined();
+  });
+
+  test('a new filter in a folder is loaded, in a folder of its own too', async () => {
+    const folder = join(dir, 'filters');
+    mkdirSync(join(folder, 'second'), { recursive: true });
+    writeFileSync(join(folder, 'probe.ts'), filter());
+    const all = [hostScript, folder, '--socket', socket, '--no-supervise', '--watch'];
+    const host = new Child('ts-filter-host', nodeBinary, all, { XDG_CACHE_HOME: join(dir, 'cache') });
+    hosts.push(host);
+    await host.waitForOutput(/"listening"/);
+    writeFileSync(join(folder, 'second', 'index.ts'), filter().replace('probe', 'second'));
+    await host.waitForOutput(/"filters":\["probe","second"\].*loaded anew/);
+    mkdirSync(join(folder, 'third'));
+    await sleep(200);
+    writeFileSync(join(folder, 'third', 'index.ts'), filter().replace('probe', 'third'));
+    await host.waitForOutput(/"filters":\["probe","second","third"\].*loaded anew/);
   });
 
   test('a broken edit is logged with its place, the mended one is loaded', async () => {

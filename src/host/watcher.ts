@@ -2,8 +2,10 @@
  * Notices changes of the files that the filters are made of. It watches their folders, since editors put a new file in the
  * place of the old one, and is no judge: whoever is told compares the bundles.
  */
-import { type FSWatcher, statSync, watch } from 'node:fs';
+import { type FSWatcher, readdirSync, watch } from 'node:fs';
 import { dirname, extname, join, resolve } from 'node:path';
+import { messageOf } from '../base/host-errors.js';
+import type { Logger } from '../base/log.js';
 import { filesOfFailure, isSource } from '../loader/loader.js';
 
 /** Some editors write a file in several steps, and a checkout many files. */
@@ -14,6 +16,7 @@ export interface WatcherOptions {
   readonly paths: readonly string[];
   /** The files that they are made of now. */
   readonly inputs: readonly string[];
+  readonly log: Logger;
   readonly onChange: () => void;
 }
 
@@ -31,7 +34,7 @@ export class Watcher {
   /** They are made of these files from now on. */
   follow(inputs: readonly string[]): void {
     this.#files = new Set(inputs);
-    const given = this.#options.paths.map((path) => resolve(path)).filter(isFolder);
+    const given = this.#options.paths.flatMap((path) => foldersOf(resolve(path)));
     const folders = new Set([...given, ...inputs.map((file) => dirname(file))]);
     for (const [folder, watcher] of this.#folders) {
       if (folders.has(folder)) continue;
@@ -64,8 +67,10 @@ export class Watcher {
         this.#folders.delete(folder);
       });
       this.#folders.set(folder, watcher);
-    } catch {
-      // It has gone already; the bundle says so.
+    } catch (error) {
+      // One that has gone already the bundle names.
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
+      this.#options.log.warn({ folder }, `--watch does not see changes in ${folder}: ${messageOf(error)}`);
     }
   }
 
@@ -78,6 +83,14 @@ export class Watcher {
   }
 }
 
-function isFolder(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+/** A folder of filters, and those in it, each of which may be one; none where it is a file. */
+function foldersOf(path: string): string[] {
+  try {
+    const inside = readdirSync(path, { withFileTypes: true }).filter(
+      (entry) => entry.isDirectory() && entry.name !== 'node_modules' && !entry.name.startsWith('.'),
+    );
+    return [path, ...inside.map(({ name }) => join(path, name))];
+  } catch {
+    return [];
+  }
 }

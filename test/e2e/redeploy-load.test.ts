@@ -68,7 +68,7 @@ function versionOf(answer: Response | Error): string {
 }
 
 /** Streams of all kinds without a pause; which versions they had is kept. */
-function traffic(fx: Fixture) {
+function traffic(fx: Fixture, bodies: 'large too' | 'short' = 'large too') {
   let running = true;
   const versions = new Map<string, number>();
   const lane = async (ask: (request: Request) => Promise<Response>, request: () => Request): Promise<void> => {
@@ -86,7 +86,8 @@ function traffic(fx: Fixture) {
   });
   const h1 = (request: Request) => http1(fx.port, request);
   const h2 = (request: Request) => http2(fx.port, request);
-  const lanes = Promise.all([lane(h1, short), lane(h1, short), lane(h2, short), lane(h1, large), lane(h2, large)]);
+  const both = bodies === 'short' ? [] : [lane(h1, large), lane(h2, large)];
+  const lanes = Promise.all([lane(h1, short), lane(h1, short), lane(h2, short), ...both]);
   return {
     stop: async () => {
       running = false;
@@ -170,39 +171,46 @@ const eventStream = (fx: Fixture): Promise<string> =>
 const currentVersion = async (fx: Fixture): Promise<string> =>
   versionOf(await http1(fx.port, { method: 'POST', path: '/echo', body: '#@' }));
 
-/** Deploys again and again, under load, with an event stream that began before each; all end well, each with one version. */
-async function deploys(
-  kind: string,
-  { fx, endEvents }: Stage,
-  deploy: (version: string) => Promise<void>,
-): Promise<void> {
-  const warm = traffic(fx);
-  await sleep(1_000);
-  await warm.stop();
+/**
+ * Deploys again and again, under load, with an event stream that began before each; all end well, each with one version. A
+ * first deploy, with as much load, comes before what is measured.
+ */
+async function deploys(kind: string, stage: Stage, deploy: (version: string) => Promise<void>): Promise<void> {
+  const { fx, endEvents } = stage;
+  const warm = await oneDeploy(fx, 1, traffic(fx), deploy);
+  endEvents();
+  await warm.load.stop();
+  expect(await warm.events).toBe(letter(0));
+  await sleep(500);
   const before = levels(fx.envoy.pid);
   const load = traffic(fx);
-  const streams: { began: string; version: Promise<string> }[] = [];
-  for (let version = 1; version <= ROUNDS; version++) {
-    // A host has that long to end its streams: they are not to be more than may drain at once.
+  const streams: { began: string; events: Promise<string> }[] = [];
+  for (let version = 2; version < ROUNDS + 2; version++) {
+    // What drains ends with its streams, and no more hosts than some may drain at once.
     if (version % 6 === 0) endEvents();
-    streams.push({ began: letter(version - 1), version: eventStream(fx) });
-    await sleep(200);
-    await deploy(letter(version));
-    await eventually(`version ${letter(version)}`, async () => (await currentVersion(fx)) === letter(version), 10_000);
-    await sleep(200);
+    const { events } = await oneDeploy(fx, version, load, deploy);
+    streams.push({ began: letter(version - 1), events });
   }
   const versions = await load.stop();
   endEvents();
-  for (const { began, version } of streams) expect(await version).toBe(began);
-  const good = Array.from({ length: ROUNDS + 1 }, (_, version) => letter(version));
+  for (const { began, events } of streams) expect(await events).toBe(began);
+  const good = Array.from({ length: ROUNDS + 1 }, (_, i) => letter(i + 1));
   expect([...versions.keys()].filter((version) => !good.includes(version))).toEqual([]);
   expect(versions.size).toBe(Math.min(ROUNDS + 1, 26));
   await eventually('descriptors of Envoy', () => channelDescriptors(fx.envoy.pid) <= before.fds, 10_000);
   expect(threads(fx.envoy.pid)).toBe(before.threads);
-  const after = levels(fx.envoy.pid);
   const asked = [...versions.values()].reduce((sum, one) => sum + one, 0);
-  const memory = `${mebibytes(before.rss)} before, ${mebibytes(after.rss)} after`;
+  const memory = `${mebibytes(before.rss)} before, ${mebibytes(residentBytes(fx.envoy.pid))} after`;
   console.log(`${ROUNDS} ${kind}: ${asked} requests, none failed; Envoy's memory ${memory}`);
+}
+
+async function oneDeploy<Load>(fx: Fixture, version: number, load: Load, deploy: (version: string) => Promise<void>) {
+  const events = eventStream(fx);
+  await sleep(200);
+  await deploy(letter(version));
+  await eventually(`version ${letter(version)}`, async () => (await currentVersion(fx)) === letter(version), 10_000);
+  await sleep(200);
+  return { load, events };
 }
 
 describe('new versions under load: no request fails, and no stream has two of them', () => {
@@ -219,23 +227,25 @@ describe('new versions under load: no request fails, and no stream has two of th
 
   it('SIGHUP', () =>
     scene(async (stage) => {
-      const { fx } = stage;
-      const before = levels(fx.host.pid);
+      const { pid } = stage.fx.host;
+      const before = levels(pid);
+      const memory: number[] = [];
       await deploys('reloads', stage, (version) => {
+        memory.push(residentBytes(pid));
         writeFileSync(file(), source(version));
-        fx.host.signal('SIGHUP');
+        stage.fx.host.signal('SIGHUP');
         return Promise.resolve();
       });
-      await eventually('the old threads have ended', () => threads(fx.host.pid) <= before.threads, 10_000);
-      await eventually('descriptors of the host', () => channelDescriptors(fx.host.pid) <= before.fds, 10_000);
-      console.log(`the host's memory ${mebibytes(before.rss)} before, ${mebibytes(residentBytes(fx.host.pid))} after`);
+      await eventually('the old threads have ended', () => threads(pid) <= before.threads, 10_000);
+      await eventually('descriptors of the host', () => channelDescriptors(pid) <= before.fds, 10_000);
+      console.log(`the host's memory at each: ${[...memory, residentBytes(pid)].map(mebibytes).join(', ')}`);
     }));
 
   it('--watch: an edit is live within a second, and a broken one harms nobody', () =>
     scene(
       async ({ fx }) => {
         expect(await currentVersion(fx)).toBe(letter(0));
-        const load = traffic(fx);
+        const load = traffic(fx, 'short');
         await sleep(200);
         writeFileSync(file(), `${source('Z')}\nexport const broken: = 1;`);
         await fx.host.waitForOutput(/TSF_RELOAD_FAILED.*version\.ts:\d+:\d+/);
