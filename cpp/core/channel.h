@@ -36,14 +36,19 @@ class ChannelFate {
   bool finish() {
     return !is_finished_.exchange(true, std::memory_order_release);  // release: the last frame is before the word of it
   }
-  bool is_closed() const { return is_closed_.load(std::memory_order_acquire); }  // acquire: pairs with close
+  bool is_finished() const { return is_finished_.load(std::memory_order_relaxed); }  // relaxed: the owner's own word
+  bool is_closed() const { return is_closed_.load(std::memory_order_acquire); }      // acquire: pairs with close
+  bool was_drained() const { return is_closed() && was_drained_; }
 
   // ---- link thread ----
   bool take_finished() {
     // acquire: pairs with finish
     return is_finished_.load(std::memory_order_acquire) && !std::exchange(finish_was_told_, true);
   }
-  void close() { is_closed_.store(true, std::memory_order_release); }  // release: what came before it is readable
+  void close(bool is_drained) {
+    was_drained_ = is_drained;
+    is_closed_.store(true, std::memory_order_release);  // release: what came before it is readable
+  }
   std::string_view reason() const { return reason_; }
   bool has_stopped() const { return has_stopped_; }
 
@@ -55,6 +60,7 @@ class ChannelFate {
   std::string reason_;
   bool has_stopped_ = false;
   bool finish_was_told_ = false;
+  bool was_drained_ = false;
   std::atomic<bool> is_lost_{false};
   std::atomic<bool> is_finished_{false};
   std::atomic<bool> is_closed_{false};
@@ -162,10 +168,17 @@ class Channel {
   // For its owner: no stream uses it any more, none will, and all that was said has been written. True: for the first
   // time.
   bool finish() { return !has_streams() && owed_.empty() && ends_.empty() && fate_.finish(); }
+  // For the link thread: a worker has it.
+  void give() { is_given_ = true; }
+  bool is_given() const { return is_given_; }
   // For the link thread: that has happened, and it has not been told so yet.
   bool take_finished() { return fate_.take_finished(); }
-  // For the link thread: the host writes no more. What is there is read, then it goes.
-  void close() { fate_.close(); }
+  // For its owner: nobody needs it, and it has not been finished.
+  bool is_left() const { return !has_streams() && !fate_.is_finished(); }
+  // For the link thread: the host writes no more. What is there is read, then it goes. `is_drained`: the host's time
+  // for its streams is up.
+  void close(bool is_drained) { fate_.close(is_drained); }
+  bool was_drained() const { return fate_.was_drained(); }
   // For its owner: nothing comes from it any more.
   bool is_over() {
     shm::Frame frame;
@@ -211,6 +224,7 @@ class Channel {
   ChannelFate fate_;
   StallWatch stall_;
   uint32_t streams_ = 0;
+  bool is_given_ = false;
   bool unpublished_ = false;
   bool paying_ = false;
 };

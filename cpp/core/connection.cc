@@ -15,12 +15,12 @@ constexpr Nanos kGreetingTimeout = nanos(std::chrono::milliseconds(5000));
 constexpr Nanos kReopenPause = nanos(std::chrono::milliseconds(10));
 }  // namespace
 
-Connection::Connection(Target target, ProcessMount& process, Poller& poller, ConfigRegistry& configs,
-                       ConnectionEvents& events)
-    : target_(std::move(target)),
-      process_(process),
-      poller_(poller),
-      configs_(configs),
+Connection::Connection(const Shared& shared, uint32_t number, ConnectionEvents& events)
+    : target_(shared.target),
+      process_(shared.process),
+      poller_(shared.poller),
+      configs_(shared.configs),
+      number_(number),
       events_(events),
       generations_(target_.workers),
       chosen_(target_.workers) {}
@@ -29,7 +29,7 @@ Connection::Connection(Target target, ProcessMount& process, Poller& poller, Con
 
 bool Connection::connect(std::string& error) {
   if (!socket_.connect(target_.socket, target_.allowed_uids, error)) return false;
-  poller_.add_socket(socket_.fd());
+  poller_.add_socket(socket_.fd(), number_);
   watches_writes_ = false;
   greeting_until_ = now_ns() + kGreetingTimeout;
   last_channel_ = 0;
@@ -42,12 +42,13 @@ void Connection::close(std::string_view why, bool is_hopeless) {
   if (!open()) return;
   socket_.close();
   greeting_until_ = reopen_at_ = kNever;
+  const auto ended = generations_.ids();
   for (const auto& channel : generations_.clear()) {
     let_go(*channel);
     channel->mark_lost();
   }
   for (auto& channel : chosen_) channel.reset();
-  configs_.end_generations();
+  for (const GenerationId generation : ended) configs_.end_generation(generation);
   events_.on_lost(why, is_hopeless);
 }
 
@@ -75,14 +76,16 @@ void Connection::look(Nanos now) {
   // A host that does not read what it asks for gets no more.
   if (now >= reopen_at_ && !socket_.wants_write()) fill_gaps(now);
   if (!open()) return;
-  if (greeting_until_ == kNever) send_configs();
+  // One that drains begins no stream with them.
+  if (generations_.takes_streams()) send_configs();
   if (!socket_.flush()) return close("cannot write to it");
   const bool wants_write = socket_.wants_write();
-  if (wants_write != std::exchange(watches_writes_, wants_write)) poller_.watch_writes(socket_.fd(), wants_write);
+  if (wants_write != std::exchange(watches_writes_, wants_write))
+    poller_.watch_writes(socket_.fd(), number_, wants_write);
 }
 
 void Connection::send_configs() {
-  const ConfigRegistry::News news = configs_.take_news();
+  const ConfigsTold::News news = told_.take(configs_);
   for (const auto& config : news.configs) send_config(socket_, *config, process_.capabilities());
   for (const uint32_t id : news.forgotten) send_forget(socket_, id);
 }
@@ -115,7 +118,7 @@ bool Connection::on_welcome(std::string_view payload) {
   process_.log(LogLevel::kInfo, "ts_filter: connected to ts-filter-host " + printable_text(welcome->host_version()) +
                                     " (pid " + std::to_string(welcome->pid()) + ") at " + target_.socket);
   greeting_until_ = kNever;
-  configs_.begin_connection();
+  told_ = {};
   events_.on_welcome();
   begin_generation(0);
   return true;
@@ -148,7 +151,9 @@ bool Connection::on_verdict(std::string_view payload) {
 
 bool Connection::on_channel_ready(std::string_view payload) {
   const Received<wire::ChannelReady> ready(payload);
-  if (!ready || !generations_.channel_ready(ready->id())) return false;
+  if (!ready) return false;
+  // One that we have let go of already?
+  if (!generations_.channel_ready(ready->id())) return ready->id() <= last_channel_;
   choose_channels();
   return true;
 }
@@ -157,8 +162,13 @@ bool Connection::on_drain(std::string_view payload) {
   const Received<wire::Drain> drain(payload);
   if (!drain) return false;
   generations_.drain(drain->generation());
-  if (!generations_.takes_streams()) events_.on_drained();
+  const bool is_over = drain->generation() == Generations::kAll;
+  // First, so that a stream that finds no channel finds also that another host is expected.
+  if (is_over) events_.on_expected();
   choose_channels();
+  if (is_over) events_.on_drained();
+  // Of one that has not greeted there is nothing to wait for.
+  if (greeting_until_ != kNever) close("it drains");
   return true;
 }
 
@@ -179,9 +189,8 @@ bool Connection::on_channel_done(std::string_view payload) {
   let_go(*channel);
   // First, so that a stream that finds the channel closed finds also that a host is expected.
   look_for_gaps();
-  channel->close();
+  channel->close(done->drained());
   choose_channels();
-  for (const GenerationId ended : generations_.take_ended()) configs_.end_generation(ended);
   for (uint32_t worker = 0; worker < target_.workers; ++worker) events_.on_news(worker);
   return true;
 }
@@ -189,9 +198,8 @@ bool Connection::on_channel_done(std::string_view payload) {
 // ---- channels ----
 
 void Connection::begin_generation(uint32_t number) {
-  const GenerationId id = ++last_generation_;
+  const GenerationId id = configs_.begin_generation();
   if (!generations_.begin(number, id)) return close("it may not begin generation " + std::to_string(number));
-  configs_.begin_generation(id);
   for (uint32_t worker = 0; worker < target_.workers && open(); ++worker)
     if (!make_channel({number, id, worker})) close("no channel could be made");
 }
@@ -257,8 +265,14 @@ void Connection::choose_channels() {
     auto channel = generations_.for_new_streams(worker);
     if (channel == chosen_[worker]) continue;
     chosen_[worker] = channel;
+    if (channel) channel->give();
     events_.on_channel(worker, channel);
   }
+  for (const auto& unused : generations_.take_unused()) {
+    let_go(*unused);
+    send_channel_done(socket_, unused->id());
+  }
+  for (const GenerationId ended : generations_.take_ended()) configs_.end_generation(ended);
 }
 
 }  // namespace tsf::core

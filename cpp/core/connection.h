@@ -28,7 +28,7 @@ class ConnectionEvents {
   virtual void on_channel(uint32_t worker, const std::shared_ptr<Channel>& channel) = 0;
   // The worker has something to read, or a verdict to see.
   virtual void on_news(uint32_t worker) = 0;
-  // The host takes no new streams.
+  // The host takes no new streams, and never will.
   virtual void on_drained() = 0;
   // The connection has ended. `is_hopeless`: trying again soon changes nothing.
   virtual void on_lost(std::string_view why, bool is_hopeless) = 0;
@@ -42,7 +42,15 @@ class Connection {
     uint32_t ring_bytes;
     uint32_t workers;
   };
-  Connection(Target target, ProcessMount& process, Poller& poller, ConfigRegistry& configs, ConnectionEvents& events);
+  // What all connections of a link share.
+  struct Shared {
+    const Target& target;
+    ProcessMount& process;
+    Poller& poller;
+    ConfigRegistry& configs;
+  };
+  // `number`: tells it from the others at the poller.
+  Connection(const Shared& shared, uint32_t number, ConnectionEvents& events);
 
   bool open() const { return socket_.open(); }
   // False: nobody is there, `error` says why.
@@ -75,10 +83,11 @@ class Connection {
   void send_configs();
   void let_go(Channel& channel);
 
-  const Target target_;
+  const Target& target_;
   ProcessMount& process_;
   Poller& poller_;
   ConfigRegistry& configs_;
+  const uint32_t number_;
   ConnectionEvents& events_;
 
   ControlSocket socket_;
@@ -87,7 +96,7 @@ class Connection {
   Nanos reopened_at_ = 0;
   Generations generations_;
   std::vector<std::shared_ptr<Channel>> chosen_;  // by worker
-  GenerationId last_generation_ = 0;
+  ConfigsTold told_;
   uint32_t last_channel_ = 0;
   bool watches_writes_ = false;
 };

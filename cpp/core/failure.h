@@ -28,6 +28,8 @@ struct Failure {
 inline constexpr Failure kNoHost{503, 14, "ts_filter_no_host"};
 inline constexpr Failure kHostLost{503, 14, "ts_filter_host_lost"};
 inline constexpr Failure kHostLostLate{502, 14, "ts_filter_host_lost"};
+inline constexpr Failure kHostDrained{503, 14, "ts_filter_host_drained"};
+inline constexpr Failure kHostDrainedLate{502, 14, "ts_filter_host_drained"};
 inline constexpr Failure kTimeout{504, 4, "ts_filter_timeout"};
 inline constexpr Failure kRejected{500, 13, "ts_filter_config_rejected"};
 inline constexpr Failure kRequestTooLarge{413, 8, "ts_filter_body_too_large", "Payload Too Large", WhenOpen::kSame,
@@ -69,6 +71,11 @@ constexpr Outcome outcome_of(const Failure& failure, FailureMode mode, FailedSta
 // A message whose host is lost. `is_unanswered`: its headers, or its whole body, and not a part of it that has gone on.
 constexpr const Failure& host_lost(Dir dir, bool is_unanswered) {
   return dir == Dir::kRequest && is_unanswered ? kHostLost : kHostLostLate;
+}
+
+// The same by plan: the host has drained, and the stream did not end in its time.
+constexpr const Failure& host_drained(Dir dir, bool is_unanswered) {
+  return dir == Dir::kRequest && is_unanswered ? kHostDrained : kHostDrainedLate;
 }
 
 // A fault of the filter's.

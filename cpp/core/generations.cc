@@ -9,7 +9,8 @@ constexpr size_t kMost = 32;  // each has memory for every worker
 }  // namespace
 
 bool Generations::begin(uint32_t number, GenerationId id) {
-  if (all_.size() == kMost || number == kAll || (!all_.empty() && number <= all_.back().number)) return false;
+  if (is_over_ || all_.size() == kMost || number == kAll || (!all_.empty() && number <= all_.back().number))
+    return false;
   // The only one there is takes streams at once: each of them waits for the verdict that it needs.
   const bool is_complete = !takes_streams();
   all_.push_back({number, id, false, is_complete, std::vector<Place>(workers_)});
@@ -30,6 +31,7 @@ bool Generations::channel_ready(uint32_t channel) {
 }
 
 void Generations::drain(uint32_t number) {
+  is_over_ |= number == kAll;
   for (Generation& generation : all_)
     if (number == kAll || generation.number == number) generation.is_draining = true;
 }
@@ -49,12 +51,22 @@ std::shared_ptr<Channel> Generations::remove(uint32_t channel) {
   return place == nullptr ? nullptr : std::exchange(*place, Place()).channel;
 }
 
+std::vector<std::shared_ptr<Channel>> Generations::take_unused() {
+  std::vector<std::shared_ptr<Channel>> out;
+  for (Generation& generation : all_)
+    for (Place& place : generation.places)
+      if (generation.is_draining && place.channel && !place.channel->is_given())
+        out.push_back(std::exchange(place, Place()).channel);
+  return out;
+}
+
 std::vector<std::shared_ptr<Channel>> Generations::clear() {
   std::vector<std::shared_ptr<Channel>> out;
   for (Generation& generation : all_)
     for (Place& place : generation.places)
       if (place.channel) out.push_back(std::move(place.channel));
   all_.clear();
+  is_over_ = false;
   return out;
 }
 
@@ -95,6 +107,12 @@ std::vector<Generations::Gap> Generations::gaps() const {
 const GenerationId* Generations::find(uint32_t number) const {
   const auto found = std::find_if(all_.begin(), all_.end(), [&](const Generation& g) { return g.number == number; });
   return found == all_.end() ? nullptr : &found->id;
+}
+
+std::vector<GenerationId> Generations::ids() const {
+  std::vector<GenerationId> out;
+  for (const Generation& generation : all_) out.push_back(generation.id);
+  return out;
 }
 
 bool Generations::takes_streams() const {

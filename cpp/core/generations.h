@@ -16,11 +16,11 @@ class Generations {
 
   // ---- what the host says ----
 
-  // `number` is the host's for it, `id` ours. False: not greater than all before, or too many.
+  // `number` is the host's for it, `id` ours. False: not greater than all before, too many, or the host drains.
   bool begin(uint32_t number, GenerationId id);
   // False: there is no such channel.
   bool channel_ready(uint32_t channel);
-  // It takes no new streams any more; all that there are with kAll. What is not known is not there any more.
+  // It takes no new streams any more; with kAll none ever will. What is not known is not there any more.
   static constexpr uint32_t kAll = UINT32_MAX;
   void drain(uint32_t number);
   // All its verdicts have come.
@@ -35,6 +35,8 @@ class Generations {
   void add(uint32_t number, uint32_t worker, std::shared_ptr<Channel> channel);
   // Takes one out; null: there is no such.
   std::shared_ptr<Channel> remove(uint32_t channel);
+  // Takes those out that no worker has, and none will get.
+  std::vector<std::shared_ptr<Channel>> take_unused();
   // Takes all out.
   std::vector<std::shared_ptr<Channel>> clear();
   template <class Use>
@@ -58,6 +60,7 @@ class Generations {
   std::vector<Gap> gaps() const;
   // Null: none is known by this number.
   const GenerationId* find(uint32_t number) const;
+  std::vector<GenerationId> ids() const;
   // Some generation takes new streams.
   bool takes_streams() const;
   // Forgets those that were drained and have no channel left.
@@ -83,6 +86,7 @@ class Generations {
 
   const uint32_t workers_;
   std::vector<Generation> all_;  // the oldest first
+  bool is_over_ = false;         // the host drains: nothing more begins
 };
 
 }  // namespace tsf::core

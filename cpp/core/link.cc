@@ -47,8 +47,8 @@ Link::Link(const Settings& settings, ProcessMount& process, uint32_t concurrency
       stall_limit_(nanos(settings.host_stall_timeout)),
       process_(process),
       configs_([this] { poller_.ring(); }),
-      connection_({settings.socket, settings.allowed_uids, settings.ring_bytes, std::max(concurrency, 1u)}, process,
-                  poller_, configs_, *this) {
+      connections_({settings.socket, settings.allowed_uids, settings.ring_bytes, std::max(concurrency, 1u)}, process,
+                   poller_, configs_, *this) {
   for (uint32_t i = 0; i < std::max(concurrency, 1u); ++i)
     workers_.push_back(std::make_unique<Worker>(i, *this, process));
   for (const auto& worker : workers_) sleeper_.watch(worker->deadline());
@@ -73,14 +73,14 @@ void Link::run() {
   // acquire: pairs with stop().
   while (!stopping_.load(std::memory_order_acquire)) {
     const Nanos now = now_ns();
-    if (!connection_.open() && now >= connect_at_) try_connect();
-    connection_.look(now);
-    const Nanos own = connection_.open() ? connection_.deadline() : connect_at_;
+    if (!connections_.open() && now >= connect_at_) try_connect();
+    connections_.look(now);
+    const Nanos own = std::min(connections_.deadline(), connections_.open() ? kNever : connect_at_);
     const Nanos until = sleeper_.fall_asleep(own, [this](size_t worker) { workers_[worker]->wake(); });
     poller_.wait(until, *this);
     sleeper_.wake_up();
   }
-  connection_.close("the filter configuration is gone");
+  connections_.close("the filter configuration is gone");
 }
 
 void Link::on_bell() {
@@ -99,7 +99,8 @@ void Link::expect_host(bool expected) {
 
 void Link::try_connect() {
   std::string error;
-  if (connection_.connect(error)) {
+  connected_at_ = now_ns();
+  if (connections_.connect(error)) {
     is_silent_ = true;
     return;
   }
@@ -118,6 +119,9 @@ void Link::on_welcome() {
   expect_host(true);
   backoff_.succeeded();
 }
+
+// Another host has taken the place, or will: at once, but for hosts that do nothing else than drain.
+void Link::on_drained() { connect_at_ = connected_at_ + Backoff::kFirst; }
 
 void Link::on_lost(std::string_view why, bool is_hopeless) {
   // A host that never greeted is no news while none is there; one that cannot be used is.

@@ -1,5 +1,5 @@
-// The link to one host: a thread that connects, reconnects with back-off, hands channels to the workers and wakes
-// them. One per socket and ring size; shared by all configs that name them.
+// The link to one host, and to the one that follows it: a thread that connects, reconnects with back-off, hands
+// channels to the workers and wakes them. One per socket and ring size; shared by all configs that name them.
 //
 // The thread owns itself: when the last config lets go, it is told to stop and ends without anybody waiting for it,
 // because configs may die on a worker, where nothing may wait.
@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "core/config.h"
-#include "core/connection.h"
+#include "core/connections.h"
 #include "core/poller.h"
 #include "core/registry.h"
 #include "core/timers.h"
@@ -48,7 +48,7 @@ class Link final : public LinkSignals, private ConnectionEvents, public std::ena
 
   // ---- Poller::wait ----
   void on_bell();
-  void on_socket() { connection_.on_socket(); }
+  void on_socket(uint32_t number) { connections_.on_socket(number); }
   void on_doorbell(uint32_t worker) { workers_[worker]->wake(); }
 
  private:
@@ -71,7 +71,7 @@ class Link final : public LinkSignals, private ConnectionEvents, public std::ena
     workers_[worker]->set_channel(channel);
   }
   void on_news(uint32_t worker) override { workers_[worker]->wake(); }
-  void on_drained() override { expect_host(false); }
+  void on_drained() override;
   void on_lost(std::string_view why, bool is_hopeless) override;
 
   const std::string socket_path_;
@@ -82,10 +82,11 @@ class Link final : public LinkSignals, private ConnectionEvents, public std::ena
   std::vector<std::unique_ptr<Worker>> workers_;
 
   // link thread
-  Connection connection_;
+  Connections connections_;
   Sleeper sleeper_;
   Backoff backoff_;
   Nanos connect_at_ = 0;
+  Nanos connected_at_ = 0;  // the latest attempt
   bool said_down_ = false;
   bool is_silent_ = false;  // the last one that was connected to has not greeted
 

@@ -1,4 +1,4 @@
-// What the link thread waits for: its own bell, one socket, and the doorbells of workers' channels.
+// What the link thread waits for: its own bell, sockets, and the doorbells of workers' channels.
 #pragma once
 
 #include <sys/epoll.h>
@@ -27,14 +27,17 @@ class Poller {
   }
 
   // ---- link thread ----
-  void add_socket(int fd) { control(EPOLL_CTL_ADD, fd, EPOLLIN, kSocket); }
-  void watch_writes(int fd, bool yes) { control(EPOLL_CTL_MOD, fd, yes ? EPOLLIN | EPOLLOUT : EPOLLIN, kSocket); }
+  // `number`: of its connection.
+  void add_socket(int fd, uint32_t number) { control(EPOLL_CTL_ADD, fd, EPOLLIN, kFirstSocket + number); }
+  void watch_writes(int fd, uint32_t number, bool yes) {
+    control(EPOLL_CTL_MOD, fd, yes ? EPOLLIN | EPOLLOUT : EPOLLIN, kFirstSocket + number);
+  }
   bool add_doorbell(int fd, uint32_t worker) { return shm::watch_doorbell(epoll_.get(), fd, kFirstWorker + worker); }
   // Before it is closed: the host's copy keeps the file alive.
   void remove_doorbell(int fd) { shm::unwatch_doorbell(epoll_.get(), fd); }
 
-  // Waits until that time at the longest; tells `events` of each thing that has happened: on_bell(), on_socket() and
-  // on_doorbell(worker). `until` may be kNever.
+  // Waits until that time at the longest; tells `events` of each thing that has happened: on_bell(), on_socket(number)
+  // and on_doorbell(worker). `until` may be kNever.
   template <class Events>
   void wait(Nanos until, Events& events) {
     constexpr int kMost = 32;
@@ -46,8 +49,8 @@ class Poller {
         uint64_t count;
         [[maybe_unused]] const ssize_t read = ::read(bell_.get(), &count, sizeof count);
         events.on_bell();
-      } else if (tag == kSocket) {
-        events.on_socket();
+      } else if (tag >= kFirstSocket) {
+        events.on_socket(static_cast<uint32_t>(tag - kFirstSocket));
       } else {
         events.on_doorbell(static_cast<uint32_t>(tag - kFirstWorker));
       }
@@ -56,8 +59,8 @@ class Poller {
 
  private:
   static constexpr uint64_t kBell = 0;
-  static constexpr uint64_t kSocket = 1;
-  static constexpr uint64_t kFirstWorker = 2;
+  static constexpr uint64_t kFirstWorker = 1;
+  static constexpr uint64_t kFirstSocket = uint64_t{1} << 32;
 
   void control(int operation, int fd, uint32_t for_what, uint64_t tag) {
     epoll_event event{};

@@ -1,6 +1,7 @@
 #include "core/registry.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace tsf::core {
@@ -14,22 +15,18 @@ std::shared_ptr<JudgedConfig> ConfigRegistry::add(const std::shared_ptr<ConfigRe
     std::erase_if(self->configs_, [](const auto& one) { return one.expired(); });
     const uint32_t id = ++self->last_id_;
     const auto forget = [weak = std::weak_ptr(self)](JudgedConfig* dead) {
-      if (const auto registry = weak.lock()) registry->forget(dead->id());
       delete dead;
+      if (const auto registry = weak.lock()) registry->tell();
     };
     config = std::shared_ptr<JudgedConfig>(new JudgedConfig(id, std::move(text)), forget);
     self->configs_.push_back(config);
-    self->unsent_.push_back(id);
   }
-  self->on_news_();
+  self->tell();
   return config;
 }
 
-void ConfigRegistry::forget(uint32_t id) {
-  {
-    const std::lock_guard lock(forget_mutex_);
-    forgotten_.push_back(id);
-  }
+void ConfigRegistry::tell() {
+  changes_.fetch_add(1, std::memory_order_release);  // release: who sees it sees the config, or its end
   on_news_();
 }
 
@@ -71,43 +68,13 @@ std::shared_ptr<const Verdict> ConfigRegistry::wait_for_verdict(const JudgedConf
 
 // ---- link thread ----
 
-ConfigRegistry::News ConfigRegistry::take_news() {
-  News news;
-  {
-    const std::lock_guard lock(mutex_);
-    for (const uint32_t id : std::exchange(unsent_, {}))
-      if (auto config = find_locked(id)) news.configs.push_back(std::move(config));
-  }
-  const std::lock_guard lock(forget_mutex_);
-  news.forgotten.swap(forgotten_);
-  return news;
-}
-
-void ConfigRegistry::begin_connection() {
-  const auto configs = all();
-  {
-    const std::lock_guard lock(mutex_);
-    unsent_.clear();
-    for (const auto& config : configs) unsent_.push_back(config->id());
-  }
-  // This host has not heard of those.
-  const std::lock_guard lock(forget_mutex_);
-  forgotten_.clear();
-}
-
-void ConfigRegistry::begin_generation(GenerationId generation) {
+GenerationId ConfigRegistry::begin_generation() {
   const std::lock_guard lock(mutex_);
-  newest_ = generation;
+  return ++newest_;
 }
 
 void ConfigRegistry::end_generation(GenerationId generation) {
   for (const auto& config : all()) config->forget(generation);
-}
-
-void ConfigRegistry::end_generations() {
-  for (const auto& config : all()) config->forget_all();
-  const std::lock_guard lock(mutex_);
-  newest_ = 0;
 }
 
 void ConfigRegistry::set_host_expected(bool expected) {
@@ -133,6 +100,21 @@ bool ConfigRegistry::has_judged_all(GenerationId generation) const {
   const auto configs = all();
   return std::all_of(configs.begin(), configs.end(),
                      [&](const auto& config) { return config->verdict(generation) != nullptr; });
+}
+
+ConfigsTold::News ConfigsTold::take(const ConfigRegistry& configs) {
+  const uint64_t changes = configs.changes();
+  if (changes == seen_) return {};
+  seen_ = changes;
+  News news;
+  std::vector<uint32_t> ids;
+  for (auto& config : configs.all()) {
+    ids.push_back(config->id());
+    if (!std::binary_search(ids_.begin(), ids_.end(), config->id())) news.configs.push_back(std::move(config));
+  }
+  std::set_difference(ids_.begin(), ids_.end(), ids.begin(), ids.end(), std::back_inserter(news.forgotten));
+  ids_ = std::move(ids);
+  return news;
 }
 
 }  // namespace tsf::core

@@ -2,6 +2,7 @@
 // to a generation of the host's filters and go with it.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -33,16 +34,13 @@ class ConfigRegistry {
 
   // ---- link thread ----
 
-  struct News {
-    std::vector<std::shared_ptr<JudgedConfig>> configs;
-    std::vector<uint32_t> forgotten;
-  };
-  // What the host has not been told; the configs of one connection are told on the next one again.
-  News take_news();
-  void begin_connection();
-  void begin_generation(GenerationId generation);
+  // Grows with every config that comes or goes.
+  uint64_t changes() const { return changes_.load(std::memory_order_acquire); }  // acquire: pairs with tell
+  // In the order of their numbers.
+  std::vector<std::shared_ptr<JudgedConfig>> all() const;
+  // A number that no generation of any of the link's hosts has had.
+  GenerationId begin_generation();
   void end_generation(GenerationId generation);
-  void end_generations();
   // No host is there, or may come: those who wait for one give up.
   void set_host_expected(bool expected);
   // Null: nobody has the config any more.
@@ -51,22 +49,34 @@ class ConfigRegistry {
 
  private:
   std::shared_ptr<JudgedConfig> find_locked(uint32_t id) const;
-  std::vector<std::shared_ptr<JudgedConfig>> all() const;
-  void forget(uint32_t id);
+  void tell();
 
   const std::function<void()> on_news_;
   mutable std::mutex mutex_;  // guards what follows
   std::condition_variable changed_;
   std::vector<std::weak_ptr<JudgedConfig>> configs_;
-  std::vector<uint32_t> unsent_;
   uint32_t last_id_ = 0;
   GenerationId newest_ = 0;
   bool host_expected_ = true;
   Nanos update_until_ = 0;
 
   // Of its own: configs can die while mutex_ is held.
-  std::mutex forget_mutex_;
-  std::vector<uint32_t> forgotten_;
+  std::atomic<uint64_t> changes_{0};
+};
+
+// What one host has been told of the configs. Link thread.
+class ConfigsTold {
+ public:
+  struct News {
+    std::vector<std::shared_ptr<JudgedConfig>> configs;
+    std::vector<uint32_t> forgotten;
+  };
+  // What it has not been told yet.
+  News take(const ConfigRegistry& configs);
+
+ private:
+  uint64_t seen_ = 0;          // ConfigRegistry::changes
+  std::vector<uint32_t> ids_;  // in their order
 };
 
 }  // namespace tsf::core

@@ -162,12 +162,13 @@ void Stream::on_deadline(Nanos now) {
 }
 
 void Stream::on_channel_lost() {
+  const bool is_drained = host_.channel()->was_drained();
   host_.lost();
   if (dead_) return;
   if (calls_) calls_->cancel_all();
   if (!any_headers()) return host_.forget();
   if (reply_.exists()) {
-    if (reply_.is_open()) cut_reply(kHostLost.code);
+    if (reply_.is_open()) cut_reply(is_drained ? kHostDrained.code : kHostLost.code);
     return;
   }
   for (Flow* f : {&request_, &response_}) {
@@ -177,7 +178,7 @@ void Stream::on_channel_lost() {
       continue;
     }
     const bool unanswered = f->state() == FlowState::kAsked || f->state() == FlowState::kGathering;
-    fail_by_mode(*f, core::host_lost(f->dir(), unanswered));
+    fail_by_mode(*f, is_drained ? host_drained(f->dir(), unanswered) : core::host_lost(f->dir(), unanswered));
   }
 }
 

@@ -63,10 +63,6 @@ class JudgedConfig {
     const std::lock_guard lock(mutex_);
     std::erase_if(verdicts_, [&](const Judged& judged) { return judged.generation == generation; });
   }
-  void forget_all() {
-    const std::lock_guard lock(mutex_);
-    verdicts_.clear();
-  }
   // Of log hooks that have a use for access loggers, by the latest verdict; all bits while there was none. relaxed: a
   // hint, and a number of its own.
   uint32_t logger_phases() const { return logger_phases_.load(std::memory_order_relaxed); }

@@ -26,6 +26,8 @@ void Worker::remove(StreamId id) {
   const Scope scope(*this);
   const bool is_anchor = streams_.find(id) == anchor_;
   streams_.remove(id);
+  // It may have been the last one of a channel that takes no new ones.
+  if (has_left_channel()) custody_.ask_for_run();
   if (!is_anchor) return;
   anchor_ = streams_.any();
   if (anchor_ != nullptr) {
@@ -35,12 +37,20 @@ void Worker::remove(StreamId id) {
   }
 }
 
+bool Worker::has_left_channel() const {
+  return std::any_of(channels_.begin(), channels_.end(),
+                     [&](const auto& channel) { return channel != current_ && channel->is_left(); });
+}
+
 void Worker::leave() {
   if (streams_.empty() && custody_.leave()) link_.run_left();
 }
 
 void Worker::adopt_channel() {
-  if (next_channel_.take(current_) && current_) channels_.push_back(current_);
+  for (auto& channel : next_channel_.take()) {
+    current_ = std::move(channel);
+    if (current_) channels_.push_back(current_);
+  }
 }
 
 void Worker::set_channel(std::shared_ptr<Channel> channel) {

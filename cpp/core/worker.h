@@ -48,23 +48,23 @@ class LinkSignals {
 // The channel for new streams, on its way from the link thread to whoever owns the worker's channels.
 class NextChannel {
  public:
+  // Null: there is none.
   void put(std::shared_ptr<Channel> channel) {
     const std::lock_guard lock(mutex_);
-    channel_ = std::move(channel);
+    put_.push_back(std::move(channel));
     is_new_.store(true, std::memory_order_release);  // release: who sees it finds the mutex free of this change
   }
-  // False: nothing has changed.
-  bool take(std::shared_ptr<Channel>& out) {
-    if (!is_new_.load(std::memory_order_acquire)) return false;  // acquire: pairs with put
+  // All that were put, the latest last; empty: nothing has changed. One that was never used has to be let go of, too.
+  std::vector<std::shared_ptr<Channel>> take() {
+    if (!is_new_.load(std::memory_order_acquire)) return {};  // acquire: pairs with put
     const std::lock_guard lock(mutex_);
     is_new_.store(false, std::memory_order_relaxed);  // relaxed: under the mutex
-    out = std::exchange(channel_, nullptr);
-    return true;
+    return std::exchange(put_, {});
   }
 
  private:
   std::mutex mutex_;
-  std::shared_ptr<Channel> channel_;
+  std::vector<std::shared_ptr<Channel>> put_;
   std::atomic<bool> is_new_{false};
 };
 
@@ -146,6 +146,7 @@ class Worker {
   void remove(StreamId id);
   void leave();
   void adopt_channel();
+  bool has_left_channel() const;
   void drain(const std::shared_ptr<Channel>& channel);
   bool dispatch(const Channel& channel, const Channel::Inbound& frame);
   bool run_without_streams();

@@ -7,7 +7,12 @@ export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', '
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
 export function createLog(level: string, fields: Readonly<Record<string, unknown>> = {}): Logger {
-  return pino({ level, base: { pid: process.pid, ...fields } }, pino.destination({ fd: 1, sync: true }));
+  const destination = pino.destination({ fd: 1, sync: true });
+  destination.on('error', (error: NodeJS.ErrnoException) => {
+    // Its terminal is gone: nobody reads it, and there may be streams to end.
+    if (error.code !== 'EIO') throw error;
+  });
+  return pino({ level, base: { pid: process.pid, ...fields } }, destination);
 }
 
 /** An error as log fields: the code apart, because that is what people search for. */

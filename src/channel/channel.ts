@@ -10,7 +10,7 @@ import { DataFlag, Encoder, FrameKind, FrameReader, HeadersFlag, MalformedFrame 
 import { Outbox, type RingWriter } from './outbox.js';
 import { ChannelStream } from './sink.js';
 import {
-  type EndReason,
+  EndReason,
   type Follows,
   HeadersTrait,
   type HeaderType,
@@ -45,8 +45,6 @@ export interface ChannelDeps {
   readonly onMalformed: (reason: string) => void;
   /** A source threw, which it must not. */
   readonly onFault: (error: unknown) => void;
-  /** The last stream of the channel has ended. */
-  readonly onIdle: () => void;
 }
 
 /** Frames handled before the event loop gets a turn. */
@@ -55,7 +53,6 @@ const FRAMES_PER_TURN = 1024;
 const MAX_SLOTS = 1 << 22;
 
 export class Channel {
-  streams = 0;
   readonly #deps: ChannelDeps;
   readonly #endpoint: RingEndpoint;
   readonly #reader: FrameReader;
@@ -98,6 +95,22 @@ export class Channel {
     this.#poller.close();
     for (const stream of this.#table) if (stream !== undefined) this.#end(stream, reason);
     this.#outbox.close();
+  }
+
+  /** The peer has written all that it ever will: it is heard, what comes of that is said, and the channel closes. */
+  finish(done: () => void): void {
+    this.#wake();
+    const close = (): void => {
+      if (this.#turnDue) {
+        setImmediate(close);
+        return;
+      }
+      this.#flush();
+      this.close(EndReason.Downstream);
+      done();
+    };
+    // What last hooks say before their first await goes along.
+    setImmediate(close);
   }
 
   #wake(): void {
@@ -290,7 +303,6 @@ export class Channel {
       return undefined;
     }
     this.#table[slot] = stream;
-    this.streams++;
     return stream;
   }
 
@@ -302,13 +314,11 @@ export class Channel {
   #end(stream: ChannelStream, reason: EndReason): void {
     this.#table[stream.slot] = undefined;
     stream.close();
-    this.streams--;
     try {
       stream.source?.onEnd(reason);
     } catch (error) {
       this.#deps.onFault(error);
     }
-    if (this.streams === 0) this.#deps.onIdle();
   }
 
   /** A source threw: its stream fails, the others go on. */

@@ -11,6 +11,7 @@ import { doctor } from './doctor.js';
 import { HELP, parseCommand, type ServeOptions } from './options.js';
 import { printConfig } from './print-config.js';
 import { heedParent, Supervisor } from './supervise.js';
+import { Terminal } from './terminal.js';
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
@@ -32,7 +33,7 @@ async function serve(options: ServeOptions): Promise<void> {
   const log = createLog(options.logLevel);
   if (options.supervise && !isDebugged()) {
     const [, script = '', ...args] = process.argv;
-    const supervisor = new Supervisor({ args: [script, '--no-supervise', ...args], paths: options.paths, log });
+    const supervisor = new Supervisor({ script, args, paths: options.paths, log });
     process.exitCode = await supervisor.run();
     return;
   }
@@ -42,16 +43,17 @@ async function serve(options: ServeOptions): Promise<void> {
 async function runHost(options: ServeOptions, log: Logger): Promise<void> {
   // The parent does without all that this loads.
   const { Host } = await import('../host/host.js');
-  const host = new Host({ ...options, socket: socketPath(options.socket), version, log });
   let stopping = false;
   const stop = (): void => {
     if (stopping) return;
     stopping = true;
+    parent.leaving();
     host.stop().then(
       () => process.exit(0),
       (error: unknown) => die(loadFailure(error), EXIT_FAILED),
     );
   };
+  const host = new Host({ ...options, socket: socketPath(options.socket), version, log, onReplaced: stop });
   const abandon = (code: number): never => {
     host.abandon();
     process.exit(code);
@@ -63,16 +65,28 @@ async function runHost(options: ServeOptions, log: Logger): Promise<void> {
   };
   process.on('SIGINT', onSignal);
   process.on('SIGTERM', onSignal);
-  const listening = heedParent((order) => (order === 'stop' ? stop() : abandon(143)));
+  const terminal = new Terminal();
+  process.on('SIGHUP', () => (terminal.isGone() ? stop() : host.reload('signal')));
+  const parent = heedParent((order) => {
+    if (order === 'reload') host.reload('signal');
+    else if (order === 'stop') stop();
+    else abandon(143);
+  });
   // With --workers 0 the filters load in this thread: Node ends it when nothing is left that could settle what they await.
   const dry = (): void => {
     process.stderr.write(`ts-filter-host: TSF_LOAD_FAILED: ${exitText(EXIT_UNSETTLED)}\n`);
     process.exitCode = EXIT_FAILED;
   };
   process.once('beforeExit', dry);
-  await host.start();
+  try {
+    await host.start();
+  } catch (error) {
+    if (options.takesOver || !(error instanceof HostError) || error.code !== 'TSF_HOST_RUNNING') throw error;
+    log.info({ reason: error.message }, 'not started again');
+    process.exit(0);
+  }
   process.off('beforeExit', dry);
-  listening();
+  parent.listening();
 }
 
 async function main(): Promise<void> {

@@ -13,15 +13,19 @@ export const HELP = `ts-filter-host [paths…] — serves Envoy HTTP filters wri
   --log-level LEVEL     ${LOG_LEVELS.join(', ')} (default info)
   --stall-timeout TIME  a thread that does not turn for so long is replaced (default 2s; 0 = never)
   --no-supervise        no parent process that starts the host again when it dies: where systemd or Kubernetes does it
-  --drain-timeout TIME  how long open streams may take at the end, for instance 10s or 500ms (default 10s)
+  --drain-timeout TIME  how long open streams may take at the end, or behind a reload, for instance 10s or 500ms
+                        (default 10s)
+  --watch               loads the filters anew when their files, or what they import, change
   --help, --version
+
+A second host on the same socket takes it over: the first one ends what it has, and exits. SIGHUP loads the filters anew.
 
   ts-filter-host check [paths…]                        type-checks filters (default: those of this folder) with the
                                                        TypeScript of your project
   ts-filter-host print-config <name> [--socket PATH]   the snippet for envoy.yaml
   ts-filter-host doctor [--socket PATH]                checks Node, the addon and the socket's folder
 
-Not yet: --watch, --metrics-port, dev, create, build-addon.
+Not yet: --metrics-port, dev, create, build-addon.
 `;
 
 const SUBCOMMANDS = ['dev', 'create', 'check', 'print-config', 'doctor', 'build-addon'] as const;
@@ -29,6 +33,9 @@ type Subcommand = (typeof SUBCOMMANDS)[number];
 const NOT_YET: readonly Subcommand[] = ['dev', 'create', 'build-addon'];
 
 const MAX_WORKERS = 256;
+
+/** By the host's parent, for no one else: another host that has come meanwhile is the newer one. */
+export const STARTED_AGAIN = 'started-again';
 
 export type Command =
   | { readonly do: 'help' | 'version' }
@@ -47,6 +54,9 @@ export interface ServeOptions {
   readonly init: string | undefined;
   readonly logLevel: LogLevel;
   readonly drainTimeoutMs: number;
+  readonly watch: boolean;
+  /** False: a host that serves the socket is left in its place. */
+  readonly takesOver: boolean;
 }
 
 const usage = (message: string): HostError => new HostError('TSF_USAGE', message);
@@ -55,9 +65,8 @@ export function parseCommand(args: readonly string[]): Command {
   const { values, positionals } = parse(args);
   if (values.help === true) return { do: 'help' };
   if (values.version === true) return { do: 'version' };
-  for (const flag of ['watch', 'metrics-port'] as const) {
-    if (values[flag] !== undefined) throw new HostError('TSF_NOT_YET', `--${flag} is not there yet; leave it out`);
-  }
+  if (values['metrics-port'] !== undefined)
+    throw new HostError('TSF_NOT_YET', '--metrics-port is not there yet; leave it out');
   const socket = values.socket;
   if (socket === '') throw usage('--socket is empty; give a path, or leave it out for the default');
   const [first, ...rest] = positionals;
@@ -75,17 +84,23 @@ export function parseCommand(args: readonly string[]): Command {
   if (positionals.length === 0) {
     throw usage('no filters given; name files or folders, for instance: ts-filter-host filters/');
   }
+  const workers = integer('workers', values.workers ?? '1', 0, MAX_WORKERS);
+  const watch = values.watch === true;
+  if (watch && workers === 0)
+    throw usage('--watch needs threads that can be replaced, and --workers 0 has none; use --workers 1');
   return {
     do: 'serve',
     serve: {
       paths: positionals,
       socket,
-      workers: integer('workers', values.workers ?? '1', 0, MAX_WORKERS),
+      workers,
       stallTimeoutMs: duration('stall-timeout', values['stall-timeout'] ?? '2s'),
       supervise: values['no-supervise'] !== true,
       init: values.init,
       logLevel: level(values['log-level'] ?? 'info'),
       drainTimeoutMs: duration('drain-timeout', values['drain-timeout'] ?? '10s'),
+      watch,
+      takesOver: values[STARTED_AGAIN] !== true,
     },
   };
 }
@@ -104,6 +119,7 @@ function parse(args: readonly string[]) {
         'log-level': { type: 'string' },
         'stall-timeout': { type: 'string' },
         'no-supervise': { type: 'boolean' },
+        [STARTED_AGAIN]: { type: 'boolean' },
         'drain-timeout': { type: 'string' },
         help: { type: 'boolean', short: 'h' },
         version: { type: 'boolean' },

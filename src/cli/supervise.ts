@@ -6,6 +6,8 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { constants } from 'node:os';
 import { BackOff } from '../base/back-off.js';
 import type { Logger } from '../base/log.js';
+import { STARTED_AGAIN } from './options.js';
+import { Terminal } from './terminal.js';
 
 /** Of what the host wrote to stderr last. */
 const KEPT = 16 * 1024;
@@ -13,15 +15,17 @@ const KEPT = 16 * 1024;
 const ABANDON_MS = 1_000;
 /** A process that the host has left behind may keep its stderr open. */
 const LAST_WORDS_MS = 500;
-const ENDING = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+const ENDING = ['SIGINT', 'SIGTERM'] as const;
 
-/** The host to its parent. */
+/** The host to its parent: it listens; it ends by plan, whatever becomes of it. */
 const LISTENING = 'listening';
+const LEAVING = 'leaving';
 /** The parent to the host. A signal would come twice where a whole process group gets it, and twice means: at once. */
-export type Order = 'stop' | 'abandon';
+export type Order = 'stop' | 'abandon' | 'reload';
 
 export interface SupervisorOptions {
   /** What the host is started with. */
+  readonly script: string;
   readonly args: readonly string[];
   readonly log: Logger;
   /** The files of the filters, for the log. */
@@ -37,6 +41,7 @@ export class Supervisor {
   readonly #options: SupervisorOptions;
   #child: ChildProcess | undefined;
   #listened = false;
+  #isLeaving = false;
   #isStopping = false;
   readonly #backOff = new BackOff();
   #endPause: (() => void) | undefined;
@@ -48,6 +53,8 @@ export class Supervisor {
   /** Until the host has ended for good; its exit code. */
   async run(): Promise<number> {
     for (const signal of ENDING) process.on(signal, () => this.#stop());
+    const terminal = new Terminal();
+    process.on('SIGHUP', () => (terminal.isGone() ? this.#stop() : this.#order('reload')));
     process.on('SIGUSR2', () => this.#child?.kill('SIGUSR2'));
     for (;;) {
       const bornAt = performance.now();
@@ -57,7 +64,7 @@ export class Supervisor {
         return { ended: { code: 1, signal: null }, lastWords: String(error) };
       });
       // A host that never listened has said why: that is for a person to mend.
-      if (this.#isStopping || !this.#listened || ended.code === 0) return exitCodeOf(ended);
+      if (this.#isStopping || this.#isLeaving || !this.#listened || ended.code === 0) return exitCodeOf(ended);
       const delay = this.#backOff.after(performance.now() - bornAt);
       this.#tell(ended, lastWords, delay);
       await this.#pause(delay);
@@ -68,15 +75,21 @@ export class Supervisor {
   /** The first time its streams may end; the second time it goes at once. */
   #stop(): void {
     const child = this.#child;
-    if (child?.connected === true) child.send((this.#isStopping ? 'abandon' : 'stop') satisfies Order);
+    this.#order(this.#isStopping ? 'abandon' : 'stop');
     if (this.#isStopping) setTimeout(() => child?.kill('SIGKILL'), ABANDON_MS).unref();
     this.#isStopping = true;
     this.#endPause?.();
   }
 
+  #order(order: Order): void {
+    if (this.#child?.connected === true) this.#child.send(order);
+  }
+
   #runOnce(): Promise<{ ended: Ended; lastWords: string }> {
     return new Promise((resolve, reject) => {
-      const child = spawn(process.execPath, [...process.execArgv, ...this.#options.args], {
+      const { script, args } = this.#options;
+      const own = ['--no-supervise', ...(this.#listened ? [`--${STARTED_AGAIN}`] : [])];
+      const child = spawn(process.execPath, [...process.execArgv, script, ...own, ...args], {
         stdio: ['inherit', 'inherit', 'pipe', 'ipc'],
         // Ctrl-C reaches this process alone, which passes it on once.
         detached: true,
@@ -89,6 +102,7 @@ export class Supervisor {
       });
       child.on('message', (message) => {
         if (message === LISTENING) this.#listened = true;
+        if (message === LEAVING) this.#isLeaving = true;
       });
       child.once('error', reject);
       child.once('exit', (code, signal) => {
@@ -134,15 +148,21 @@ function causeOf({ signal }: Ended, lastWords: string, paths: readonly string[])
 
 const exitCodeOf = ({ code, signal }: Ended): number => code ?? 128 + (signal === null ? 0 : constants.signals[signal]);
 
-/** In the host: its parent hears that it listens, says when to go, and takes it along when it goes itself. */
-export function heedParent(obey: (order: Order) => void): () => void {
-  if (process.send === undefined) return () => undefined;
+export interface Parent {
+  listening(): void;
+  leaving(): void;
+}
+
+/** In the host: its parent hears how it is, says what to do, and takes it along when it goes itself. */
+export function heedParent(obey: (order: Order) => void): Parent {
+  if (process.send === undefined) return { listening: () => undefined, leaving: () => undefined };
   process.on('message', (order: Order) => obey(order));
   process.once('disconnect', () => obey('stop'));
-  if (!process.connected) obey('stop');
+  if (!process.connected) queueMicrotask(() => obey('stop'));
   // Alone it keeps nothing alive.
   process.channel?.unref();
-  return () => {
-    if (process.connected) process.send?.(LISTENING);
+  const tell = (message: string): void => {
+    if (process.connected) process.send?.(message);
   };
+  return { listening: () => tell(LISTENING), leaving: () => tell(LEAVING) };
 }

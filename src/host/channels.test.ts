@@ -15,7 +15,8 @@ function channel(id: number, connection = 1): { channel: HostChannel; said: stri
   const said: string[] = [];
   const say = (word: string) => (): void => void said.push(word);
   const fds = { outbound: 1, inbound: 2, hostBell: 3, workerBell: 4 };
-  const words = { ready: say('ready'), failed: say('failed'), lost: say('lost'), free: say('free') };
+  const done = (why: string): void => void said.push(why);
+  const words = { ready: say('ready'), failed: say('failed'), done, free: say('free') };
   return { channel: { connection, id, ringBytes: 65536, fds, ...words }, said };
 }
 
@@ -39,11 +40,11 @@ test('a lost thread: what streams can have used is closed, the rest goes to anot
   channels.open(unread.channel, [a.place]);
   const { thread: gone, end } = thread();
   channels.left(a.place, gone, [b.place]);
-  expect(used.said).toEqual(['ready', 'lost']);
+  expect(used.said).toEqual(['ready', 'closed']);
   expect(unread.said).toEqual([]);
   expect(b.got).toEqual(['channel 2']);
   await end();
-  expect(used.said).toEqual(['ready', 'lost', 'free']);
+  expect(used.said).toEqual(['ready', 'closed', 'free']);
   channels.ready(a.place, 1, 2);
   expect(unread.said).toEqual([]);
   channels.ready(b.place, 1, 2);
@@ -58,7 +59,7 @@ test('with no thread it waits for one', () => {
   const gone = channel(2);
   channels.open(gone.channel, []);
   channels.close(1, 2);
-  expect(gone.said).toEqual(['free']);
+  expect(gone.said).toEqual(['closed', 'free']);
   channels.joined([a.place]);
   expect(a.got).toEqual(['channel 1']);
 });
@@ -83,7 +84,7 @@ test('a module closes one, or goes: descriptors are free when the thread has let
   expect(a.got.filter((what) => what === 'close 1')).toHaveLength(1);
   expect(all[0]!.said).toEqual(['ready']);
   channels.closed(a.place, 1, 1);
-  expect(all[0]!.said).toEqual(['ready', 'free']);
+  expect(all[0]!.said).toEqual(['ready', 'closed', 'free']);
   channels.disconnect(1);
   channels.disconnected(a.place, 1);
   expect(all[1]!.said).toEqual(['ready', 'free']);
@@ -94,7 +95,21 @@ test('a module closes one, or goes: descriptors are free when the thread has let
   channels.disconnect(2);
   const { thread: gone, end } = thread();
   channels.left(a.place, gone, []);
-  expect(last.said).toEqual(['ready']);
+  expect(last.said).toEqual(['ready', 'closed']);
   await end();
-  expect(last.said).toEqual(['ready', 'free']);
+  expect(last.said).toEqual(['ready', 'closed', 'free']);
+});
+
+test('drained: when there is none, or by order', async () => {
+  const channels = new Channels();
+  await channels.empty();
+  const a = place();
+  const one = channel(1);
+  channels.open(one.channel, [a.place]);
+  channels.ready(a.place, 1, 1);
+  expect([channels.readyOf(1), channels.readyOf(2)]).toEqual([1, 0]);
+  const empty = Promise.all([channels.empty(), channels.empty()]);
+  channels.drained();
+  await empty;
+  expect(one.said).toEqual(['ready', 'drained', 'free']);
 });

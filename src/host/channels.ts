@@ -16,11 +16,14 @@ export interface HostChannel {
   ready(): void;
   /** It cannot be used. */
   failed(message: string): void;
-  /** The thread that read it is gone. */
-  lost(): void;
+  /** Nothing more comes over it. */
+  done(why: ChannelEnd): void;
   /** Nobody uses its descriptors any more. */
   free(): void;
 }
+
+/** Its module or its thread has let go of it; or the time that its streams had for their end is up. */
+export type ChannelEnd = 'closed' | 'drained';
 
 interface Entry {
   readonly channel: HostChannel;
@@ -33,6 +36,20 @@ interface Entry {
 
 export class Channels {
   readonly #entries = new Set<Entry>();
+  readonly #onEmpty: (() => void)[] = [];
+
+  /** Settles when there is none. */
+  empty(): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#entries.size === 0) resolve();
+      else this.#onEmpty.push(resolve);
+    });
+  }
+
+  /** Of a connection: how many can be used. */
+  readyOf(connection: ConnectionId): number {
+    return [...this.#entries].filter(({ channel, isReady }) => isReady && channel.connection === connection).length;
+  }
 
   open(channel: HostChannel, serving: readonly Place[]): void {
     const entry: Entry = { channel, place: undefined, isReady: false, isLeaving: false };
@@ -67,7 +84,17 @@ export class Channels {
   /** The thread has let go of it. */
   closed(place: Place, connection: ConnectionId, id: number): void {
     const entry = this.#find(connection, id, place);
-    if (entry !== undefined) this.#free(entry);
+    if (entry === undefined) return;
+    entry.channel.done('closed');
+    this.#free(entry);
+  }
+
+  /** Their threads have ended, and no other ones come. */
+  drained(): void {
+    for (const entry of this.#entries) {
+      if (!entry.isLeaving) entry.channel.done('drained');
+      this.#free(entry);
+    }
   }
 
   /** A whole module goes; its threads are told by whoever calls. */
@@ -87,8 +114,8 @@ export class Channels {
         this.#place(entry, serving);
         continue;
       }
-      this.#entries.delete(entry);
-      if (!entry.isLeaving) entry.channel.lost();
+      this.#delete(entry);
+      entry.channel.done('closed');
       // It may still ring a doorbell.
       void thread.ended.then(() => entry.channel.free());
     }
@@ -107,12 +134,19 @@ export class Channels {
 
   #leave(entry: Entry): void {
     entry.isLeaving = true;
-    if (entry.place === undefined) this.#free(entry);
+    if (entry.place !== undefined) return;
+    entry.channel.done('closed');
+    this.#free(entry);
   }
 
   #free(entry: Entry): void {
-    this.#entries.delete(entry);
+    this.#delete(entry);
     entry.channel.free();
+  }
+
+  #delete(entry: Entry): void {
+    this.#entries.delete(entry);
+    if (this.#entries.size === 0) for (const tell of this.#onEmpty.splice(0)) tell();
   }
 
   #find(connection: ConnectionId, id: number, place?: Place): Entry | undefined {

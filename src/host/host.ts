@@ -1,14 +1,15 @@
-/** The host: the socket, the modules on it, the threads behind it, from start to a clean end. */
-import { loadAddon, type Addon, type Connection, type Listener } from '../base/addon.js';
+/** The host: the socket, the modules on it, the filters behind it, from start to a clean end. */
+import { loadAddon, type Addon, type Connection } from '../base/addon.js';
+import { HostError } from '../base/host-errors.js';
 import { bundleFilters, bundleInit, describePaths } from '../loader/loader.js';
-import { LockFile } from './lock.js';
+import { loadFailure } from '../loader/loader-import.js';
+import { Generations, type Code } from './generations.js';
 import type { Logger } from '../base/log.js';
 import type { ConnectionId } from '../thread/messages.js';
 import { ModuleConnection } from './module-connection.js';
-import { Pool } from './pool.js';
+import { SocketPlace } from './socket-place.js';
 import { checkSocketDir } from './socket-path.js';
-
-const DRAIN_GRACE_MS = 100;
+import { Watcher } from './watcher.js';
 
 export interface HostOptions {
   readonly paths: readonly string[];
@@ -18,52 +19,107 @@ export interface HostOptions {
   readonly init: string | undefined;
   readonly logLevel: string;
   readonly drainTimeoutMs: number;
+  /** The filters are loaded anew when their files change. */
+  readonly watch: boolean;
+  /** False: a host that serves the socket is left in its place. */
+  readonly takesOver: boolean;
   readonly version: string;
   readonly log: Logger;
+  /** Another host has taken the socket over. */
+  readonly onReplaced: () => void;
+}
+
+interface Sources {
+  readonly code: Code;
+  /** Every source file that went into it. */
+  readonly inputs: readonly string[];
 }
 
 export class Host {
   readonly #options: HostOptions;
   readonly #addon: Addon;
   readonly #modules = new Map<ConnectionId, ModuleConnection>();
-  #pool: Pool | undefined;
-  #lock: LockFile | undefined;
-  #listener: Listener | undefined;
+  readonly #filters: Generations;
+  #place: SocketPlace | undefined;
+  #watcher: Watcher | undefined;
+  #code: Code | undefined;
   #nextId = 1;
   #stopping: Promise<void> | undefined;
+  #reloading: Promise<void> = Promise.resolve();
+  /** What the next reload is for. */
+  #next: 'signal' | 'edit' | undefined;
 
   constructor(options: HostOptions) {
     this.#options = options;
     this.#addon = loadAddon();
+    const { workers, stallTimeoutMs, logLevel, drainTimeoutMs, paths, log } = options;
+    const searched = describePaths(paths);
+    this.#filters = new Generations({ workers, stallTimeoutMs, logLevel, drainTimeoutMs, searched, log });
   }
 
   async start(): Promise<void> {
-    const { paths, socket, workers, stallTimeoutMs, init, logLevel, log } = this.#options;
+    const { socket, workers, watch, takesOver, paths, log, version, onReplaced } = this.#options;
     checkSocketDir(socket);
-    this.#lock = LockFile.acquire(socket);
     try {
-      const bundle = await bundleFilters(paths);
-      const pool = new Pool({
-        workers,
-        stallTimeoutMs,
-        bundle: bundle.url,
-        init: init === undefined ? undefined : await bundleInit(init),
-        logLevel,
-        log,
-        events: {
-          verdict: (connection, id, verdict) => this.#modules.get(connection)?.verdict(id, verdict),
-          malformed: (connection, message) => this.#modules.get(connection)?.close('TSF_MALFORMED', message),
+      // First: filters that do not load must not cost anybody the host that serves.
+      const { code, inputs } = await this.#bundle();
+      this.#code = code;
+      await this.#filters.start(code);
+      this.#place = await SocketPlace.take({
+        socket,
+        addon: this.#addon,
+        takesOver,
+        onConnection: (connection) => this.#accept(connection),
+        onReplaced: () => {
+          log.info({ socket }, 'another host has taken the socket over');
+          onReplaced();
         },
       });
-      this.#pool = pool;
-      await pool.start();
-      this.#listener = new this.#addon.Listener(socket, (connection) => this.#accept(connection, pool));
-      log.info({ socket, filters: pool.filters, workers, version: this.#options.version }, 'listening');
+      if (watch) this.#watcher = new Watcher({ paths, inputs, log, onChange: () => this.reload('edit') });
+      log.info({ socket, filters: this.#filters.filters, workers, version }, 'listening');
     } catch (error) {
-      await this.#pool?.stop();
-      this.#lock.release();
+      await this.#filters.stop();
       throw error;
     }
+  }
+
+  /** Loads the filters anew; those that there are serve on until then, and if it fails. Of an edit only what has changed. */
+  reload(why: 'signal' | 'edit'): void {
+    this.#filters.abandon();
+    if (this.#next === undefined) this.#reloading = this.#reloading.then(() => this.#reload());
+    if (this.#next !== 'signal') this.#next = why;
+  }
+
+  async #reload(): Promise<void> {
+    const { log } = this.#options;
+    const why = this.#next;
+    this.#next = undefined;
+    if (this.#place === undefined || this.#stopping !== undefined) return;
+    const began = performance.now();
+    try {
+      const { code, inputs } = await this.#bundle();
+      this.#watcher?.follow(inputs);
+      if (why === 'edit' && code.filters === this.#code?.filters && code.init === this.#code.init) return;
+      this.#code = code;
+      if (!(await this.#filters.replace(code))) return;
+      log.info({ filters: this.#filters.filters, ms: Math.round(performance.now() - began) }, 'filters loaded anew');
+    } catch (error) {
+      this.#watcher?.failed(error);
+      log.error(
+        { code: 'TSF_RELOAD_FAILED' },
+        `the filters are not loaded anew, those before serve on: ${reasonOf(error)}`,
+      );
+    }
+  }
+
+  async #bundle(): Promise<Sources> {
+    const { paths, init } = this.#options;
+    const filters = await bundleFilters(paths);
+    const begin = init === undefined ? undefined : await bundleInit(init);
+    return {
+      code: { filters: filters.url, init: begin?.url },
+      inputs: [...filters.inputs, ...(begin?.inputs ?? [])],
+    };
   }
 
   /** Takes no new streams, waits for the others up to the time limit, and ends. */
@@ -75,31 +131,23 @@ export class Host {
   async #stop(): Promise<void> {
     const { log, drainTimeoutMs } = this.#options;
     log.info({ drainTimeoutMs }, 'draining');
-    this.#listener?.close();
-    for (const module of this.#modules.values()) module.drain();
-    // A stream that a worker sent off before it heard of the drain is still on its way through the ring.
-    await new Promise((resolve) => setTimeout(resolve, Math.min(DRAIN_GRACE_MS, drainTimeoutMs)));
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<'late'>((resolve) => (timer = setTimeout(() => resolve('late'), drainTimeoutMs)));
-    if ((await Promise.race([this.#pool?.drained(), late])) === 'late') {
-      log.warn({ drainTimeoutMs }, 'streams were still open when the drain timeout passed; they end now');
-    }
-    clearTimeout(timer);
+    this.#watcher?.close();
+    // Another host may start from here on.
+    this.#place?.leave();
+    for (const module of [...this.#modules.values()]) module.drain();
     // Streams first: what they say at their end still finds a connection.
-    await this.#pool?.stop();
+    await this.#filters.stop();
     for (const module of [...this.#modules.values()]) module.shutdown();
-    this.#lock?.release();
     log.info('stopped');
   }
 
   /** For a second signal: nothing is waited for. */
   abandon(): void {
-    this.#listener?.close();
-    this.#lock?.release();
+    this.#place?.leave();
   }
 
-  #accept(connection: Connection, pool: Pool): void {
-    const { log, version, paths } = this.#options;
+  #accept(connection: Connection): void {
+    const { log, version } = this.#options;
     const uid = process.getuid?.() ?? 0;
     if (connection.peerUid !== uid && connection.peerUid !== 0) {
       log.warn(
@@ -114,15 +162,18 @@ export class Host {
       id,
       connection,
       addon: this.#addon,
-      pool,
+      filters: this.#filters,
       log,
       version,
-      searched: describePaths(paths),
+      onSuccessor: (successor) => this.#place?.asked(successor),
       onGone: () => {
         this.#modules.delete(id);
-        pool.disconnect(id);
+        this.#filters.disconnect(id);
       },
     });
     this.#modules.set(id, module);
   }
 }
+
+const reasonOf = (error: unknown): string =>
+  error instanceof HostError && error.code === 'TSF_RELOAD_FAILED' ? error.message : loadFailure(error);

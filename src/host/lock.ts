@@ -1,9 +1,8 @@
 /**
  * One host a socket. The lock file beside the socket names its holder by pid and start time, so that a pid that was given
- * to another program is not taken for a living host.
+ * to another program is not taken for a living host. Who holds it owns the socket's path.
  */
 import { linkSync, readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs';
-import { HostError } from '../base/host-errors.js';
 
 interface Holder {
   readonly pid: number;
@@ -19,13 +18,11 @@ export class LockFile {
     this.#holder = holder;
   }
 
-  static acquire(socket: string): LockFile {
-    const path = `${socket}.lock`;
-    const me: Holder = { pid: process.pid, started: startTime(process.pid) ?? '' };
-    const draft = `${path}.${process.pid}`;
-    writeFileSync(draft, JSON.stringify(me), { mode: 0o600 });
+  /** Undefined: a living process holds it, which is not this one. */
+  static acquire(socket: string): LockFile | undefined {
+    const { path, me, draft } = drafted(socket);
     try {
-      for (let tries = 0; tries < 10; tries++) {
+      for (;;) {
         try {
           // A link appears with its whole content, or not at all.
           linkSync(draft, path);
@@ -34,25 +31,44 @@ export class LockFile {
           if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
         }
         const holder = readHolder(path);
-        if (holder !== undefined && isAlive(holder)) {
-          throw new HostError(
-            'TSF_HOST_RUNNING',
-            `a host with pid ${holder.pid} serves ${socket}; stop it (kill ${holder.pid}) or choose another --socket`,
-          );
-        }
+        if (holder !== undefined && isSame(holder, me)) return new LockFile(path, me);
+        if (holder !== undefined && isAlive(holder)) return undefined;
         removeStale(path, holder);
       }
-      throw new HostError('TSF_HOST_RUNNING', `${path} is fought over by several hosts; start one at a time`);
     } finally {
       unlinkSync(draft);
     }
   }
 
+  /** Its holder has given it to this process. */
+  static seize(socket: string): LockFile {
+    const { path, me, draft } = drafted(socket);
+    renameSync(draft, path);
+    return new LockFile(path, me);
+  }
+
+  /** The pid of who holds it. */
+  static holder(socket: string): number | undefined {
+    return readHolder(lockPath(socket))?.pid;
+  }
+
   release(): void {
     const holder = readHolder(this.#path);
-    if (holder?.pid === this.#holder.pid && holder.started === this.#holder.started) unlinkSync(this.#path);
+    if (holder !== undefined && isSame(holder, this.#holder)) unlinkSync(this.#path);
   }
 }
+
+const lockPath = (socket: string): string => `${socket}.lock`;
+
+function drafted(socket: string): { path: string; me: Holder; draft: string } {
+  const path = lockPath(socket);
+  const me: Holder = { pid: process.pid, started: startTime(process.pid) ?? '' };
+  const draft = `${path}.${process.pid}`;
+  writeFileSync(draft, JSON.stringify(me), { mode: 0o600 });
+  return { path, me, draft };
+}
+
+const isSame = (a: Holder, b: Holder): boolean => a.pid === b.pid && a.started === b.started;
 
 /** Two starters may find the same stale lock: it is moved away, and put back when it was no longer that one. */
 function removeStale(path: string, seen: Holder | undefined): void {

@@ -10,6 +10,7 @@ import {
   encodeChannelDone,
   encodeChannelReady,
   encodeDrain,
+  encodeGeneration,
   encodeRefused,
   encodeVerdict,
   encodeWelcome,
@@ -19,9 +20,9 @@ import {
 } from '../channel/codec/index.js';
 import { messageOf } from '../base/host-errors.js';
 import type { Logger } from '../base/log.js';
-import type { HostChannel } from './channels.js';
+import type { ChannelEnd, HostChannel } from './channels.js';
 import type { ChannelFds, ConnectionId, Verdict } from '../thread/messages.js';
-import type { Pool } from './pool.js';
+import type { Generations, ModuleLine } from './generations.js';
 
 const MIN_RING_BYTES = 64 * 1024;
 const MAX_RING_BYTES = 256 * 1024 * 1024;
@@ -30,20 +31,20 @@ export interface ModuleConnectionOptions {
   readonly id: ConnectionId;
   readonly connection: Connection;
   readonly addon: Addon;
-  readonly pool: Pool;
+  readonly filters: Generations;
   readonly log: Logger;
   readonly version: string;
-  /** For the message about a filter that nobody defined. */
-  readonly searched: string;
+  /** It is no module, but a host that wants the place; the connection is the receiver's. */
+  readonly onSuccessor: (connection: Connection) => void;
   /** The connection has ended; its channels' descriptors go when the pool has let go of them. */
   readonly onGone: () => void;
 }
 
-export class ModuleConnection {
+export class ModuleConnection implements ModuleLine {
   readonly #options: ModuleConnectionOptions;
   readonly #log: Logger;
   readonly #channels = new Set<number>();
-  #greeted = false;
+  #hello: HelloMessage | undefined;
   #gone = false;
 
   constructor(options: ModuleConnectionOptions) {
@@ -56,13 +57,28 @@ export class ModuleConnection {
     };
   }
 
-  verdict(id: number, verdict: Verdict): void {
-    if (!verdict.accepted) this.#log.warn({ config: id, reason: verdict.message }, 'config refused');
-    this.#send(ControlKind.ConfigVerdict, encodeVerdict({ id, ...verdict }));
+  get concurrency(): number {
+    return this.#hello?.concurrency ?? 0;
   }
 
-  drain(): void {
-    this.#send(ControlKind.Drain, encodeDrain());
+  verdict(id: number, verdict: Verdict, generation: number): void {
+    if (!verdict.accepted) this.#log.warn({ config: id, reason: verdict.message }, 'config refused');
+    this.#send(ControlKind.ConfigVerdict, encodeVerdict({ id, ...verdict, generation }));
+  }
+
+  generation(generation: number): void {
+    this.#send(ControlKind.Generation, encodeGeneration(generation));
+  }
+
+  /** Without a generation: no new streams at all. */
+  drain(generation?: number): void {
+    this.#send(ControlKind.Drain, encodeDrain(generation));
+    // It hears no greeting any more, and finds the next host.
+    if (this.#hello === undefined) this.shutdown();
+  }
+
+  malformed(message: string): void {
+    this.close('TSF_MALFORMED', message);
   }
 
   /** Ends the connection from this side. */
@@ -96,23 +112,30 @@ export class ModuleConnection {
       const message = decodeControl(kind, payload);
       if (message === undefined) return;
       if (message.kind === ControlKind.Hello) {
-        this.#hello(message.hello);
+        this.#greet(message.hello);
         return;
       }
-      if (!this.#greeted) throw new MalformedMessage(`${ControlKind[kind]} before Hello`);
+      if (message.kind === ControlKind.TakeOver && this.#hello === undefined) {
+        this.#end();
+        this.#options.onSuccessor(this.#options.connection);
+        return;
+      }
+      if (this.#hello === undefined) throw new MalformedMessage(`${ControlKind[kind]} before Hello`);
       switch (message.kind) {
         case ControlKind.FilterConfig:
           this.#filterConfig(message.config);
           return;
         case ControlKind.ForgetConfig:
-          this.#options.pool.forget(this.#options.id, message.id);
+          this.#options.filters.forget(this.#options.id, message.id);
           return;
         case ControlKind.ChannelDone:
-          this.#options.pool.closeChannel(this.#options.id, message.id);
+          this.#options.filters.closeChannel(this.#options.id, message.id);
           return;
         case ControlKind.Channel:
           kept = this.#channel(message.channel, fds);
           return;
+        case ControlKind.TakeOver:
+          throw new MalformedMessage('TakeOver behind Hello');
       }
     } catch (error) {
       this.close('TSF_MALFORMED', messageOf(error));
@@ -121,8 +144,8 @@ export class ModuleConnection {
     }
   }
 
-  #hello(hello: HelloMessage): void {
-    if (this.#greeted) throw new MalformedMessage('a second Hello');
+  #greet(hello: HelloMessage): void {
+    if (this.#hello !== undefined) throw new MalformedMessage('a second Hello');
     if (hello.major !== PROTOCOL_MAJOR) {
       const mine = `protocol ${PROTOCOL_MAJOR} (ts-filter-host ${this.#options.version})`;
       const theirs = `protocol ${hello.major} (module ${hello.moduleVersion})`;
@@ -131,7 +154,7 @@ export class ModuleConnection {
       this.close('TSF_PEER_REFUSED', reason);
       return;
     }
-    this.#greeted = true;
+    this.#hello = hello;
     this.#log.info(
       {
         moduleVersion: hello.moduleVersion,
@@ -143,24 +166,16 @@ export class ModuleConnection {
       'module connected',
     );
     this.#send(ControlKind.Welcome, encodeWelcome(this.#options.version, process.pid));
+    this.#options.filters.connect(this.#options.id, this);
   }
 
   #filterConfig(config: FilterConfigMessage): void {
     if (config.id === 0) throw new MalformedMessage('config id 0');
-    const { pool, id, searched } = this.#options;
-    const names = config.filters.length === 0 ? [config.name] : config.filters.map((filter) => filter.name);
-    const missing = names.findIndex((name) => !pool.filters.includes(name));
-    if (missing >= 0) {
-      const place = config.filters.length === 0 ? '' : `filters[${missing}].name: `;
-      const message = `${place}no filter is named "${names[missing]}"; loaded: ${pool.filters.join(', ')}; searched: ${searched}`;
-      this.verdict(config.id, { accepted: false, message, phases: 0, attributes: [] });
-      return;
-    }
-    pool.judge(id, config);
+    this.#options.filters.judge(this.#options.id, config);
   }
 
   #channel(message: ChannelMessage, fds: readonly number[]): boolean {
-    const { id, ringBytes } = message;
+    const { id, ringBytes, generation } = message;
     const [outbound, inbound, hostBell, workerBell] = fds;
     if (
       outbound === undefined ||
@@ -177,7 +192,8 @@ export class ModuleConnection {
     }
     if (this.#channels.has(id)) throw new MalformedMessage(`channel ${id} twice`);
     this.#channels.add(id);
-    this.#options.pool.openChannel(this.#offered(id, ringBytes, { outbound, inbound, hostBell, workerBell }));
+    const fdsByName = { outbound, inbound, hostBell, workerBell };
+    this.#options.filters.openChannel(generation, this.#offered(id, ringBytes, fdsByName));
     return true;
   }
 
@@ -199,7 +215,7 @@ export class ModuleConnection {
         this.#send(ControlKind.ChannelReady, encodeChannelReady(id));
       },
       failed: (message) => this.close('TSF_MALFORMED', `channel ${id}: ${message}`),
-      lost: () => this.#send(ControlKind.ChannelDone, encodeChannelDone(id)),
+      done: (why: ChannelEnd) => this.#send(ControlKind.ChannelDone, encodeChannelDone(id, why === 'drained')),
       free: () => {
         closeAllBut([]);
         this.#channels.delete(id);

@@ -5,7 +5,10 @@ import { pathToFileURL } from 'node:url';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { Pool } from '../../dist/src/host/pool.js'; // the built one: its threads are files beside it
 import { eventually, sleep } from '../../test/fixture/wait.js';
+import { GlobalHost } from '../../dist/src/api/runtime-global.js';
 import type { Logger } from '../base/log.js';
+
+const globals = new GlobalHost({ onError: () => undefined, load: (url) => Promise.resolve(url) });
 
 let dir: string;
 let pool: Pool | undefined;
@@ -35,9 +38,11 @@ function poolOf(source: string): Pool {
     init: undefined,
     logLevel: 'error',
     log: { info: note, warn: note, error: note } as unknown as Logger,
+    globals,
     events: {
       verdict: nothing,
       malformed: nothing,
+      channelReady: nothing,
     },
   });
   return pool;

@@ -1,16 +1,15 @@
 /**
- * The threads that run filters. All of them judge every config; each serves some of the channels. One that dies or hangs
+ * The threads that run one generation of the filters. All of them judge every config; each serves some of the channels. One that dies or hangs
  * takes its own streams along and is replaced; the others serve on.
  */
 import { Channels, type HostChannel } from './channels.js';
 import type { FilterConfigMessage } from '../channel/codec/index.js';
 import { deathOf, stallOf } from './faults.js';
 import { Judgements } from './judgements.js';
-import { bundleGlobal } from '../loader/loader.js';
 import type { Logger } from '../base/log.js';
 import type { ConnectionId, LastWords, LoadedFilter, Verdict } from '../thread/messages.js';
 import { Place, type ServingMessage } from './place.js';
-import { GlobalHost } from '../api/runtime-global.js';
+import type { GlobalHost } from '../api/runtime-global.js';
 import { stuckStack } from './stuck-stack.js';
 import { mainThread, type Thread, workerThreads } from './thread.js';
 import { Watchdog } from './watchdog.js';
@@ -27,12 +26,16 @@ export interface PoolOptions {
   readonly init: string | undefined;
   readonly logLevel: string;
   readonly log: Logger;
+  /** The threads of runtime.global: one per name and process. */
+  readonly globals: GlobalHost;
   readonly events: PoolEvents;
 }
 
 export interface PoolEvents {
   verdict(connection: ConnectionId, id: number, verdict: Verdict): void;
   malformed(connection: ConnectionId, message: string): void;
+  /** One more channel of it can be used. */
+  channelReady(connection: ConnectionId): void;
 }
 
 export class Pool {
@@ -41,14 +44,11 @@ export class Pool {
   readonly #judgements: Judgements;
   readonly #channels = new Channels();
   readonly #watchdog: Watchdog;
-  /** The threads of runtime.global: one per name and process. */
-  readonly #globals: GlobalHost;
   #filters: readonly LoadedFilter[] = [];
-  #idle: { waiting: Set<Place>; resolve: () => void } | undefined;
 
   constructor(options: PoolOptions) {
     this.#options = options;
-    const { workers, bundle, init, logLevel, log, events } = options;
+    const { workers, bundle, init, logLevel, log, globals, events } = options;
     this.#judgements = new Judgements({
       verdict: (connection, id, verdict) => events.verdict(connection, id, verdict),
       refusedAgain: ({ index }, { name }, { message }) =>
@@ -57,11 +57,7 @@ export class Pool {
           `a worker thread that was replaced refuses a config which others have accepted (${message}); its streams of that filter fail until it accepts, and it is asked again each second`,
         ),
     });
-    this.#globals = new GlobalHost({
-      onError: (name, err) => log.error({ global: name, err }, 'runtime.global failed'),
-      load: bundleGlobal,
-    });
-    const spawn = workers === 0 ? mainThread(this.#globals, log) : workerThreads(this.#globals);
+    const spawn = workers === 0 ? mainThread(globals, log) : workerThreads(globals);
     const placeEvents = {
       ready: (place: Place, filters: readonly LoadedFilter[]) => this.#joined(place, filters),
       message: (place: Place, message: ServingMessage) => this.#message(place, message),
@@ -113,21 +109,22 @@ export class Pool {
     for (const place of this.#places) place.post({ type: 'disconnect', connection });
   }
 
-  /** Settles when no stream is left anywhere. Threads that end from now on are not replaced. */
-  async drained(): Promise<void> {
-    for (const place of this.#places) place.retire();
-    await new Promise<void>((resolve) => {
-      const waiting = new Set(this.#serving());
-      this.#idle = { waiting, resolve };
-      for (const place of waiting) place.post({ type: 'drain' });
-      if (waiting.size === 0) resolve();
-    });
+  /** Of a connection: how many channels can be used. */
+  readyChannels(connection: ConnectionId): number {
+    return this.#channels.readyOf(connection);
   }
 
+  /** Settles when the modules use no channel any more. Threads that end from now on are not replaced. */
+  async drained(): Promise<void> {
+    for (const place of this.#places) place.retire();
+    await this.#channels.empty();
+  }
+
+  /** What is left of its streams ends. */
   async stop(): Promise<void> {
     this.#watchdog.stop();
     await Promise.all(this.#places.map((place) => place.stop()));
-    await this.#globals.dispose();
+    this.#channels.drained();
   }
 
   #serving(): Place[] {
@@ -143,7 +140,6 @@ export class Pool {
   #left(place: Place, thread: Thread): void {
     this.#judgements.left(place);
     this.#channels.left(place, thread, this.#serving());
-    this.#isIdle(place);
   }
 
   #died(place: Place, cause: unknown, words: LastWords | undefined): void {
@@ -159,10 +155,6 @@ export class Pool {
     place.replace();
   }
 
-  #isIdle(place: Place): void {
-    if (this.#idle?.waiting.delete(place) === true && this.#idle.waiting.size === 0) this.#idle.resolve();
-  }
-
   #message(place: Place, message: ServingMessage): void {
     switch (message.type) {
       case 'verdict':
@@ -170,6 +162,7 @@ export class Pool {
         return;
       case 'channelReady':
         this.#channels.ready(place, message.connection, message.id);
+        this.#options.events.channelReady(message.connection);
         return;
       case 'channelFailed':
         this.#channels.failed(place, message.connection, message.id, message.message);
@@ -185,9 +178,6 @@ export class Pool {
         return;
       case 'pong':
         this.#watchdog.answered(place);
-        return;
-      case 'idle':
-        this.#isIdle(place);
         return;
     }
   }

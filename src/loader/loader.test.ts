@@ -187,6 +187,6 @@ test('an error thrown while loading shows the place in the source', async () => 
 
 test('the init script is TypeScript with top-level await', async () => {
   await write({ 'init.ts': `(globalThis as { seen?: unknown }).seen = await Promise.resolve('yes');` });
-  await import(await bundleInit(path('init.ts')));
+  await import((await bundleInit(path('init.ts'))).url);
   expect((globalThis as { seen?: unknown }).seen).toBe('yes');
 });

@@ -24,7 +24,7 @@ export interface Bundle {
   readonly inputs: readonly string[];
 }
 
-const isSource = (name: string): boolean =>
+export const isSource = (name: string): boolean =>
   EXTENSIONS.includes(extname(name)) && !/\.(test|spec)\.[cm]?[jt]s$/.test(name) && !/\.d\.[cm]?ts$/.test(name);
 
 /** The filter files of a list of files and folders. A folder holds `<name>/index.ts` and `<name>.ts`. */
@@ -83,10 +83,10 @@ export async function bundleFilters(paths: readonly string[]): Promise<Bundle> {
 }
 
 /** Bundles the `--init` script, which is TypeScript too. */
-export async function bundleInit(path: string): Promise<string> {
+export async function bundleInit(path: string): Promise<Omit<Bundle, 'files'>> {
   const file = resolve(path);
   if (!existsSync(file)) throw new HostError('TSF_INIT_FAILED', `--init ${path}: no such file`);
-  return (await bundle(`import ${JSON.stringify(file)};`, 'init')).url;
+  return bundle(`import ${JSON.stringify(file)};`, 'init');
 }
 
 /** Bundles a module of runtime.global; the result exports it as `module`. */
@@ -161,6 +161,13 @@ async function cacheDir(): Promise<string> {
 
 const isBuildFailure = (error: unknown): error is BuildFailure =>
   error instanceof Error && Array.isArray((error as Partial<BuildFailure>).errors);
+
+/** Where a bundle has failed. */
+export function filesOfFailure(error: unknown): string[] {
+  const cause = error instanceof HostError ? error.cause : error;
+  if (!isBuildFailure(cause)) return [];
+  return cause.errors.flatMap(({ location }) => (location === null ? [] : [resolve(location.file)]));
+}
 
 function describeFailure(error: unknown): string {
   if (!isBuildFailure(error)) return error instanceof Error ? error.message : String(error);

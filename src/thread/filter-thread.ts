@@ -35,7 +35,6 @@ export class FilterThread {
   readonly #modules = new Map<ConnectionId, ModuleState>();
   /** Not for streams: it holds the rules that are no connection's. */
   readonly #root: FilterRegistry;
-  #draining = false;
 
   constructor(definitions: readonly Filter[], worker: number, log: Logger, emit: (message: FromWorker) => void) {
     this.#definitions = definitions;
@@ -74,10 +73,6 @@ export class FilterThread {
       case 'disconnect':
         this.#disconnect(message.connection, EndReason.Downstream);
         this.#emit({ type: 'disconnected', connection: message.connection });
-        return;
-      case 'drain':
-        this.#draining = true;
-        this.#idle();
         return;
       case 'stop':
         for (const connection of [...this.#modules.keys()]) this.#disconnect(connection, EndReason.HostDrain);
@@ -167,7 +162,6 @@ export class FilterThread {
           onMalformed: malformed,
           onFault: (error) =>
             this.#log.error({ code: 'TSF_INTERNAL', ...errorFields(error) }, 'a stream failed inside the host'),
-          onIdle: () => this.#idle(),
         }),
       );
       this.#emit({ type: 'channelReady', connection, id });
@@ -180,11 +174,13 @@ export class FilterThread {
   #closeChannel(connection: ConnectionId, id: number): void {
     const state = this.#modules.get(connection);
     const channel = state?.channels.get(id);
-    channel?.close(EndReason.Downstream);
-    state?.channels.delete(id);
+    const closed = (): void => {
+      state?.channels.delete(id);
+      this.#emit({ type: 'closed', connection, id });
+    };
     state?.opening.delete(id);
-    this.#emit({ type: 'closed', connection, id });
-    this.#idle();
+    if (channel === undefined) closed();
+    else channel.finish(closed);
   }
 
   #disconnect(connection: ConnectionId, reason: EndReason): void {
@@ -193,13 +189,5 @@ export class FilterThread {
     this.#modules.delete(connection);
     for (const channel of state.channels.values()) channel.close(reason);
     state.registry.dispose();
-  }
-
-  #idle(): void {
-    if (!this.#draining) return;
-    for (const { channels } of this.#modules.values()) {
-      for (const channel of channels.values()) if (channel.streams > 0) return;
-    }
-    this.#emit({ type: 'idle' });
   }
 }

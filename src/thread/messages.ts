@@ -38,13 +38,11 @@ export type ToWorker =
       readonly ringBytes: number;
       readonly fds: ChannelFds;
     }
-  /** The module uses that channel no more. */
+  /** The module uses that channel no more, and has written all that it ever will. */
   | { readonly type: 'close'; readonly connection: ConnectionId; readonly id: number }
   | { readonly type: 'disconnect'; readonly connection: ConnectionId }
   /** Say `pong`. */
   | { readonly type: 'ping' }
-  /** Say `idle` as soon as no stream is left. */
-  | { readonly type: 'drain' }
   | { readonly type: 'stop' };
 
 export type FromWorker =
@@ -61,7 +59,6 @@ export type FromWorker =
   /** Nobody has caught an error: this thread ends now. */
   | ({ readonly type: 'dying' } & LastWords)
   | { readonly type: 'pong' }
-  | { readonly type: 'idle' }
   | { readonly type: 'stopped' };
 
 export interface LoadedFilter {

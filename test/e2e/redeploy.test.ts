@@ -1,8 +1,8 @@
 /** A host gives way to another, by plan or by accident: traffic goes on. */
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { eventually, get, http1, sleep, type Fixture } from '../fixture/index.js';
-import { NOT_YET, scene } from './support.js';
+import { scene } from './support.js';
 
 /** Asks without pause until stopped; what was not right is kept. */
 function traffic(fx: Fixture, lanes = 4) {
@@ -33,15 +33,7 @@ function traffic(fx: Fixture, lanes = 4) {
 }
 
 describe('redeploys fail no request', () => {
-  it.runIf(NOT_YET.takeover)('a second host leaves the socket to the first, and names it', () =>
-    scene([{ name: 'touch', options: { host_wait: '0s' } }], async (fx) => {
-      const first = fx.host;
-      await expect(fx.startHost()).rejects.toThrow(`a host with pid ${first.pid} serves`);
-      expect((await get(fx.port, '/hello')).status).toBe(200);
-    }),
-  );
-
-  it.skipIf(NOT_YET.takeover)('a new host takes the socket over while the old one drains', () =>
+  it('a new host takes the socket over while the old one drains', () =>
     scene([{ name: 'touch', options: { host_wait: '0s' } }], async (fx) => {
       expect((await get(fx.port, '/hello')).status).toBe(200);
       const load = traffic(fx);
@@ -54,10 +46,9 @@ describe('redeploys fail no request', () => {
       const { asked, wrong } = await load.stop();
       expect(wrong).toEqual([]);
       expect(asked).toBeGreaterThan(50);
-    }),
-  );
+    }));
 
-  it.skipIf(NOT_YET.reload)('SIGHUP loads the filters anew', () =>
+  it('SIGHUP loads the filters anew', () =>
     scene([{ name: 'touch', options: { host_wait: '0s' } }], async (fx) => {
       expect((await get(fx.port, '/hello')).status).toBe(200);
       const before = await fx.counters();
@@ -69,8 +60,7 @@ describe('redeploys fail no request', () => {
       const { asked, wrong } = await load.stop();
       expect(wrong).toEqual([]);
       expect(asked).toBeGreaterThan(50);
-    }),
-  );
+    }));
 
   it('a stop and a start with host_wait between fail none either', () =>
     scene([{ name: 'touch', options: { host_wait: '10s' } }], async (fx) => {
@@ -84,6 +74,46 @@ describe('redeploys fail no request', () => {
       const { wrong } = await load.stop();
       expect(wrong).toEqual([]);
     }));
+
+  it('SIGTERM with an open event stream frees the socket at once: the next host serves while it goes on', () =>
+    scene(
+      [{ name: 'touch', options: { host_wait: '5s' } }],
+      async (fx) => {
+        const events = http1(fx.port, { path: '/sse?n=80&ms=50', timeoutMs: 20_000 });
+        await eventually('the stream is open', async () => (await fx.activeStreams()) === 1);
+        const load = traffic(fx);
+        const old = fx.host;
+        await sleep(200);
+        old.signal('SIGTERM');
+        await eventually('the socket is free', () => !existsSync(fx.socket));
+        await fx.startHost();
+        expect(old.running).toBe(true);
+        await sleep(300);
+        const { wrong } = await load.stop();
+        expect(wrong).toEqual([]);
+        const answer = await events;
+        expect([answer.status, answer.complete]).toEqual([200, true]);
+        expect((await old.exit).code).toBe(0);
+      },
+      { hostArgs: ['--drain-timeout', '20s'] },
+    ));
+
+  it.each(['take-over', 'reload'])('%s: what does not end in --drain-timeout ends with a code', (way) =>
+    scene(
+      [{ name: 'park' }],
+      async (fx) => {
+        const waits = http1(fx.port, { path: '/parked', headers: [['x-park', 'decodeHeaders']], timeoutMs: 10_000 });
+        await eventually('it waits in the filter', async () => (await fx.activeStreams()) === 1);
+        await sleep(200);
+        if (way === 'take-over') await fx.startHost();
+        else fx.host.signal('SIGHUP');
+        const answer = await waits;
+        expect(`${answer.status} ${answer.text}`).toBe('503 ts_filter_host_drained');
+        expect((await fx.logged('/parked')).details).toContain('ts_filter_host_drained');
+      },
+      { hostArgs: ['--drain-timeout', '500ms'] },
+    ),
+  );
 
   // Ten thousand of them: cpp/test/core/link_stress_test.cc with LINK_RECONNECTS.
   it('one host after another leaves neither descriptors nor threads in Envoy', () =>

@@ -80,7 +80,8 @@ class ConnectionTest : public testing::Test, public ConnectionEvents {
   FakeProcess process_{false};
   Poller poller_;
   std::shared_ptr<ConfigRegistry> configs_ = std::make_shared<ConfigRegistry>([] {});
-  Connection connection_{{place_.path(), {::getuid()}, kRing, 2}, process_, poller_, *configs_, *this};
+  const Connection::Target target_{place_.path(), {::getuid()}, kRing, 2};
+  Connection connection_{{target_, process_, poller_, *configs_}, 1, *this};
   std::shared_ptr<JudgedConfig> judged_;
   std::shared_ptr<Channel> current_[2];
   std::string said_;
@@ -206,10 +207,55 @@ TEST_F(ConnectionTest, ADrainedHostTakesNoNewStreams) {
   said();
   host_.drain();
   exchange();
-  EXPECT_EQ(said(), "drained ");
+  EXPECT_EQ(said(), "expected drained ");
   EXPECT_EQ(current_[0], nullptr);
   EXPECT_EQ(current_[1], nullptr);
   EXPECT_FALSE(channel->lost()) << "those that it has go on";
+}
+
+TEST_F(ConnectionTest, ChannelsThatNoWorkerHasHadAreGivenBackWhenTheHostDrains) {
+  connect();
+  host_.welcome();
+  const auto channels = channels_in(exchange(), 0);
+  host_.drain();
+  const auto heard = exchange();
+  EXPECT_EQ(count(heard, wire::ControlKind_ChannelDone), 2u);
+  EXPECT_TRUE(connection_.open());
+  // Both were on their way.
+  for (const uint32_t channel : channels) host_.channel_ready(channel);
+  for (const uint32_t channel : channels) host_.channel_done(channel);
+  exchange();
+  EXPECT_TRUE(connection_.open());
+}
+
+TEST_F(ConnectionTest, AHostThatDrainsBeforeItsGreetingIsLeft) {
+  connect();
+  host_.drain();
+  exchange();
+  EXPECT_FALSE(connection_.open());
+  EXPECT_EQ(said(), "expected expected drained lost: it drains");
+}
+
+TEST_F(ConnectionTest, NothingBeginsInAHostThatDrains) {
+  be_up();
+  host_.drain();
+  host_.generation(1);
+  exchange();
+  EXPECT_FALSE(connection_.open());
+}
+
+TEST_F(ConnectionTest, WhatHasNotEndedInTimeIsToldFromWhatIsLost) {
+  const auto channels = be_up();
+  const auto late = current_[0];
+  const auto lost = current_[1];
+  host_.drain();
+  host_.channel_done(channels[0], true);
+  host_.hang_up();
+  exchange();
+  EXPECT_TRUE(late->is_over());
+  EXPECT_TRUE(late->was_drained());
+  EXPECT_TRUE(lost->is_over());
+  EXPECT_FALSE(lost->was_drained());
 }
 
 // ---- channels that a host closes ----

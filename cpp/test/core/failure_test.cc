@@ -46,6 +46,7 @@ const std::vector<std::string> kOtherRows = {
     "malformed frame from the host",
     "host stops reading for `host_stall_timeout`",
     "a thread of the host ends or hangs",
+    "a host, or its filters before a reload, could not end a stream in `--drain-timeout`",
     "no verdict on a filter's config in `message_timeout` (or `host_wait`, when that is longer)",
     "client or upstream goes",
     "the ring has no room for a log event",

@@ -1,5 +1,5 @@
 // A whole host with a thread of its own, on a real socket: it greets, judges everything, serves every channel, and does
-// whatever hosts do (drains, new generations, ends) as a random number has it.
+// whatever hosts do (drains beside their successors, new generations, ends) as a random number has it.
 #pragma once
 
 #include <atomic>
@@ -14,25 +14,44 @@
 
 namespace tsf::core::test {
 
-class FakeHost {
+// What one connection of a host serves.
+class FakeService {
  public:
-  FakeHost(const std::string& path, uint64_t seed) : socket_(path), random_(seed), thread_([this] { run(); }) {}
-  ~FakeHost() {
-    stopping_ = true;
-    thread_.join();
-  }
-
   // For others to read at any time.
-  std::atomic<uint64_t> connections{0};
-  std::atomic<uint64_t> answers{0};
-  std::atomic<uint64_t> drains{0};
-  std::atomic<uint64_t> generations{0};
-  std::atomic<uint64_t> channels_done{0};
-  std::atomic<size_t> channels_served{0};
-  // It only serves: no drains, generations or ends.
-  std::atomic<bool> is_calm{false};
-  // It is to end this connection; then this is false again.
-  std::atomic<bool> restart{false};
+  struct Counts {
+    std::atomic<uint64_t> answers{0};
+    std::atomic<uint64_t> drains{0};
+    std::atomic<uint64_t> generations{0};
+    std::atomic<uint64_t> channels_done{0};
+  };
+  FakeService(std::unique_ptr<HostSocket> socket, std::mt19937_64& random, Counts& counts)
+      : socket_(std::move(socket)), random_(random), counts_(counts) {}
+
+  bool connected() const { return socket_->connected(); }
+  size_t channels() const { return served_.size(); }
+  void hang_up() { socket_->hang_up(); }
+
+  void turn() {
+    for (const SocketMessage& message : socket_->read()) on_message(message);
+    // Its own doorbells it does not listen to: it looks at everything, all the time.
+    for (auto& [id, channel] : served_) serve(channel);
+  }
+  void misbehave() {
+    switch (pick(60)) {
+      case 0: return begin_generation();
+      case 1: return hang_up();
+      case 2: return pick(2) ? drain() : void();
+      case 3: return is_drained_ ? hang_up() : void();
+      // Its time is up.
+      case 4: return is_drained_ ? end_one() : void();
+      default: return;
+    }
+  }
+  void drain() {
+    if (std::exchange(is_drained_, true)) return;
+    ++counts_.drains;
+    socket_->drain();
+  }
 
  private:
   struct Served {
@@ -44,29 +63,9 @@ class FakeHost {
 
   uint64_t pick(uint64_t n) { return random_() % n; }
 
-  void run() {
-    while (!stopping_) {
-      if (socket_.accept()) begin();
-      for (const SocketMessage& message : socket_.read()) on_message(message);
-      if (!socket_.connected()) served_.clear();
-      // Its own doorbells it does not listen to: it looks at everything, all the time.
-      for (auto& [id, channel] : served_) serve(channel);
-      channels_served = served_.size();
-      if (restart.exchange(false)) socket_.hang_up();
-      if (socket_.connected() && !is_calm) misbehave();
-      ::usleep(300);
-    }
-  }
-  void begin() {
-    served_.clear();
-    configs_.clear();
-    generation_ = oldest_ = 0;
-    is_drained_ = false;
-    ++connections;
-  }
   void on_message(const SocketMessage& message) {
     switch (message.kind) {
-      case wire::ControlKind_Hello: return socket_.welcome();
+      case wire::ControlKind_Hello: return socket_->welcome();
       case wire::ControlKind_FilterConfig: {
         const uint32_t id = message.as<wire::FilterConfig>().id();
         configs_.push_back(id);
@@ -81,8 +80,8 @@ class FakeHost {
         if (found == served_.end()) return;
         serve(found->second);
         served_.erase(found);
-        socket_.channel_done(id);
-        ++channels_done;
+        socket_->channel_done(id);
+        ++counts_.channels_done;
         return;
       }
       default: return;
@@ -90,7 +89,7 @@ class FakeHost {
   }
   // Each generation declares another number of attributes.
   void judge(uint32_t config, uint32_t generation) {
-    socket_.verdict(config, generation, true, std::vector<uint32_t>(generation % 5));
+    socket_->verdict(config, generation, true, std::vector<uint32_t>(generation % 5));
   }
   void open(SocketMessage& message) {
     const auto& offer = message.as<wire::Channel>();
@@ -100,13 +99,19 @@ class FakeHost {
     channel.host_bell = std::move(message.fds[2]);
     channel.worker_bell = std::move(message.fds[3]);
     channel.generation = offer.generation();
-    socket_.channel_ready(offer.id());
+    socket_->channel_ready(offer.id());
+  }
+  void end_one() {
+    if (served_.empty()) return;
+    const uint32_t id = served_.begin()->first;
+    served_.erase(served_.begin());
+    socket_->channel_done(id, true);
   }
 
   void serve(Served& channel) {
     for (const Heard& frame : channel.end->read()) {
       if (frame.kind != wire::FrameKind_Headers || !frame.has(wire::HeadersFlag_Start)) continue;
-      ++answers;
+      ++counts_.answers;
       if (pick(3) == 0) {
         channel.end->local_reply(frame.id(), 403, {}, "no");
       } else {
@@ -116,39 +121,71 @@ class FakeHost {
     }
     if (channel.end->take_must_ring()) shm::ring_doorbell(channel.worker_bell.get());
   }
-
-  void misbehave() {
-    switch (pick(60)) {
-      case 0: return begin_generation();
-      case 1: return socket_.hang_up();
-      case 2:
-        if (is_drained_ || pick(2)) return;
-        is_drained_ = true;
-        ++drains;
-        return socket_.drain();
-      case 3:
-        if (is_drained_) return socket_.hang_up();
-        return;
-      default: return;
-    }
-  }
   void begin_generation() {
     if (is_drained_ || generation_ - oldest_ >= 3 || served_.size() > 20) return;
     ++generation_;
-    ++generations;
-    socket_.generation(generation_);
+    ++counts_.generations;
+    socket_->generation(generation_);
     for (const uint32_t config : configs_) judge(config, generation_);
     if (pick(3) == 0) return;
-    for (; oldest_ < generation_; ++oldest_) socket_.drain(oldest_);
+    for (; oldest_ < generation_; ++oldest_) socket_->drain(oldest_);
   }
 
-  HostSocket socket_;
-  std::mt19937_64 random_;
+  std::unique_ptr<HostSocket> socket_;
+  std::mt19937_64& random_;
+  Counts& counts_;
   std::map<uint32_t, Served> served_;
   std::vector<uint32_t> configs_;
   uint32_t generation_ = 0;
   uint32_t oldest_ = 0;  // that is not drained
   bool is_drained_ = false;
+};
+
+// Connections that drain live on beside the one that follows them, as those of hosts do that were replaced.
+class FakeHost {
+ public:
+  FakeHost(const std::string& path, uint64_t seed) : socket_(path), random_(seed), thread_([this] { run(); }) {}
+  ~FakeHost() {
+    stopping_ = true;
+    thread_.join();
+  }
+
+  // For others to read at any time.
+  FakeService::Counts counts;
+  std::atomic<uint64_t> connections{0};
+  std::atomic<uint64_t> overlaps{0};  // connections that came while others drained
+  std::atomic<size_t> channels_served{0};
+  // It only serves: no drains, generations or ends.
+  std::atomic<bool> is_calm{false};
+  // It is to end its connections; then this is false again.
+  std::atomic<bool> restart{false};
+
+ private:
+  void run() {
+    while (!stopping_) {
+      if (socket_.accept()) begin();
+      size_t channels = 0;
+      const bool ends = restart.exchange(false);
+      for (const auto& service : services_) {
+        service->turn();
+        if (ends) service->hang_up();
+        if (service->connected() && !is_calm) service->misbehave();
+        channels += service->connected() ? service->channels() : 0;
+      }
+      std::erase_if(services_, [](const auto& service) { return !service->connected(); });
+      channels_served = channels;
+      ::usleep(300);
+    }
+  }
+  void begin() {
+    if (!services_.empty()) ++overlaps;
+    services_.push_back(std::make_unique<FakeService>(socket_.split(), random_, counts));
+    ++connections;
+  }
+
+  HostSocket socket_;
+  std::mt19937_64 random_;
+  std::vector<std::unique_ptr<FakeService>> services_;
   std::atomic<bool> stopping_{false};
   std::thread thread_;
 };

@@ -62,11 +62,19 @@ TEST_F(GenerationsTest, ALaterOneTakesThemWhenAllItsVerdictsHaveCome) {
 
 TEST_F(GenerationsTest, AfterADrainTheNextBeginsAsTheFirstDid) {
   begin(0, 1);
-  generations_.drain(Generations::kAll);
+  generations_.drain(0);
   EXPECT_FALSE(generations_.takes_streams());
   EXPECT_EQ(chosen(), -1);
   begin(1, 2);
   EXPECT_EQ(chosen(), 10) << "nothing else would take them meanwhile";
+}
+
+TEST_F(GenerationsTest, AHostThatDrainsBeginsNothing) {
+  begin(0, 1);
+  generations_.drain(Generations::kAll);
+  EXPECT_FALSE(generations_.begin(1, 2));
+  generations_.clear();
+  EXPECT_TRUE(generations_.begin(0, 3)) << "another host";
 }
 
 TEST_F(GenerationsTest, ADrainedNewOneLeavesThemToTheOneBefore) {

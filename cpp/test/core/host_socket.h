@@ -8,6 +8,7 @@
 
 #include <cstring>
 #include <deque>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -58,6 +59,16 @@ class HostSocket {
     std::memcpy(address.sun_path, path.data(), path.size());
     (void)::bind(listener_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
     (void)::listen(listener_.get(), 8);
+  }
+
+  // Of a connection that there is.
+  explicit HostSocket(shm::UniqueFd peer) : peer_(std::move(peer)) {}
+  // The connection goes on by itself, and this one listens on.
+  std::unique_ptr<HostSocket> split() {
+    auto out = std::make_unique<HostSocket>(std::move(peer_));
+    out->in_.swap(in_);
+    out->fds_.swap(fds_);
+    return out;
   }
 
   bool accept() {
@@ -124,9 +135,9 @@ class HostSocket {
     flatbuffers::FlatBufferBuilder b;
     send(wire::ControlKind_ChannelReady, b, wire::CreateChannelReady(b, channel));
   }
-  void channel_done(uint32_t channel) {
+  void channel_done(uint32_t channel, bool drained = false) {
     flatbuffers::FlatBufferBuilder b;
-    send(wire::ControlKind_ChannelDone, b, wire::CreateChannelDone(b, channel));
+    send(wire::ControlKind_ChannelDone, b, wire::CreateChannelDone(b, channel, drained));
   }
   void generation(uint32_t number) {
     flatbuffers::FlatBufferBuilder b;

@@ -237,13 +237,18 @@ TEST_F(LinkStress, ReconnectsUpdatesAndDrainsLeaveNothingBehind) {
       EXPECT_GT(worker->answered, 0u);
       EXPECT_GT(worker->replied, 0u);
     }
-    printf("%llu connections, %llu updates, %llu drains, %llu generations, %llu channels let go, %llu answers\n",
-           static_cast<unsigned long long>(host.connections), static_cast<unsigned long long>(updates),
-           static_cast<unsigned long long>(host.drains), static_cast<unsigned long long>(host.generations),
-           static_cast<unsigned long long>(host.channels_done), static_cast<unsigned long long>(host.answers));
-    EXPECT_GT(host.generations, 0u);
-    EXPECT_GT(host.drains, 0u);
-    EXPECT_GT(host.channels_done, 0u);
+    printf(
+        "%llu connections (%llu beside others), %llu updates, %llu drains, %llu generations, %llu channels let go, "
+        "%llu answers\n",
+        static_cast<unsigned long long>(host.connections), static_cast<unsigned long long>(host.overlaps),
+        static_cast<unsigned long long>(updates), static_cast<unsigned long long>(host.counts.drains),
+        static_cast<unsigned long long>(host.counts.generations),
+        static_cast<unsigned long long>(host.counts.channels_done),
+        static_cast<unsigned long long>(host.counts.answers));
+    EXPECT_GT(host.counts.generations, 0u);
+    EXPECT_GT(host.counts.drains, 0u);
+    EXPECT_GT(host.overlaps, 0u);
+    EXPECT_GT(host.counts.channels_done, 0u);
   }
   EXPECT_EQ(process_.errors, 0);
   EXPECT_TRUE(wait_for([&] { return Level().threads == empty.threads; }, seconds(30)))

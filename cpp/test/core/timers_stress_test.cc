@@ -32,7 +32,7 @@ class LinkThread {
   }
 
   void on_bell() {}
-  void on_socket() {}
+  void on_socket(uint32_t) {}
   void on_doorbell(uint32_t) {}
 
   Sleeper sleeper;

@@ -134,7 +134,7 @@ TEST_F(WorkerTest, ADrainedChannelIsFinishedWhenItsLastStreamHasEndedAndGoesWhen
   EXPECT_EQ(stage_.process.lines.size(), 1u);
   EXPECT_FALSE(stage_.channel.expired());
   say(1);
-  stage_.channel.lock()->close();
+  stage_.channel.lock()->close(false);
   stage_.turn();
   EXPECT_EQ(stage_.process.lines.size(), 2u) << "what came before its end";
   EXPECT_TRUE(stage_.channel.expired());
@@ -145,11 +145,32 @@ TEST_F(WorkerTest, AStreamWhoseChannelTheHostClosesHasLostItsHost) {
   FakeStream stream(stage_);
   FakeStream other(stage_);
   ask(stream);
-  stage_.channel.lock()->close();
+  stage_.channel.lock()->close(false);
   stage_.turn();
   EXPECT_EQ(stream.reply(), "503 ts_filter_host_lost ts_filter_host_lost");
   EXPECT_EQ(other.reply(), "");
   EXPECT_TRUE(stage_.channel.expired());
+}
+
+TEST_F(WorkerTest, AStreamThatDidNotEndInItsHostsTimeSaysSo) {
+  FakeStream stream(stage_);
+  ask(stream);
+  stage_.channel.lock()->close(true);
+  stage_.turn();
+  EXPECT_EQ(stream.reply(), "503 ts_filter_host_drained ts_filter_host_drained");
+}
+
+TEST_F(WorkerTest, AChannelThatTakesNoNewStreamsIsFinishedWithItsLastOne) {
+  FakeStream other(stage_);
+  auto last = std::make_unique<FakeStream>(stage_);
+  ask(*last);
+  const auto old = stage_.channel.lock();
+  stage_.worker.set_channel(nullptr);
+  stage_.turn();
+  EXPECT_EQ(stage_.link.finished, 0);
+  last.reset();
+  stage_.turn();
+  EXPECT_EQ(stage_.link.finished, 1) << "nothing else has asked for a run";
 }
 
 TEST_F(WorkerTest, ChannelsOfTwoGenerationsServeTheirStreamsSideBySide) {

@@ -10,9 +10,12 @@ import {
   Drain,
   FilterConfig,
   ForgetConfig,
+  Generation,
   Hello,
   Protocol,
   Refused,
+  TakeOver,
+  type TakeOverStep,
   Welcome,
 } from './generated/index.js';
 
@@ -62,6 +65,8 @@ export interface ChannelMessage {
   readonly id: number;
   readonly worker: number;
   readonly ringBytes: number;
+  /** Which filters are to serve it; 0 = those of the connection's beginning. */
+  readonly generation: number;
 }
 
 export interface VerdictMessage {
@@ -70,15 +75,18 @@ export interface VerdictMessage {
   readonly message: string;
   readonly phases: number;
   readonly attributes: readonly number[];
+  /** Of the filters that judge; 0 = those of the connection's beginning. */
+  readonly generation: number;
 }
 
-/** What a module may say. Kinds that this version does not know are undefined: a newer minor may have more. */
+/** What a module may say, or a host that wants this one's place. Kinds that this version does not know are undefined: a newer minor may have more. */
 export type ModuleMessage =
   | { readonly kind: ControlKind.Hello; readonly hello: HelloMessage }
   | { readonly kind: ControlKind.FilterConfig; readonly config: FilterConfigMessage }
   | { readonly kind: ControlKind.Channel; readonly channel: ChannelMessage }
   | { readonly kind: ControlKind.ChannelDone; readonly id: number }
-  | { readonly kind: ControlKind.ForgetConfig; readonly id: number };
+  | { readonly kind: ControlKind.ForgetConfig; readonly id: number }
+  | { readonly kind: ControlKind.TakeOver; readonly step: TakeOverStep };
 
 export const PROTOCOL_MAJOR: number = Protocol.Major;
 export const PROTOCOL_MINOR: number = Protocol.Minor;
@@ -154,12 +162,17 @@ function decode(kind: number, payload: Uint8Array): ModuleMessage | undefined {
     }
     case ControlKind.Channel: {
       const t = Channel.getRootAsChannel(buffer);
-      return { kind, channel: { id: t.id(), worker: t.worker(), ringBytes: t.ringBytes() } };
+      return {
+        kind,
+        channel: { id: t.id(), worker: t.worker(), ringBytes: t.ringBytes(), generation: t.generation() },
+      };
     }
     case ControlKind.ChannelDone:
       return { kind, id: ChannelDone.getRootAsChannelDone(buffer).id() };
     case ControlKind.ForgetConfig:
       return { kind, id: ForgetConfig.getRootAsForgetConfig(buffer).id() };
+    case ControlKind.TakeOver:
+      return { kind, step: TakeOver.getRootAsTakeOver(buffer).step() };
     default:
       throw new MalformedMessage(`${ControlKind[kind] ?? kind} is a message of hosts`);
   }
@@ -193,12 +206,10 @@ export function encodeRefused(reason: string): Uint8Array {
 
 export function encodeVerdict(verdict: VerdictMessage): Uint8Array {
   const b = new Builder(256);
+  const { id, accepted, phases, generation } = verdict;
   const message = b.createString(verdict.message);
   const attributes = ConfigVerdict.createAttributesVector(b, [...verdict.attributes]);
-  return finish(
-    b,
-    ConfigVerdict.createConfigVerdict(b, verdict.id, verdict.accepted, message, verdict.phases, attributes, 0),
-  );
+  return finish(b, ConfigVerdict.createConfigVerdict(b, id, accepted, message, phases, attributes, generation));
 }
 
 export function encodeChannelReady(id: number): Uint8Array {
@@ -206,12 +217,24 @@ export function encodeChannelReady(id: number): Uint8Array {
   return finish(b, ChannelReady.createChannelReady(b, id));
 }
 
-export function encodeChannelDone(id: number): Uint8Array {
+/** `drained`: the time that its streams had for their end is up. */
+export function encodeChannelDone(id: number, drained: boolean): Uint8Array {
   const b = new Builder(64);
-  return finish(b, ChannelDone.createChannelDone(b, id));
+  return finish(b, ChannelDone.createChannelDone(b, id, drained));
 }
 
-export function encodeDrain(): Uint8Array {
+export function encodeGeneration(generation: number): Uint8Array {
   const b = new Builder(64);
-  return finish(b, Drain.createDrain(b, ALL_GENERATIONS));
+  return finish(b, Generation.createGeneration(b, generation));
+}
+
+/** Without a generation: no new streams at all. */
+export function encodeDrain(generation = ALL_GENERATIONS): Uint8Array {
+  const b = new Builder(64);
+  return finish(b, Drain.createDrain(b, generation));
+}
+
+export function encodeTakeOver(step: TakeOverStep): Uint8Array {
+  const b = new Builder(64);
+  return finish(b, TakeOver.createTakeOver(b, step));
 }
