@@ -67,8 +67,14 @@ class Connection {
   bool on_generation(std::string_view payload);
   bool on_channel_done(std::string_view payload);
   void begin_generation(uint32_t number);
-  bool make_channel(const Generations::Gap& gap);
+  enum class Made : uint8_t {
+    kYes,
+    kNoMeans,  // memory or descriptors: there may be some later
+    kBroken,   // the host cannot be told
+  };
+  Made make_channel(const Generations::Gap& gap);
   void fill_gaps(Nanos now);
+  void went_away();
   void drop_stopped();
   void look_for_gaps();
   void choose_channels();
@@ -90,6 +96,7 @@ class Connection {
   GenerationId last_generation_ = 0;
   uint32_t last_channel_ = 0;
   bool watches_writes_ = false;
+  bool said_no_means_ = false;
 };
 
 }  // namespace tsf::core

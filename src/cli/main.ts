@@ -48,22 +48,18 @@ async function runHost(options: ServeOptions, log: Logger): Promise<void> {
     if (stopping) return;
     stopping = true;
     host.stop().then(
-      () => process.exit(0),
+      () => host.exit(0),
       (error: unknown) => die(loadFailure(error), EXIT_FAILED),
     );
   };
-  const abandon = (code: number): never => {
-    host.abandon();
-    process.exit(code);
-  };
   let signals = 0;
   const onSignal = (signal: NodeJS.Signals): void => {
-    if (signals++ > 0) abandon(signal === 'SIGINT' ? 130 : 143);
+    if (signals++ > 0) host.abandon(signal === 'SIGINT' ? 130 : 143);
     stop();
   };
   process.on('SIGINT', onSignal);
   process.on('SIGTERM', onSignal);
-  const listening = heedParent((order) => (order === 'stop' ? stop() : abandon(143)));
+  const listening = heedParent((order) => (order === 'stop' ? stop() : host.abandon(143)));
   // With --workers 0 the filters load in this thread: Node ends it when nothing is left that could settle what they await.
   const dry = (): void => {
     process.stderr.write(`ts-filter-host: TSF_LOAD_FAILED: ${exitText(EXIT_UNSETTLED)}\n`);

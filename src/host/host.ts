@@ -92,10 +92,18 @@ export class Host {
     log.info('stopped');
   }
 
+  /** After stop(). */
+  exit(code: number): never {
+    if (this.#pool?.isStuck !== true) process.exit(code);
+    this.#options.log.warn('a worker thread is inside native code, and the process ends without it');
+    return this.#addon.exitNow(code);
+  }
+
   /** For a second signal: nothing is waited for. */
-  abandon(): void {
+  abandon(code: number): never {
     this.#listener?.close();
     this.#lock?.release();
+    return this.#addon.exitNow(code);
   }
 
   #accept(connection: Connection, pool: Pool): void {

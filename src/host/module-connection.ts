@@ -57,7 +57,8 @@ export class ModuleConnection {
   }
 
   verdict(id: number, verdict: Verdict): void {
-    if (!verdict.accepted) this.#log.warn({ config: id, reason: verdict.message }, 'config refused');
+    const { accepted, unavailable, message } = verdict;
+    if (!accepted && unavailable !== true) this.#log.warn({ config: id, reason: message }, 'config refused');
     this.#send(ControlKind.ConfigVerdict, encodeVerdict({ id, ...verdict }));
   }
 
@@ -150,7 +151,7 @@ export class ModuleConnection {
     const { pool, id, searched } = this.#options;
     const names = config.filters.length === 0 ? [config.name] : config.filters.map((filter) => filter.name);
     const missing = names.findIndex((name) => !pool.filters.includes(name));
-    if (missing >= 0) {
+    if (missing >= 0 && !pool.lacksFilters) {
       const place = config.filters.length === 0 ? '' : `filters[${missing}].name: `;
       const message = `${place}no filter is named "${names[missing]}"; loaded: ${pool.filters.join(', ')}; searched: ${searched}`;
       this.verdict(config.id, { accepted: false, message, phases: 0, attributes: [] });

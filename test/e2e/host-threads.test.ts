@@ -180,14 +180,12 @@ describe('a thread that cannot load again', () => {
     { failure_mode: 'open', status: 200 },
   ])('$failure_mode decides at once, until one loads', ({ failure_mode, status }) =>
     scene(
-      [{ name: 'faulty', options: { host_wait: '0s', message_timeout: '20s', failure_mode } }],
+      [{ name: 'faulty', options: { host_wait: '20s', message_timeout: '20s', failure_mode } }],
       async (fx) => {
         writeFileSync(gone, '');
         expect(ended(await get(fx.port, '/?fault=exit'))).toBe(String(status));
-        // what is coming is waited for, for a second
-        expect(ended(await get(fx.port, '/first'))).toBe(String(status));
-        await eventually('no thread can be had', () => fx.host.output.includes('could not be replaced yet'), 3_000);
-        await sleep(1000);
+        await eventually('another one is there', () => fx.host.output.includes('worker thread replaced'), 3_000);
+        expect(fx.host.output).toMatch(/"code":"TSF_LOAD_FAILED".*filters\/faulty\.ts:\d+:\d+: Error: connect/);
         for (let i = 0; i < 5; i++) {
           const started = performance.now();
           expect(ended(await get(fx.port, '/next'))).toBe(String(status));
@@ -210,12 +208,17 @@ describe('a thread that cannot load again', () => {
       async (fx) => {
         writeFileSync(gone, '');
         expect(ended(await get(fx.port, '/?fault=exit'))).toBe('503');
+        await eventually('it could not load', () => fx.host.output.includes('TSF_LOAD_FAILED'), 3_000);
         for (let i = 0; i < 10; i++) {
           expect(ended(await get(fx.port, '/next'))).toBe('200');
           await sleep(50);
         }
-        await eventually('it could not load', () => fx.host.output.includes('could not be replaced yet'), 3_000);
-        expect(ended(await get(fx.port, '/last'))).toBe('200');
+        // when it has loaded it takes over from the other one
+        rmSync(gone);
+        await eventually('it has loaded', () => fx.host.output.includes('has loaded now'), 5_000);
+        const before = (await get(fx.port, '/')).header('x-thread');
+        expect(ended(await get(fx.port, '/?fault=exit'))).toBe('503');
+        await eventually('served', async () => (await get(fx.port, '/')).header('x-thread') !== before, 3_000);
       },
       { hostWorkers: 2, hostArgs: ARGS, hostEnv },
     ));

@@ -67,6 +67,8 @@ export interface ChannelMessage {
 export interface VerdictMessage {
   readonly id: number;
   readonly accepted: boolean;
+  /** Not accepted, and not the last word. */
+  readonly unavailable?: true;
   readonly message: string;
   readonly phases: number;
   readonly attributes: readonly number[];
@@ -193,12 +195,10 @@ export function encodeRefused(reason: string): Uint8Array {
 
 export function encodeVerdict(verdict: VerdictMessage): Uint8Array {
   const b = new Builder(256);
+  const { id, accepted, phases, unavailable = false } = verdict;
   const message = b.createString(verdict.message);
   const attributes = ConfigVerdict.createAttributesVector(b, [...verdict.attributes]);
-  return finish(
-    b,
-    ConfigVerdict.createConfigVerdict(b, verdict.id, verdict.accepted, message, verdict.phases, attributes, 0),
-  );
+  return finish(b, ConfigVerdict.createConfigVerdict(b, id, accepted, message, phases, attributes, 0, unavailable));
 }
 
 export function encodeChannelReady(id: number): Uint8Array {
