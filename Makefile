@@ -221,7 +221,7 @@ E2E_DEPENDENCIES := build tools build/grpc-interop
 E2E := $(ENVOY_VERSIONS:%=e2e-%)
 
 .PHONY: test cpp-test unit test-envoy go-matrix smoke $(E2E) check fuzz fuzz-short soak torture torture-short framing-torture framing-short bench profile
-test: cpp-test unit fuzz-short test-envoy framing-short torture-short ## Every test that CI runs
+test: cpp-test unit fuzz-short test-envoy framing-short torture-short ## Every suite; CI runs check and smoke besides
 # A failing suite does not keep the others from running, nor the matrix; it fails all the same.
 test-envoy: ## End-to-end tests on Envoy 1.40, 1.39 and 1.38, and the matrix of the Golang filter's cases
 	@rm -f $(ENVOY_VERSIONS:%=build/reports/e2e-%.json)

@@ -229,8 +229,8 @@ void Chain::wake_before(const Neighbour& flow, Dir dir) const {
   each_before(flow, dir, [](Neighbour& before) { before.wake(); });
 }
 
-void Chain::tell_far_end_reached(Dir dir) const {
-  for (const Entry& entry : entries_) entry.flows[static_cast<size_t>(dir)]->on_far_end_reached();
+void Chain::tell_edge_reached(Dir dir) const {
+  for (const Entry& entry : entries_) entry.flows[static_cast<size_t>(dir)]->on_edge_reached();
 }
 
 // All that comes from an open one of ours comes by its push, or lay in the shared buffer, where somebody kept it.

@@ -47,7 +47,7 @@ class Neighbour {
   virtual void keep_input() = 0;
   virtual void wake() = 0;
   // An edge behind all filters of this direction has seen its headers.
-  virtual void on_far_end_reached() {}
+  virtual void on_edge_reached() {}
   // Somebody behind it has put bytes into the chain of its own accord.
   virtual void on_injected_behind() {}
   // Somebody behind it has let go what it kept, and that has come to the next of ours.
@@ -153,7 +153,7 @@ class Chain {
   // A filter of ours behind it still has the headers before it or holds them.
   bool are_headers_held_behind(const Neighbour& flow, Dir dir) const;
   void wake_before(const Neighbour& flow, Dir dir) const;
-  void tell_far_end_reached(Dir dir) const;
+  void tell_edge_reached(Dir dir) const;
   // In a body hook of so many bytes, not of the end.
   void note_body(const Neighbour& flow, Dir dir, const Envoy& envoy, size_t length);
   // Around a push; true: it has come to one of ours.

@@ -38,9 +38,9 @@ void EdgeFlow::see_end() {
 }
 
 bool EdgeFlow::on_headers(bool end) {
-  ++frames_;
+  ++hooks_;
   if (!edge_.is_upstream()) {
-    if (edge_.chain().gate(dir_) == &edge_) edge_.chain().tell_far_end_reached(dir_);
+    if (edge_.chain().gate(dir_) == &edge_) edge_.chain().tell_edge_reached(dir_);
     if (end && gates()) return true;
   }
   if (end) see_end();
@@ -48,7 +48,7 @@ bool EdgeFlow::on_headers(bool end) {
 }
 
 bool EdgeFlow::on_body(bool end, uint64_t bytes) {
-  ++frames_;
+  ++hooks_;
   bytes_ += bytes;
   if (!end && !edge_.is_upstream()) edge_.chain().note_body(*this, dir_, edge_.envoy(), bytes);
   if (end && (edge_.is_upstream() ? dir_ == Dir::kResponse && holds_far_end(core::InputEnd::kIn) : gates()))
@@ -59,7 +59,7 @@ bool EdgeFlow::on_body(bool end, uint64_t bytes) {
 }
 
 bool EdgeFlow::on_trailers() {
-  ++frames_;
+  ++hooks_;
   if (edge_.is_upstream() ? dir_ == Dir::kResponse && holds_far_end(core::InputEnd::kInBeforeTrailers) : gates())
     return true;
   see_end();
@@ -143,7 +143,7 @@ bool EdgeFilter::outlives(Move move) {
 }
 
 void EdgeFilter::do_continue(Dir dir) {
-  if (flag_.is_lost(dir) && response_.frames() > 0 && !response_.has_seen_end()) {
+  if (flag_.is_lost(dir) && response_.hooks() > 0 && !response_.has_seen_end()) {
     // 1.38: a Stop of the response grants it again.
     pumps_itself_ = true;
     if (!outlives([&] { envoy_.inject_response({}); })) return;

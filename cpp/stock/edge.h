@@ -52,7 +52,7 @@ class EdgeFlow final : public Neighbour {
   bool on_trailers();
 
   bool is_holding() const { return is_holding_; }
-  uint64_t frames() const { return frames_; }
+  uint64_t hooks() const { return hooks_; }
   uint64_t passed() const { return passed_; }
   // Of the router's end: the response goes on to its end.
   void let_end_go();
@@ -66,7 +66,7 @@ class EdgeFlow final : public Neighbour {
   const Dir dir_;
   bool is_holding_ = false;
   bool has_seen_end_ = false;
-  uint64_t frames_ = 0;  // hooks that were called
+  uint64_t hooks_ = 0;   // hooks that were called
   uint64_t bytes_ = 0;   // body bytes that have come here
   uint64_t passed_ = 0;  // and those that have gone on
 };
@@ -88,7 +88,7 @@ class EdgeFilter {
   // ---- for our filters ----
   Envoy& envoy() { return envoy_; }
   // Counts what has come here in that direction.
-  uint64_t frames(Dir dir) const { return flow(dir).frames(); }
+  uint64_t hooks(Dir dir) const { return flow(dir).hooks(); }
   uint64_t passed(Dir dir) const { return flow(dir).passed(); }
   // The response's end, which is held back at the router, goes on.
   bool holds_end() const { return response_.is_holding(); }

@@ -33,7 +33,7 @@ core::FlowMount::Input HeldInput::read(std::vector<core::Bytes>& pieces) {
   if (buffer_.is_ours()) {
     source_ = Source::kShared;
     if (!envoy_.body_chunks(dir_, BodySource::kBuffered, pieces)) return {};
-    buffer_.keep_ours(pieces);
+    buffer_.trim_to_ours(pieces);
     return {buffer_.ours(), !more_received};
   }
   source_ = Source::kReceived;

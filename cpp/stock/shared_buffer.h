@@ -34,7 +34,7 @@ class SharedBuffer {
   // Whoever continues from here on takes it along, on our word.
   void give() { ours_ = 0; }
   // Of the buffer's pieces: a filter before us may have put more behind ours.
-  void keep_ours(std::vector<core::Bytes>& pieces) const {
+  void trim_to_ours(std::vector<core::Bytes>& pieces) const {
     size_t left = ours_;
     size_t count = 0;
     for (; count < pieces.size() && left > 0; ++count) {
@@ -47,7 +47,7 @@ class SharedBuffer {
     std::vector<core::Bytes> pieces;
     std::string bytes;
     if (is_ours() && envoy_.body_chunks(dir_, BodySource::kBuffered, pieces)) {
-      keep_ours(pieces);
+      trim_to_ours(pieces);
       for (const auto& piece : pieces) bytes.append(piece.ptr, piece.length);
       envoy_.drain_body(dir_, BodySource::kBuffered, bytes.size());
     }

@@ -151,7 +151,7 @@ void StockFlow::let_go() {
 void StockFlow::do_continue() {
   // 1.38: Envoy has answered while our bytes were put into its buffer; a continue now would spend the response's flag.
   if (stream_.is_void(dir_)) return;
-  const uint64_t frames = has_gate() ? gate()->frames(dir_) : 0;
+  const uint64_t hooks = has_gate() ? gate()->hooks(dir_) : 0;
   const uint64_t given = (behind_.watch().are_gone() ? 0 : 1) + (buffer().exists() ? 1 : 0);
   let_go();
   const size_t behind_before = buffer().behind();
@@ -160,10 +160,10 @@ void StockFlow::do_continue() {
   if (chain() != nullptr) chain()->begin_push(dir_);
   stream_.do_continue(dir_);
   const bool has_come = chain() != nullptr && chain()->end_push(dir_);
-  if (stream_.core().is_over() || phase_ == Phase::kDropped) return;
+  if (stream_.core().is_over() || state_ == State::kDropped) return;
   if (ended_ && !was_ended) events().on_cut();  // the end came in meanwhile, and our Stop did not count
   if (dir_ == Dir::kRequest && ended_ && behind_before == 0) stream_.expect_to_go_on(buffer().size());
-  behind_.note_frames(given, has_gate() ? gate()->frames(dir_) - frames : 0);
+  behind_.note_frames(given, has_gate() ? gate()->hooks(dir_) - hooks : 0);
   behind_.look(buffer(), passed_gate());
   if (chain() != nullptr) chain()->tell_buffer_moved(*this, dir_);
   if (length > 0 && has_come) behind_.injector().found_none();

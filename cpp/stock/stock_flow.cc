@@ -18,12 +18,12 @@ StockFlow::StockFlow(StockStream& stream, Envoy& envoy, ChainFacts& facts, core:
 core::FlowEvents& StockFlow::events() { return stream_.core().flow(dir_); }
 Chain* StockFlow::chain() const { return stream_.chain(); }
 bool StockFlow::waits_for_trailers() const {
-  return phase_ == Phase::kPassing && stream_.core().flow(dir_).hears_trailers();
+  return state_ == State::kPassing && stream_.core().flow(dir_).hears_trailers();
 }
 void StockFlow::wake() { stream_.core().defer(); }
 
 bool StockFlow::is_full() const {
-  return phase_ == Phase::kHeld && input_.kept().size() >= stream_.core().settings().stream_window;
+  return state_ == State::kHeld && input_.kept().size() >= stream_.core().settings().stream_window;
 }
 
 // An edge behind every filter of this direction keeps whoever ends the message early from cutting it.
@@ -33,7 +33,7 @@ std::optional<uint64_t> StockFlow::passed_gate() const {
 }
 
 void StockFlow::on_complete() {
-  if (dir_ == Dir::kResponse && ended_ && !is_open() && phase_ != Phase::kDropped) behind_.watch().is_over();
+  if (dir_ == Dir::kResponse && ended_ && !is_open() && state_ != State::kDropped) behind_.watch().is_over();
 }
 
 void StockFlow::forget() {
@@ -62,7 +62,7 @@ HeadersStatus StockFlow::on_headers(bool end) {
     stop = !core.is_own_reply(dir_);
   } else if (stream_.must_pass_unseen(dir_)) {
     core.pass_unseen(dir_, end);
-    phase_ = Phase::kPassing;
+    state_ = State::kPassing;
     stop = false;
   } else {
     in_hook_ = true;
@@ -82,19 +82,19 @@ bool StockFlow::hold_headers(bool end) {
   }
   const bool gate = gates(end);
   if (stream_.core().on_headers(dir_, end && !gate) == core::Stream::OnHeaders::kHold) {
-    phase_ = Phase::kHeld;
+    state_ = State::kHeld;
     if (!end) start_moment();
     return true;
   }
   // Trailers that the host is to see must not be cut off either.
   until_trailers_ = !end && events().hears_trailers() && !has_gate();
-  phase_ = gate || until_trailers_ || stream_.request_needs_flag(dir_) ? Phase::kLeaving : Phase::kPassing;
+  state_ = gate || until_trailers_ || stream_.request_needs_flag(dir_) ? State::kLeaving : State::kPassing;
   if (until_trailers_) {
     start_moment();
     time_moment();
   }
-  if (phase_ == Phase::kLeaving) stream_.core().defer();
-  return phase_ == Phase::kLeaving;
+  if (state_ == State::kLeaving) stream_.core().defer();
+  return state_ == State::kLeaving;
 }
 
 BodyStatus StockFlow::on_body(bool end) {
@@ -139,26 +139,26 @@ BodyStatus StockFlow::on_pump_frame() {
 }
 
 BodyStatus StockFlow::body_status(bool end) {
-  switch (phase_) {
-    case Phase::kHeld:
-    case Phase::kLeaving:
-    case Phase::kEnding: return hold_body(end);
-    case Phase::kDropped:
+  switch (state_) {
+    case State::kHeld:
+    case State::kLeaving:
+    case State::kEnding: return hold_body(end);
+    case State::kDropped:
       if (stream_.core().is_own_reply(dir_)) return BodyStatus::kContinue;
       input_.drain_received();
       return BodyStatus::kStopIterationNoBuffer;
-    case Phase::kFinished:
+    case State::kFinished:
       // A filter before us has added bytes to an end that we have given already; or it shows what others keep again.
       if (input_.received() == 0 || input_.received() == shown_again(false)) return BodyStatus::kContinue;
       input_.drain_received();
-      phase_ = Phase::kDropped;
+      state_ = State::kDropped;
       events().on_cut();
       return BodyStatus::kStopIterationNoBuffer;
-    case Phase::kWithUs:
-    case Phase::kPassing: break;
+    case State::kWithUs:
+    case State::kPassing: break;
   }
   if (gates(end) || (!end && stream_.request_needs_flag(dir_))) {
-    phase_ = Phase::kLeaving;
+    state_ = State::kLeaving;
     return hold_body(end);
   }
   if (!stream_.is_void(dir_)) return BodyStatus::kContinue;
@@ -177,11 +177,11 @@ BodyStatus StockFlow::hold_body(bool end) {
     stream_.core().defer();
     return BodyStatus::kStopIterationNoBuffer;
   }
-  if (phase_ == Phase::kHeld) events().on_input(end && !gate ? core::InputEnd::kIn : core::InputEnd::kOpen);
+  if (state_ == State::kHeld) events().on_input(end && !gate ? core::InputEnd::kIn : core::InputEnd::kOpen);
   const BodyStatus status = store();
   if (end) check_cut();
   // This Stop allows what may have waited for it.
-  if (phase_ == Phase::kLeaving || events().waiting_output() > 0 || end) stream_.core().defer();
+  if (state_ == State::kLeaving || events().waiting_output() > 0 || end) stream_.core().defer();
   return status;
 }
 
@@ -197,28 +197,28 @@ TrailersStatus StockFlow::on_trailers() {
   note_behind();
   in_hook_ = true;
   bool stop = true;
-  switch (phase_) {
-    case Phase::kWithUs:
-    case Phase::kFinished: stop = false; break;
-    case Phase::kDropped:
+  switch (state_) {
+    case State::kWithUs:
+    case State::kFinished: stop = false; break;
+    case State::kDropped:
       stop = !stream_.core().is_own_reply(dir_);
       if (stop) clear_trailers();
       break;
-    case Phase::kEnding: break;
-    case Phase::kHeld:
+    case State::kEnding: break;
+    case State::kHeld:
       if (!by_hand_ && !gates(true)) events().on_trailers();
       check_cut();
       break;
-    case Phase::kLeaving:
-    case Phase::kPassing:
+    case State::kLeaving:
+    case State::kPassing:
       if (gates(true)) {
-        phase_ = Phase::kLeaving;
+        state_ = State::kLeaving;
       } else if (events().on_trailers()) {
-        phase_ = Phase::kEnding;
+        state_ = State::kEnding;
         take_kept_back();
         check_cut();
       } else {
-        stop = phase_ == Phase::kLeaving || stream_.is_void(dir_);
+        stop = state_ == State::kLeaving || stream_.is_void(dir_);
       }
       break;
   }

@@ -59,9 +59,9 @@ class StockFlow final : public core::FlowMount, public Neighbour {
 
   // ---- Neighbour ----
   bool is_open() const override {
-    return phase_ == Phase::kHeld || phase_ == Phase::kLeaving || phase_ == Phase::kEnding;
+    return state_ == State::kHeld || state_ == State::kLeaving || state_ == State::kEnding;
   }
-  bool has_headers_here() const override { return !behind_.watch().are_gone() && phase_ != Phase::kDropped; }
+  bool has_headers_here() const override { return !behind_.watch().are_gone() && state_ != State::kDropped; }
   bool has_seen_end() const override { return ended_; }
   bool is_full() const override;
   bool leaves_input() const override { return buffer().is_ours(); }
@@ -70,7 +70,7 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   void keep_input() override { input_.keep_shared(); }
   void wake() override;
   bool waits_for_trailers() const override;
-  void on_far_end_reached() override { behind_.watch().told(); }
+  void on_edge_reached() override { behind_.watch().told(); }
   uint64_t growth() const override { return far_end_.growth(); }
   void on_buffer_moved() override { behind_.look(buffer(), passed_gate()); }
   void on_end_in_stream() override { take_kept_back(); }
@@ -86,7 +86,7 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   bool in_hook() const { return in_hook_; }
   // Envoy's end is in, and it has not been given on.
   bool owes_end() const { return ended_ && is_open(); }
-  bool headers_came() const { return phase_ != Phase::kWithUs; }
+  bool headers_came() const { return state_ != State::kWithUs; }
   bool can_pump() const override;
   bool can_wait_for_end() const override;
   void pass_on(std::string_view bytes) override;
@@ -97,7 +97,7 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   void forget();
 
  private:
-  enum class Phase : uint8_t { kWithUs, kHeld, kLeaving, kPassing, kEnding, kFinished, kDropped };
+  enum class State : uint8_t { kWithUs, kHeld, kLeaving, kPassing, kEnding, kFinished, kDropped };
 
   // stock_flow.cc: hooks
   bool gates(bool end);
@@ -164,7 +164,7 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   StockStream& stream_;
   Envoy& envoy_;
   const Dir dir_;
-  Phase phase_ = Phase::kWithUs;
+  State state_ = State::kWithUs;
   HeldInput input_;
   FiltersBehind behind_;
   IncompleteMark mark_;

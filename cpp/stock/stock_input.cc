@@ -134,13 +134,13 @@ bool StockFlow::take_pushed_over(size_t again) {
   if (foreign == 0) return true;
   input_.keep_received_behind(foreign);
   input_.close_chunk();
-  if (phase_ == Phase::kHeld) events().on_input(ended_ && !by_hand_ ? core::InputEnd::kIn : core::InputEnd::kOpen);
+  if (state_ == State::kHeld) events().on_input(ended_ && !by_hand_ ? core::InputEnd::kIn : core::InputEnd::kOpen);
   return false;
 }
 
 core::FlowMount::Input StockFlow::input(std::vector<core::Bytes>& pieces) {
   pieces.clear();
-  if (phase_ != Phase::kHeld) return {};
+  if (state_ != State::kHeld) return {};
   if (chain() != nullptr && chain()->is_full_behind(*this, dir_)) return {0, false};
   if (input_.kept().empty() && buffer().is_ours()) {
     if (stream_.in_hook(core::other(dir_))) return {0, false};
@@ -178,11 +178,11 @@ void StockFlow::divert_to(Neighbour& next) {
 void StockFlow::accept(core::ByteQueue& bytes, core::InputEnd end) {
   input_.kept().take(bytes);
   if (end != core::InputEnd::kOpen) by_hand_ = false;
-  if (phase_ == Phase::kHeld) {
+  if (state_ == State::kHeld) {
     events().on_input(end);
     if (end == core::InputEnd::kInBeforeTrailers) events().on_trailers();
-  } else if (phase_ == Phase::kLeaving && end == core::InputEnd::kInBeforeTrailers && events().on_trailers()) {
-    phase_ = Phase::kEnding;
+  } else if (state_ == State::kLeaving && end == core::InputEnd::kInBeforeTrailers && events().on_trailers()) {
+    state_ = State::kEnding;
   }
   wake();
 }

@@ -39,7 +39,7 @@ bool StockFlow::may_push() {
   if (!ended_ && !others_before && buffer().is_held_before()) return false;
   if (stream_.arm(*this)) return true;
   // What the host cannot take yet must not keep the peer from bringing the hook that grants one.
-  const bool waits = events().owes_output() || phase_ == Phase::kLeaving;
+  const bool waits = events().owes_output() || state_ == State::kLeaving;
   if (waits && buffer().is_ours() && !ended_ && !stream_.core().is_over()) keep_input();
   return false;
 }
@@ -110,16 +110,16 @@ void StockFlow::on_turn() {
   // A deadline that has passed and stays would wake the worker again and again.
   (void)moment_.is_over(input_.kept().size());
   behind_.injector().look_at_time();
-  if (phase_ == Phase::kLeaving) return leave();
-  if (phase_ == Phase::kDropped) (void)let_far_end_go();
-  if (phase_ != Phase::kHeld) return;
+  if (state_ == State::kLeaving) return leave();
+  if (state_ == State::kDropped) (void)let_far_end_go();
+  if (state_ != State::kHeld) return;
   look_at_far_end();
   send_bare_headers();
 }
 
 // Bare headers: nothing is there to go with them.
 void StockFlow::send_bare_headers() {
-  if (phase_ != Phase::kHeld || !headers_may_go_ || behind_.watch().are_gone() || ended_) return;
+  if (state_ != State::kHeld || !headers_may_go_ || behind_.watch().are_gone() || ended_) return;
   if (events().waiting_output() > 0 || !moment_.is_over(input_.kept().size())) return;
   if (is_free() && may_push()) push({}, false);
 }
@@ -128,7 +128,7 @@ void StockFlow::send_bare_headers() {
 
 core::Injected StockFlow::inject(core::ByteQueue& bytes) {
   using core::Injected;
-  if (phase_ != Phase::kHeld) return Injected::kLater;
+  if (state_ != State::kHeld) return Injected::kLater;
   if (diverted_ != nullptr) return hand_over(bytes, false) ? Injected::kAccepted : Injected::kLater;
   if (ended_ || !lead_.empty()) return Injected::kLater;  // what is left goes with the end
   if (!behind_.watch().are_gone() && !moment_.is_over(input_.kept().size())) return Injected::kLater;
@@ -160,7 +160,7 @@ bool StockFlow::keeps_behind() const {
 
 core::Injected StockFlow::finish(core::ByteQueue& bytes) {
   using core::Injected;
-  if (phase_ != Phase::kHeld && phase_ != Phase::kEnding) return Injected::kLater;
+  if (state_ != State::kHeld && state_ != State::kEnding) return Injected::kLater;
   if (diverted_ != nullptr) return hand_over(bytes, true) ? Injected::kAccepted : Injected::kLater;
   if (far_end_.is_told()) return finish_before_far_end(bytes);
   if (!ended_ || !may_push()) return Injected::kLater;
@@ -170,14 +170,14 @@ core::Injected StockFlow::finish(core::ByteQueue& bytes) {
   }
   mark_.clear();
   if (buffer().is_ours()) keep_input();
-  phase_ = Phase::kFinished;
+  state_ = State::kFinished;
   push({&lead_, &input_.kept(), &bytes}, true);
   return Injected::kAccepted;
 }
 
 void StockFlow::pass(core::ByteQueue& bytes, bool until_trailers) {
   lead_.take(bytes);
-  phase_ = Phase::kLeaving;
+  state_ = State::kLeaving;
   until_trailers_ = until_trailers && !ended_ && !has_gate();
   if (until_trailers_) time_moment();
   leave();
@@ -194,13 +194,13 @@ void StockFlow::leave() {
   if (until_trailers_ && !ended_ && !moment_.is_over(input_.kept().size())) return;
   // Before bytes go into the shared buffer, as in inject(). Trailers that come with it may be for the host.
   (void)let_far_end_go();
-  if (stream_.core().is_over() || phase_ != Phase::kLeaving) return;
+  if (stream_.core().is_over() || state_ != State::kLeaving) return;
   if (!may_push()) {
     if (chain() != nullptr) chain()->wake_before(*this, dir_);
     return;
   }
   if (buffer().is_ours() && !(lead_.empty() && input_.kept().empty())) keep_input();
-  phase_ = Phase::kPassing;
+  state_ = State::kPassing;
   far_end_.lets_by(behind_.buffering().emitted() + lead_.size() + input_.kept().size() + buffer().ours());
   if (buffer().is_ours()) {
     buffer().give();
@@ -223,8 +223,8 @@ void StockFlow::clear_trailers() {
 }
 
 void StockFlow::drop() {
-  if (phase_ == Phase::kDropped) return;
-  phase_ = Phase::kDropped;
+  if (state_ == State::kDropped) return;
+  state_ = State::kDropped;
   // What Envoy holds of a message that is replaced would go out before the reply.
   if (buffer().is_ours() && !stream_.is_in_hook()) (void)buffer().take_ours();
   forget();
@@ -245,11 +245,11 @@ bool StockFlow::hand_over(core::ByteQueue& bytes, bool last) {
   if (stream_.is_in_hook() || (!last && !diverted_->takes_more())) return false;
   core::ByteQueue all(stream_.core().memory());
   all.take(lead_);
-  if (phase_ != Phase::kHeld && &bytes != &input_.kept())
+  if (state_ != State::kHeld && &bytes != &input_.kept())
     all.take(input_.kept());  // else it is input that the host has not read
   all.take(bytes);
   const bool trailers = last && stream_.core().flow(dir_).has_trailers();
-  if (last) phase_ = Phase::kFinished;
+  if (last) state_ = State::kFinished;
   diverted_->accept(all, !last      ? core::InputEnd::kOpen
                          : trailers ? core::InputEnd::kInBeforeTrailers
                                     : core::InputEnd::kIn);
@@ -266,7 +266,7 @@ void StockFlow::hold_far_end(uint64_t passed, core::InputEnd end) {
 }
 
 bool StockFlow::tell_far_end() {
-  if (phase_ != Phase::kHeld || !far_end_.all_has_come() || buffer().is_held_before()) return false;
+  if (state_ != State::kHeld || !far_end_.all_has_come() || buffer().is_held_before()) return false;
   far_end_.told();
   const bool trailers = far_end_.end() == core::InputEnd::kInBeforeTrailers;
   if (!behind_.watch().are_gone()) moment_.start();  // the filter may be through at once, and then its length is known
@@ -290,7 +290,7 @@ core::Injected StockFlow::finish_before_far_end(core::ByteQueue& bytes) {
   if (stream_.core().is_over()) return core::Injected::kAccepted;
   // The bytes have filled a buffer, so that the end came back to us while they went.
   if (ended_) return finish(bytes);
-  phase_ = Phase::kFinished;
+  state_ = State::kFinished;
   let_go();  // where they are still here they go with the end
   (void)let_far_end_go();
   return core::Injected::kAccepted;

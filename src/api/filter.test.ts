@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { ConfigError } from './errors.js';
-import { defineFilter, definitionOf } from './filter.js';
+import { PhaseBit } from '../base/wire.js';
+import { defineFilter, definitionOf, phasesOf } from './filter.js';
 
 const define = (definition: object): unknown => defineFilter(definition as never);
 const create = (): object => ({});
@@ -48,4 +49,8 @@ describe('defineFilter', () => {
     expect(() => define({ name: 'f', create, phases: ['decodeHeader'] })).toThrow('did you mean "decodeHeaders"?');
     expect(() => define({ name: 'f', create, encodeData: create })).toThrow('hooks belong into what create() returns');
   });
+});
+
+it.each(Object.entries(PhaseBit))('%s is a phase of a filter that has it', (name, bit) => {
+  expect(phasesOf({ [name]: create })).toBe(bit);
 });

@@ -1,4 +1,4 @@
-/** What the host says when it cannot start or go on. Filters never meet these; theirs are in errors.ts. */
+/** What the host says when it, or a stream of it, cannot start or go on. Filters never meet these; theirs are in errors.ts. */
 export const HOST_ERROR_CODES = {
   TSF_USAGE: 'a flag or an argument of the command line is wrong',
   TSF_NOT_YET: 'this version cannot do that yet',
@@ -16,6 +16,7 @@ export const HOST_ERROR_CODES = {
   TSF_FILTER_NONE: 'a file exports no filter',
   TSF_INIT_FAILED: 'the init script throws',
   TSF_UNHANDLED_REJECTION: 'a promise of a filter was rejected and nobody awaited it',
+  TSF_CONFIG_REFUSED: 'a worker thread that was replaced refuses a config which others have accepted',
   TSF_WORKER_DIED: 'a worker thread ended; its streams are lost, and it is replaced',
   TSF_WORKER_STALLED: 'a worker thread did not turn for --stall-timeout; its streams are lost, and it is replaced',
   TSF_HOST_DIED: 'the process that runs the filters died; its streams are lost, and its parent starts it again',

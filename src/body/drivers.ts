@@ -35,7 +35,8 @@ export function driverMaker(filter: StreamFilter, direction: Direction, bodiless
     return hook === undefined ? undefined : (host) => new DataDriver(host, hook as DataHook);
   }
   if (bodiless) return undefined;
-  switch (transformKind(transform)) {
+  const kind = transformKind(transform);
+  switch (kind) {
     case 'chunk':
       return (host) => new ChunkDriver(host, chunkFunction(transform)!);
     case 'stream':
@@ -48,5 +49,7 @@ export function driverMaker(filter: StreamFilter, direction: Direction, bodiless
       const name = phasesOfDirection(direction).transform;
       throw new FilterError('TSF_TRANSFORM_INVALID', `${name} is not a transform`, name);
     }
+    default:
+      return kind satisfies never; // else a body that nobody runs would flow past
   }
 }

@@ -105,6 +105,9 @@ async function main(): Promise<void> {
       return;
     case 'serve':
       await serve(command.serve);
+      return;
+    default:
+      throw new HostError('TSF_INTERNAL', `no work for ${JSON.stringify(command satisfies never)}`);
   }
 }
 

@@ -1,18 +1,18 @@
 /** What the log says of a thread that has ended or hangs: the file, the filter, the cause and the mend. */
 import { fileURLToPath } from 'node:url';
-import { errorFields } from '../base/log.js';
+import { errorFields, type LogFields } from '../base/log.js';
 import type { LastWords, LoadedFilter } from '../thread/messages.js';
 import { authorFrame } from '../base/places.js';
 
 export interface Fault {
-  readonly fields: Readonly<Record<string, unknown>>;
+  readonly fields: LogFields;
   readonly text: string;
 }
 
 export function deathOf(cause: unknown, words: LastWords | undefined, filters: readonly LoadedFilter[]): Fault {
   const stack = words?.stack ?? (cause instanceof Error ? (cause.stack ?? '') : '');
   const place = words === undefined ? undefined : placeIn(stack, filters);
-  const fields = {
+  const fields: LogFields = {
     ...errorFields(cause),
     code: 'TSF_WORKER_DIED',
     ...place,

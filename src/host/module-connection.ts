@@ -18,7 +18,7 @@ import {
   type FilterConfigMessage,
   type HelloMessage,
 } from '../channel/codec/index.js';
-import { messageOf } from '../base/host-errors.js';
+import { messageOf, type HostErrorCode } from '../base/host-errors.js';
 import type { Logger } from '../base/log.js';
 import type { ChannelEnd, HostChannel } from './channels.js';
 import type { ChannelFds, ConnectionId, Verdict } from '../thread/messages.js';
@@ -83,7 +83,7 @@ export class ModuleConnection implements ModuleLine {
   }
 
   /** Ends the connection from this side. */
-  close(code: string, reason: string): void {
+  close(code: HostErrorCode, reason: string): void {
     if (this.#gone) return;
     this.#log.error({ code, reason }, 'connection to the module closed');
     this.#options.connection.close();

@@ -60,7 +60,7 @@ export class ListConfig implements LoadedConfig {
     if (route !== undefined && !members.some((member) => member.name === route.name)) {
       throw new FilterError(
         'TSF_CONFIG_UNKNOWN',
-        `the route's config is for filter "${route.name}", which is none of the chain's: ${members.map(({ name }) => name).join(', ')}`,
+        `the route's config is for filter "${route.name}", which is none of the list's: ${members.map(({ name }) => name).join(', ')}`,
       );
     }
     const configs: StreamConfig[] = [];

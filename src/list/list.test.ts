@@ -163,7 +163,7 @@ describe('configs of a list', () => {
     const driver = new ListDriver(all, 100, { route: 2 });
     driver.headers(Direction.Request);
     expect(driver.sink.take()).toEqual([
-      expect.stringMatching(/^fail Request chain: mergeConfig: .*filter "other", which is none of the chain's: a$/),
+      expect.stringMatching(/^fail Request chain: mergeConfig: .*filter "other", which is none of the list's: a$/),
     ]);
   });
 });

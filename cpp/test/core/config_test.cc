@@ -327,6 +327,7 @@ TEST(Config, AnUnknownKeyIsRefusedWithThoseThatAreKnown) {
                           "upgrades",
                           "log_level",
                           "metrics",
+                          "secrets",
                           "plugin_config"})
     EXPECT_NE(error.find(key), std::string::npos) << key;
 }

@@ -132,7 +132,7 @@ TEST_F(ChainTest, FullnessHeadersAndWakingGoToTheRightSide) {
 }
 
 TEST_F(ChainTest, WhatConcernsAllIsToldToAll) {
-  chain_->tell_far_end_reached(kRes);
+  chain_->tell_edge_reached(kRes);
   chain_->tell_buffer_moved(middle_[kReq], kReq);
   for (FakeFilter* f : all()) {
     EXPECT_EQ((*f)[kRes].told, 1);

@@ -78,7 +78,7 @@ TEST_F(EdgeTest, LetsEverythingByWhileNobodyNeedsIt) {
       EXPECT_EQ(body(*edge, envoy, dir, "", true), BodyStatus::kContinue);
     }
     EXPECT_EQ(envoy.moves, Moves{});
-    EXPECT_EQ(edge->frames(kReq), 3u);
+    EXPECT_EQ(edge->hooks(kReq), 3u);
   }
 }
 

@@ -21,7 +21,7 @@ class FakeNeighbour final : public stock::Neighbour {
   void unpark(const std::string&) override {}
   void keep_input() override {}
   void wake() override { ++woken; }
-  void on_far_end_reached() override { ++told; }
+  void on_edge_reached() override { ++told; }
   void on_buffer_moved() override { ++moved; }
   void on_injected_behind() override { ++injected; }
   void on_let_go_behind() override { ++let_go; }

@@ -259,7 +259,7 @@ TEST(SharedBuffer, OneBeforeUsMayPutItsBytesBehindOurs) {
   EXPECT_TRUE(buffer.is_held_before());
   EXPECT_EQ(buffer.foreign(), 0u);
   std::vector<Bytes> pieces = {{"a", 1}, {"bcnot", 5}, {"yet", 3}};
-  buffer.keep_ours(pieces);
+  buffer.trim_to_ours(pieces);
   ASSERT_EQ(pieces.size(), 2u);
   EXPECT_EQ(pieces[1].length, 2u);
   EXPECT_EQ(buffer.take_ours(), "abc");

@@ -35,7 +35,7 @@ export interface MetricMessage {
   readonly labels: readonly string[];
 }
 
-/** One filter of a chain. */
+/** One filter of a list. */
 export interface ChainedFilterMessage {
   readonly name: string;
   /** JSON text, undefined when the configuration has none. */
@@ -55,7 +55,7 @@ export interface FilterConfigMessage {
   /** Capability bits. */
   readonly capabilities: number;
   readonly metrics: readonly MetricMessage[];
-  /** Several filters that run as one chain, instead of `name` and `config`; empty = no chain. */
+  /** Several filters that run as one list, instead of `name` and `config`; empty = no list. */
   readonly filters: readonly ChainedFilterMessage[];
   /** For whole bodies that the host gathers. */
   readonly maxBodyBytes: number;
