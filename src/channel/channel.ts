@@ -281,6 +281,7 @@ export class Channel {
           grpc: (flags & HeadersFlag.Grpc) !== 0,
           upstream: (flags & HeadersFlag.Upstream) !== 0,
           head: (flags & HeadersFlag.Head) !== 0,
+          observed: (flags & HeadersFlag.Observed) !== 0,
           attributes,
         },
         stream,
@@ -301,7 +302,7 @@ export class Channel {
 
   #end(stream: ChannelStream, reason: EndReason): void {
     this.#table[stream.slot] = undefined;
-    stream.close();
+    stream.end();
     this.streams--;
     try {
       stream.source?.onEnd(reason);
