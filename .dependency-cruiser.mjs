@@ -4,6 +4,7 @@ const ROOMS = [
   'host',
   'thread',
   'registry',
+  'observe',
   'list',
   'stream',
   'body',
@@ -55,7 +56,7 @@ export default {
     ),
     apart(
       'streams-know-no-rings',
-      ['registry', 'list', 'stream', 'body', 'headers'],
+      ['registry', 'observe', 'list', 'stream', 'body', 'headers'],
       `${anyOf(['channel', 'loader'])}|^src/base/addon`,
       'The seam between bytes and streams is base/wire.ts.',
     ),

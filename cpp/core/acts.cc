@@ -132,6 +132,13 @@ ActDone do_act(const wire::Act& frame, const FilterConfig& config, StreamMount& 
   return Acts(config, mount, process).run(frame);
 }
 
+void report_failure(const wire::Fail& frame, const FilterConfig& config, StreamMount& mount, ProcessMount& process) {
+  process.log(LogLevel::kError, "ts_filter: filter " + config.name + " failed: " + printable(view_of(frame.block())));
+  if (!config.panics) return;
+  const std::string_view name = config.name;
+  mount.record(MetricKind::kCounter, MetricOp::kIncrement, *config.panics, {&name, 1}, 1);
+}
+
 std::optional<std::string> answer_query(const wire::Query& frame, const FilterConfig& config,
                                         const StreamMount& mount) {
   const auto block = view_of(frame.block());

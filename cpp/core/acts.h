@@ -18,6 +18,9 @@ enum class ActDone : uint8_t {
 };
 ActDone do_act(const wire::Act& frame, const FilterConfig& config, StreamMount& mount, ProcessMount& process);
 
+// The filter has failed: says so, and counts it.
+void report_failure(const wire::Fail& frame, const FilterConfig& config, StreamMount& mount, ProcessMount& process);
+
 // Null: there is no such value.
 std::optional<std::string> answer_query(const wire::Query& frame, const FilterConfig& config, const StreamMount& mount);
 

@@ -151,4 +151,32 @@ void Calls::cancel_all() {
   for (const Running& r : running) mount_.cancel_call(r.envoy_id);
 }
 
+void Calls::send(HostSide& host) {
+  const auto& shape = frame_templates().call_event;
+  const uint32_t most = host.writer().room(shape);
+  while (!events_.empty()) {
+    CallEvent& event = events_.front();
+    const bool is_data = event.part == wire::CallEventPart_Data;
+    if (!is_data && event.bytes.size() > most)
+      event = {event.call, wire::CallEventPart_Failed, true, "headers too large"};
+    const size_t length =
+        is_data ? std::min<size_t>(event.bytes.size(), std::min(Channel::kMaxBody, most)) : event.bytes.size();
+    const bool is_all = length == event.bytes.size();
+    const auto fill = [&](wire::CallEvent& frame, FrameBytes& out) {
+      frame.mutate_call(event.call);
+      frame.mutate_part(static_cast<wire::CallEventPart>(event.part));
+      frame.mutate_end(event.end && is_all);
+      out.put(std::string_view(event.bytes).substr(0, length));
+    };
+    if (!host.writer().write(wire::FrameKind_CallEvent, shape, length, fill)) return host.wait_for_room();
+    took(length);
+    if (is_all) {
+      events_.pop_front();
+    } else {
+      event.bytes.erase(0, length);
+    }
+  }
+  host.publish();
+}
+
 }  // namespace tsf::core

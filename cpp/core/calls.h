@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/frame.h"
+#include "core/host_side.h"
 #include "core/mount.h"
 
 namespace tsf::core {
@@ -39,9 +40,8 @@ class Calls {
   // The host is gone, or does not care any more.
   void cancel_all();
 
-  std::deque<CallEvent>& events() { return events_; }
-  // The ring has taken so many bytes of the first event.
-  void took(uint64_t bytes) { waiting_ -= std::min(bytes, waiting_); }
+  // What came back, as far as the ring has room. A body goes in pieces of a frame, a header block in one.
+  void send(HostSide& host);
 
  private:
   struct Running {
@@ -59,6 +59,7 @@ class Calls {
   void answered(uint32_t call);
   void tell(uint32_t call, uint8_t part, bool end, std::string bytes);
   void fail(uint32_t call, std::string_view why);
+  void took(uint64_t bytes) { waiting_ -= std::min(bytes, waiting_); }
 
   StreamMount& mount_;
   const uint64_t limit_;

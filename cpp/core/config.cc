@@ -26,10 +26,6 @@ class Reader {
   using Handler = std::function<void(const json&)>;
 
   void key(const char* name, Handler handler) { handlers_.emplace_back(name, std::move(handler)); }
-  // A key of the contract whose work is not in this version.
-  void later(const char* name) {
-    key(name, [this, name](const json&) { fail(name, "is not supported yet by this version; remove it"); });
-  }
 
   void run() {
     for (const auto& [name, value] : object_.items()) {
@@ -55,7 +51,8 @@ class Reader {
       out = v.get<std::string>();
     });
   }
-  void boolean(const char* name, bool& out) {
+  template <class T>
+  void boolean(const char* name, T& out) {
     key(name, [this, name, &out](const json& v) {
       if (!v.is_boolean()) return fail(name, "must be true or false");
       out = v.get<bool>();
@@ -296,7 +293,7 @@ Parsed<Settings> parse_settings(std::string_view text) {
   reader.size("ring_bytes", s.ring_bytes, 64 << 10, 256 << 20);
   reader.key("headers", [&](const json& v) { read_header_rules(reader, v, s); });
   reader.key("allowed_uids", [&](const json& v) { read_uids(reader, v, s); });
-  reader.later("observe_only");
+  reader.boolean("observe_only", s.observe_only);
   reader.boolean("upgrades", s.upgrades);
   reader.key("log_level", [&](const json& v) { read_log_level(reader, v, s); });
   reader.key("metrics", [&](const json& v) { read_metrics(reader, v, s); });
@@ -325,6 +322,7 @@ Parsed<RouteSettings> parse_route_settings(std::string_view text) {
   Reader reader(*object, "filter_config");
   reader.failure_mode(s.failure_mode);
   reader.duration("message_timeout", s.message_timeout, Millis(1));
+  reader.boolean("observe_only", s.observe_only);
   reader.plugin_config(s.plugin_config);
   reader.run();
   out.error = reader.error();

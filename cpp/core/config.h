@@ -50,6 +50,7 @@ struct Settings {
   std::vector<std::string> allow;
   std::vector<std::string> deny;
   std::vector<uid_t> allowed_uids;
+  bool observe_only = false;
   bool upgrades = false;
   std::vector<MetricSpec> metrics;
   std::vector<SecretSpec> secrets;
@@ -62,6 +63,7 @@ struct Settings {
 struct RouteSettings {
   std::optional<FailureMode> failure_mode;
   std::optional<Millis> message_timeout;
+  std::optional<bool> observe_only;
   std::optional<std::string> plugin_config;
 };
 

@@ -30,6 +30,8 @@ struct FilterConfig {
   std::vector<size_t> secrets;
   // Of our own counter of failed filters, labelled with the filter's name.
   std::optional<size_t> panics;
+  // Of our own counter of observed streams, labelled with the filter's name and what became of the view.
+  std::optional<size_t> observed;
 };
 
 // What the host is told of a filter's own config.

@@ -4,15 +4,9 @@
 #include <utility>
 #include <vector>
 
+#include "core/phases.h"
+
 namespace tsf::core {
-namespace {
-
-constexpr uint32_t trailer_phase(Dir dir) {
-  return dir == Dir::kRequest ? wire::Phase_DecodeTrailers : wire::Phase_EncodeTrailers;
-}
-
-}  // namespace
-
 Flow::Flow(Dir dir, FlowOwner& owner, FlowMount& mount)
     : dir_(dir),
       owner_(owner),

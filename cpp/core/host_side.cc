@@ -62,7 +62,8 @@ HostSide::Found HostSide::look() {
   return Found::kReady;
 }
 
-void HostSide::begin(const RequestKind& kind) {
+void HostSide::begin(const RequestKind& kind, uint16_t traits) {
+  traits_ = traits;
   channel_.begin();
   phases_ = verdict_->phases;
   begun_ = true;
@@ -150,7 +151,7 @@ bool HostSide::send_some_headers(uint32_t& cursor, HeaderType type, uint16_t fla
   if (start) grpc_ = is_grpc();
   uint16_t frame_flags = flags;
   if (start)
-    frame_flags |= wire::HeadersFlag_Start | (grpc_ ? wire::HeadersFlag_Grpc : 0) |
+    frame_flags |= wire::HeadersFlag_Start | traits_ | (grpc_ ? wire::HeadersFlag_Grpc : 0) |
                    (head_ ? wire::HeadersFlag_Head : 0) | (mount_.is_upstream() ? wire::HeadersFlag_Upstream : 0);
   if (end < lines.size()) frame_flags |= wire::HeadersFlag_More;
   const auto fill = [&](wire::Headers& frame, FrameBytes& out) {

@@ -16,6 +16,7 @@
 #include "core/framing.h"
 #include "core/mount.h"
 #include "core/worker.h"
+#include "core/worker_stream.h"
 
 namespace tsf::core {
 
@@ -28,7 +29,7 @@ struct DataPiece {
 
 class HostSide {
  public:
-  HostSide(Worker& worker, Stream& stream, const FilterConfig& config, StreamMount& mount)
+  HostSide(Worker& worker, WorkerStream& stream, const FilterConfig& config, StreamMount& mount)
       : worker_(worker), config_(config), mount_(mount), place_(worker, stream) {}
 
   // ---- which host ----
@@ -36,7 +37,8 @@ class HostSide {
   enum class Found : uint8_t { kAbsent, kUnjudged, kUnavailable, kRefused, kReady };
   // The host that can take this stream now, with its verdicts on all that the stream is configured with.
   Found look();
-  void begin(const RequestKind& kind);
+  // `traits`: more wire::HeadersFlag bits of its first frame.
+  void begin(const RequestKind& kind, uint16_t traits = 0);
   // Of a stream that only log hooks have begun: it may still find another host.
   void forget();
   // The stream goes on without it.
@@ -112,6 +114,7 @@ class HostSide {
   ChannelUse channel_;
   const Verdict* verdict_ = nullptr;  // the one that the stream began with, as long as it has the channel
   uint32_t phases_ = UINT32_MAX;
+  uint16_t traits_ = 0;
   bool begun_ = false;
   bool start_told_ = false;  // a frame with Start has been written
   bool head_ = false;        // the request came as HEAD

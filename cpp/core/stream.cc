@@ -4,14 +4,10 @@
 
 #include "core/line_limit.h"
 #include "core/link.h"
+#include "core/phases.h"
 
 namespace tsf::core {
 namespace {
-
-constexpr uint32_t header_phases(Dir dir) {
-  return dir == Dir::kRequest ? wire::Phase_DecodeHeaders | wire::Phase_DecodeData | wire::Phase_TransformRequest
-                              : wire::Phase_EncodeHeaders | wire::Phase_EncodeData | wire::Phase_TransformResponse;
-}
 
 // Hooks that cannot run in an upstream HTTP filter.
 constexpr uint32_t kNotUpstreamPhases = wire::Phase_EncodeHeaders | wire::Phase_EncodeData |
@@ -26,6 +22,7 @@ Stream::Stream(Worker& worker, std::shared_ptr<const FilterConfig> config, Mount
       config_(std::move(config)),
       mount_(mounts.stream),
       host_(worker, *this, *config_, mount_),
+      logs_(host_),
       reply_(mount_, worker.memory()),
       request_(Dir::kRequest, *this, mounts.request),
       response_(Dir::kResponse, *this, mounts.response) {}
@@ -273,7 +270,7 @@ void Stream::on_destroy() {
   const Worker::Scope scope(worker_);
   dead_ = true;
   if (host_.was_told()) {
-    if (last_log_) host_.send_log_run(wire::LogKind_End, *last_log_);
+    logs_.finish();
     host_.send_end(end_reason());
   }
   calls_.reset();  // Envoy ends them itself
@@ -287,34 +284,21 @@ void Stream::on_destroy() {
 
 void Stream::on_log(wire::LogKind kind, const LogSource& source) {
   const Worker::Scope scope(worker_);
-  if (kind == wire::LogKind_End) {
-    if (!last_log_ || !host_.reachable()) return;
-    last_log_->clear();
-    host_.pack_attributes(*last_log_, &source);
-    return;
-  }
-  const uint32_t phase = kind == wire::LogKind_Start ? wire::Phase_LogStart : wire::Phase_LogPeriodic;
+  if (kind == wire::LogKind_End) return logs_.know_better(source);
   if (!host_.begun()) {
     // A stream that waits for a host is not begun past its headers hook.
     if (any_headers()) return;
     host_.find_route();
-    if (host_.look() != HostSide::Found::kReady || (host_.declared_phases() & phase) == 0) return host_.forget();
+    if (host_.look() != HostSide::Found::kReady || (host_.declared_phases() & log_phase(kind)) == 0)
+      return host_.forget();
     host_.begin(RequestKind::read(mount_));
   }
-  if ((host_.phases() & phase) == 0 || !host_.reachable()) return;
-  thread_local std::string attributes;
-  attributes.clear();
-  host_.pack_attributes(attributes, &source);
-  if (host_.send_log_headers(attributes.size())) host_.send_log_run(kind, attributes);
+  logs_.tell(kind, source);
 }
 
-// The maps are here for the last time; what an access logger knows better may still come.
 void Stream::on_complete() {
   const Worker::Scope scope(worker_);
-  if (!host_.begun() || (host_.phases() & wire::Phase_Log) == 0 || !host_.reachable()) return;
-  std::string attributes;
-  host_.pack_attributes(attributes, nullptr);
-  if (host_.send_log_headers(attributes.size())) last_log_ = std::move(attributes);
+  logs_.on_complete();
 }
 
 }  // namespace tsf::core

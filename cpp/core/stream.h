@@ -12,13 +12,14 @@
 #include "core/filter_config.h"
 #include "core/flow.h"
 #include "core/host_side.h"
+#include "core/log_events.h"
 #include "core/mount.h"
 #include "core/reply.h"
 #include "core/worker.h"
 
 namespace tsf::core {
 
-class Stream final : public FlowOwner {
+class Stream final : public FlowOwner, public WorkerStream, public LogListener {
  public:
   // What the mount offers of one HTTP stream.
   struct Mounts {
@@ -54,7 +55,7 @@ class Stream final : public FlowOwner {
   }
   // An access log event. The start's may come before the first of the other hooks, the end's between on_complete and
   // on_destroy.
-  void on_log(wire::LogKind kind, const LogSource& source);
+  void on_log(wire::LogKind kind, const LogSource& source) override;
   void on_complete();
   void on_destroy();
   // Of calls that the filter makes; the number is Envoy's.
@@ -69,24 +70,24 @@ class Stream final : public FlowOwner {
   StreamMount& mount() override { return mount_; }
 
   // ---- the worker's run; none of Envoy's hooks is on the stack of this stream ----
-  void take_turn();
-  void on_deadline(Nanos now);
-  Nanos deadline() const;
-  void on_channel_lost();
-  const Channel* channel() const { return host_.channel(); }
-  std::unique_ptr<Waker> make_waker() { return mount_.make_waker(); }
+  void take_turn() override;
+  void on_deadline(Nanos now) override;
+  Nanos deadline() const override;
+  void on_channel_lost() override;
+  const Channel* channel() const override { return host_.channel(); }
+  std::unique_ptr<Waker> make_waker() override { return mount_.make_waker(); }
 
   // Frames from the host. False: the frame breaks a rule and the host is to be dropped.
-  bool on_answer(const wire::Answer& frame);
-  bool on_ops(const wire::Ops& frame);
-  bool on_output(const wire::Output& frame);
-  bool on_local_reply(const wire::LocalReply& frame);
-  bool on_reply(const wire::Reply& frame);
-  bool on_fail(const wire::Fail& frame);
-  bool on_query(const wire::Query& frame);
-  bool on_extend(const wire::Extend& frame);
-  bool on_act(const wire::Act& frame);
-  bool on_call(const wire::Call& frame);
+  bool on_answer(const wire::Answer& frame) override;
+  bool on_ops(const wire::Ops& frame) override;
+  bool on_output(const wire::Output& frame) override;
+  bool on_local_reply(const wire::LocalReply& frame) override;
+  bool on_reply(const wire::Reply& frame) override;
+  bool on_fail(const wire::Fail& frame) override;
+  bool on_query(const wire::Query& frame) override;
+  bool on_extend(const wire::Extend& frame) override;
+  bool on_act(const wire::Act& frame) override;
+  bool on_call(const wire::Call& frame) override;
 
   // ---- for the flows ----
   HostSide& host() override { return host_; }
@@ -141,6 +142,7 @@ class Stream final : public FlowOwner {
   const std::shared_ptr<const FilterConfig> config_;
   StreamMount& mount_;
   HostSide host_;
+  LogEvents logs_;
   RequestKind request_kind_;
   Reply reply_;
   Flow request_;
@@ -148,10 +150,9 @@ class Stream final : public FlowOwner {
   HostWait wait_;
   std::optional<PendingFailure> failing_;  // to be carried out outside hooks
   std::unique_ptr<Calls> calls_;
-  std::optional<std::string> last_log_;  // attributes for onLog, until the stream is destroyed
-  uint8_t end_reason_ = 0;               // wire::EndReason that we caused
-  bool recreate_wanted_ = false;         // once the request's end has come in
-  bool dead_ = false;                    // destroyed by Envoy
+  uint8_t end_reason_ = 0;        // wire::EndReason that we caused
+  bool recreate_wanted_ = false;  // once the request's end has come in
+  bool dead_ = false;             // destroyed by Envoy
 };
 
 }  // namespace tsf::core

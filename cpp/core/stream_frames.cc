@@ -5,7 +5,6 @@
 #include "core/header_ops.h"
 #include "core/http_rules.h"
 #include "core/stream.h"
-#include "core/text.h"
 
 namespace tsf::core {
 namespace {
@@ -122,12 +121,7 @@ void Stream::flush_reply() {
 bool Stream::on_fail(const wire::Fail& frame) {
   if (!is_header_type(frame.type())) return false;
   if (dead_) return true;
-  worker_.process().log(LogLevel::kError,
-                        "ts_filter: filter " + config_->name + " failed: " + printable(view_of(frame.block())));
-  if (config_->panics) {
-    const std::string_view name = config_->name;
-    mount_.record(MetricKind::kCounter, MetricOp::kIncrement, *config_->panics, {&name, 1}, 1);
-  }
+  report_failure(frame, *config_, mount_, worker_.process());
   if (reply_.is_under_way()) {
     end_reason_ = wire::EndReason_LocalReply;
     cut_reply(kFilterErrorLate.code);
@@ -210,34 +204,8 @@ void Stream::on_call_reset(uint64_t call) {
   hear_call([&] { calls_->on_reset(call); });
 }
 
-// As far as the ring has room. A body goes in pieces of a frame, a header block in one.
 void Stream::send_calls() {
-  if (!calls_ || dead_ || !host_.reachable()) return;
-  const auto& shape = frame_templates().call_event;
-  const uint32_t most = host_.writer().room(shape);
-  while (!calls_->events().empty()) {
-    CallEvent& event = calls_->events().front();
-    const bool is_data = event.part == wire::CallEventPart_Data;
-    if (!is_data && event.bytes.size() > most)
-      event = {event.call, wire::CallEventPart_Failed, true, "headers too large"};
-    const size_t length =
-        is_data ? std::min<size_t>(event.bytes.size(), std::min(Channel::kMaxBody, most)) : event.bytes.size();
-    const bool is_all = length == event.bytes.size();
-    const auto fill = [&](wire::CallEvent& frame, FrameBytes& out) {
-      frame.mutate_call(event.call);
-      frame.mutate_part(static_cast<wire::CallEventPart>(event.part));
-      frame.mutate_end(event.end && is_all);
-      out.put(std::string_view(event.bytes).substr(0, length));
-    };
-    if (!host_.writer().write(wire::FrameKind_CallEvent, shape, length, fill)) return host_.wait_for_room();
-    calls_->took(length);
-    if (is_all) {
-      calls_->events().pop_front();
-    } else {
-      event.bytes.erase(0, length);
-    }
-  }
-  host_.publish();
+  if (calls_ && !dead_ && host_.reachable()) calls_->send(host_);
 }
 
 }  // namespace tsf::core

@@ -7,7 +7,7 @@
 
 namespace tsf::core {
 
-class Stream;
+class WorkerStream;
 
 // Names a stream in a worker's table; dead once the slot's generation has moved on.
 struct StreamId {
@@ -19,7 +19,7 @@ struct StreamId {
 
 class StreamTable {
  public:
-  StreamId add(Stream& stream) {
+  StreamId add(WorkerStream& stream) {
     uint32_t at = first_free_;
     if (at == kNone) {
       at = static_cast<uint32_t>(slots_.size());
@@ -46,24 +46,25 @@ class StreamTable {
   }
 
   // Null: it is gone.
-  Stream* find(StreamId id) const {
+  WorkerStream* find(StreamId id) const {
     if (id.slot >= slots_.size() || slots_[id.slot].generation != id.generation) return nullptr;
     return slots_[id.slot].stream;
   }
   bool empty() const { return first_live_ == kNone; }
   // Whichever is quickest found; null = none.
-  Stream* any() const { return empty() ? nullptr : slots_[first_live_].stream; }
+  WorkerStream* any() const { return empty() ? nullptr : slots_[first_live_].stream; }
   // `use` may remove any of them and add others, which it may be called for or not.
   template <class Use>
   void each(Use use) const {
     for (size_t i = 0; i < slots_.size(); ++i)
-      if (Stream* stream = slots_[i].stream) use(*stream, StreamId{static_cast<uint32_t>(i), slots_[i].generation});
+      if (WorkerStream* stream = slots_[i].stream)
+        use(*stream, StreamId{static_cast<uint32_t>(i), slots_[i].generation});
   }
 
  private:
   static constexpr uint32_t kNone = UINT32_MAX;
   struct Slot {
-    Stream* stream = nullptr;
+    WorkerStream* stream = nullptr;
     uint32_t generation = 1;
     uint32_t next = kNone;  // live one, or free one
     uint32_t before = kNone;

@@ -5,8 +5,8 @@
 #include <utility>
 
 #include "core/line_limit.h"
-#include "core/stream.h"
 #include "core/text.h"
+#include "core/worker_stream.h"
 
 namespace tsf::core {
 namespace {
@@ -14,7 +14,7 @@ constexpr int kFramesARun = 1024;    // then other work of the thread gets its t
 constexpr int kFramesARelease = 32;  // the host gets its room back while we go on
 }  // namespace
 
-StreamId Worker::add(Stream& stream) {
+StreamId Worker::add(WorkerStream& stream) {
   auto waker = anchor_ == nullptr ? stream.make_waker() : nullptr;
   const StreamId id = streams_.add(stream);
   if (waker) {
@@ -107,7 +107,7 @@ void Worker::check_deadlines() {
   if (now < next) return;
   deadline_.set(0);
   check_stalls(now);
-  streams_.each([&](Stream& stream, StreamId id) {
+  streams_.each([&](WorkerStream& stream, StreamId id) {
     stream.on_deadline(now);
     // What that did may have destroyed the stream.
     if (streams_.find(id) == nullptr) return;
@@ -119,7 +119,7 @@ void Worker::give_turns(std::vector<StreamId>& list) {
   std::vector<StreamId> turns;
   turns.swap(list);
   for (const StreamId id : turns)
-    if (Stream* stream = streams_.find(id)) stream->take_turn();
+    if (WorkerStream* stream = streams_.find(id)) stream->take_turn();
 }
 
 void Worker::run() {
@@ -158,7 +158,7 @@ void Worker::drop_channels() {
 
 void Worker::lose(const std::shared_ptr<Channel>& channel) {
   if (current_ == channel) current_.reset();
-  streams_.each([&](Stream& stream, StreamId) {
+  streams_.each([&](WorkerStream& stream, StreamId) {
     if (stream.channel() == channel.get()) stream.on_channel_lost();
   });
 }
@@ -192,30 +192,30 @@ void Worker::condemn_malformed(Channel& channel, uint32_t kind) {
 }
 
 bool Worker::dispatch(const Channel& channel, const Channel::Inbound& frame) {
-  const auto to_stream = [&]<class T>(bool (Stream::*handler)(const T&)) {
+  const auto to_stream = [&]<class T>(bool (WorkerStream::*handler)(const T&)) {
     const T* table = verified<T>(frame.payload);
     if (table == nullptr) return false;
-    Stream* stream = streams_.find({table->stream(), table->generation()});
+    WorkerStream* stream = streams_.find({table->stream(), table->generation()});
     // A late answer is dropped, and so is what another host, or one that was let go, says of this stream.
     return stream == nullptr || stream->channel() != &channel || (stream->*handler)(*table);
   };
   switch (frame.kind) {
-    case wire::FrameKind_Answer: return to_stream(&Stream::on_answer);
-    case wire::FrameKind_Output: return to_stream(&Stream::on_output);
-    case wire::FrameKind_LocalReply: return to_stream(&Stream::on_local_reply);
-    case wire::FrameKind_Reply: return to_stream(&Stream::on_reply);
-    case wire::FrameKind_Fail: return to_stream(&Stream::on_fail);
-    case wire::FrameKind_Ops: return to_stream(&Stream::on_ops);
-    case wire::FrameKind_Query: return to_stream(&Stream::on_query);
-    case wire::FrameKind_Extend: return to_stream(&Stream::on_extend);
+    case wire::FrameKind_Answer: return to_stream(&WorkerStream::on_answer);
+    case wire::FrameKind_Output: return to_stream(&WorkerStream::on_output);
+    case wire::FrameKind_LocalReply: return to_stream(&WorkerStream::on_local_reply);
+    case wire::FrameKind_Reply: return to_stream(&WorkerStream::on_reply);
+    case wire::FrameKind_Fail: return to_stream(&WorkerStream::on_fail);
+    case wire::FrameKind_Ops: return to_stream(&WorkerStream::on_ops);
+    case wire::FrameKind_Query: return to_stream(&WorkerStream::on_query);
+    case wire::FrameKind_Extend: return to_stream(&WorkerStream::on_extend);
     case wire::FrameKind_Act: {
       const auto* act = verified<wire::Act>(frame.payload);
       if (act == nullptr) return false;
-      Stream* stream = streams_.find({act->stream(), act->generation()});
+      WorkerStream* stream = streams_.find({act->stream(), act->generation()});
       if (stream == nullptr) return late_act(*act);
       return stream->channel() != &channel || stream->on_act(*act);
     }
-    case wire::FrameKind_Call: return to_stream(&Stream::on_call);
+    case wire::FrameKind_Call: return to_stream(&WorkerStream::on_call);
     case wire::FrameKind_Log: return log_from_host(frame);
     default: return true;  // a newer host's frame
   }

@@ -81,7 +81,7 @@ class Worker {
   // stream never.
   class Place {
    public:
-    Place(Worker& worker, Stream& stream) : worker_(worker), id_(worker.add(stream)) {}
+    Place(Worker& worker, WorkerStream& stream) : worker_(worker), id_(worker.add(stream)) {}
     ~Place() { leave(); }
     Place(const Place&) = delete;
     Place& operator=(const Place&) = delete;
@@ -142,7 +142,7 @@ class Worker {
   const Deadline& deadline() const { return deadline_; }
 
  private:
-  StreamId add(Stream& stream);
+  StreamId add(WorkerStream& stream);
   void remove(StreamId id);
   void leave();
   void adopt_channel();
@@ -167,7 +167,7 @@ class Worker {
   ProcessMount& process_;
 
   StreamTable streams_;
-  Stream* anchor_ = nullptr;  // whose waker wakes the worker
+  WorkerStream* anchor_ = nullptr;  // whose waker wakes the worker
   std::vector<StreamId> deferred_;
   std::vector<StreamId> waiting_;
   Graveyard graveyard_;

@@ -5,7 +5,7 @@
 #include <unordered_map>
 #include <utility>
 
-#include "core/stream.h"
+#include "core/log_events.h"
 #include "stock/edge.h"
 
 namespace tsf::stock {
@@ -55,9 +55,9 @@ Chain& Chain::join(Envoy& envoy, Entry entry) {
     }
   }
   if (entry.edge != nullptr)
-    entry.role = upstream && found                   ? Role::kUpstreamEdge
-                 : !found || found->entries_.empty() ? Role::kFirstEdge
-                                                     : Role::kLastEdge;
+    entry.role = upstream && found             ? Role::kUpstreamEdge
+                 : !found || found->is_empty() ? Role::kFirstEdge
+                                               : Role::kLastEdge;
   if (!found) found = std::make_shared<Chain>();
   found->key_ = key;
   found->add(entry);
@@ -83,13 +83,17 @@ void Chain::forget_alone(const Neighbour& request, const void* key) {
 void Chain::add(Entry entry) {
   if (entry.edge == nullptr) {
     entries_.push_back(entry);
-    ++filters_;
+    if (!entry.observes) ++filters_;
     return;
   }
   // One try's entry takes the place of the one before.
   if (EdgeFilter* before = edge(entry.role)) std::erase_if(entries_, [&](const Entry& e) { return e.edge == before; });
   entries_.push_back(entry);
   edges_[static_cast<size_t>(entry.role)] = entry.edge;
+}
+
+bool Chain::is_empty() const {
+  return std::all_of(entries_.begin(), entries_.end(), [](const Entry& e) { return e.observes; });
 }
 
 bool Chain::has(const void* config) const {
@@ -101,7 +105,7 @@ void Chain::leave(const Neighbour& request) {
       std::find_if(entries_.begin(), entries_.end(), [&](const Entry& e) { return e.flows[0] == &request; });
   if (at == entries_.end()) return;
   if (at->edge == nullptr) {
-    --filters_;
+    if (!at->observes) --filters_;
   } else {
     for (auto& edge : edges_)
       if (edge == at->edge) edge = nullptr;
@@ -138,7 +142,7 @@ void Chain::be_found(Envoy& envoy) {
 
 void Chain::log(wire::LogKind kind, const core::LogSource& source) {
   for (const Entry& entry : entries_)
-    if (entry.stream != nullptr) entry.stream->on_log(kind, source);
+    if (entry.listener != nullptr) entry.listener->on_log(kind, source);
 }
 
 // From the nearest to the farthest; a request comes from the front of the list, a response from its back.

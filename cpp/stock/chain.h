@@ -17,7 +17,7 @@
 #include "stock/envoy.h"
 
 namespace tsf::core {
-class Stream;
+class LogListener;
 }
 
 namespace tsf::stock {
@@ -91,8 +91,9 @@ class Chain {
     const void* config;  // each entry of Envoy's configuration has its own
     Role role;
     std::array<Neighbour*, 2> flows{};
-    core::Stream* stream = nullptr;  // a filter's
+    core::LogListener* listener = nullptr;  // a filter's
     EdgeFilter* edge = nullptr;
+    bool observes = false;   // it has no part in what the others do: they count and gate without it
     Chain** home = nullptr;  // of a filter that is alone: where its chain is put once it has one
   };
 
@@ -129,6 +130,8 @@ class Chain {
   // The edge behind every filter of that direction.
   EdgeFilter* gate(Dir dir) const { return edge(dir == Dir::kRequest ? Role::kLastEdge : Role::kFirstEdge); }
   bool has_siblings() const { return filters_ > 1; }
+  // Nobody in it takes part in the message: there are observers only.
+  bool is_empty() const;
 
   // ---- about `flow`, one of ours in that direction ----
   // Envoy has brought the end into the stream: from then on any continue ends the message for all that follow.

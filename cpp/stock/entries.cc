@@ -23,14 +23,24 @@ using ConfiguredPtr = std::shared_ptr<Configured>;
 // relaxed: a hint that spares the look-up where no route has a config; a route's config is made before it is used.
 std::atomic<bool> any_route_config{false};
 
+RouteHandle route_of(FilterEnvoy envoy) {
+  if (!any_route_config.load(std::memory_order_relaxed)) return nullptr;  // relaxed: see its declaration
+  const void* route = envoy_dynamic_module_callback_get_most_specific_route_config(envoy);
+  return route != nullptr ? *static_cast<const RouteHandle*>(route) : nullptr;
+}
+
+core::Worker& worker_of(FilterEnvoy envoy, const Configured& configured) {
+  return configured.config->link->worker(envoy_dynamic_module_callback_http_filter_get_worker_index(envoy));
+}
+
 // One of our filters in one stream.
 class FilterInStream final : public StreamEntry {
  public:
   FilterInStream(FilterEnvoy envoy, const ConfiguredPtr& configured)
       : StreamEntry(envoy),
         configured_(configured),
-        stream_(configured->config->link->worker(envoy_dynamic_module_callback_http_filter_get_worker_index(envoy)),
-                configured->config, configured->facts, *this, envoy_process().shared_continue_flag()) {
+        stream_(worker_of(envoy, *configured), configured->config, configured->facts, *this,
+                envoy_process().shared_continue_flag()) {
     stream_.on_new();
   }
 
@@ -65,25 +75,68 @@ class FilterInStream final : public StreamEntry {
     stream_.on_recreate();
     return RealEnvoy::recreate();
   }
-  RouteHandle route_config() const override {
-    if (!any_route_config.load(std::memory_order_relaxed)) return nullptr;  // relaxed: see its declaration
-    const void* route = envoy_dynamic_module_callback_get_most_specific_route_config(envoy_);
-    return route != nullptr ? *static_cast<const RouteHandle*>(route) : nullptr;
-  }
+  RouteHandle route_config() const override { return route_of(envoy_); }
 
  private:
   const ConfiguredPtr configured_;
   StockStream stream_;
 };
 
+// One of our filters that only observes.
+class ObserverInStream final : public StreamEntry {
+ public:
+  ObserverInStream(FilterEnvoy envoy, const ConfiguredPtr& configured)
+      : StreamEntry(envoy), configured_(configured), stream_(worker_of(envoy, *configured), configured->config, *this) {
+    stream_.on_new();
+  }
+
+  HeadersStatus on_headers(Dir dir, bool end) override {
+    stream_.on_headers(dir, end);
+    return HeadersStatus::kContinue;
+  }
+  BodyStatus on_body(Dir dir, bool end) override {
+    stream_.on_body(dir, end);
+    return BodyStatus::kContinue;
+  }
+  TrailersStatus on_trailers(Dir dir) override {
+    stream_.on_trailers(dir);
+    return TrailersStatus::kContinue;
+  }
+  void on_local_reply(std::string_view details) override { stream_.on_local_reply(details); }
+  void on_complete() override { stream_.core().on_complete(); }
+  void on_scheduled() override { stream_.core().worker().run(); }
+  void on_call_headers(uint64_t id, std::span<const core::HeaderLine> lines, bool end) override {
+    stream_.core().on_call_headers(id, lines, end);
+  }
+  void on_call_data(uint64_t id, std::span<const core::Bytes> chunks, bool end) override {
+    stream_.core().on_call_data(id, chunks, end);
+  }
+  void on_call_trailers(uint64_t id, std::span<const core::HeaderLine> lines) override {
+    stream_.core().on_call_trailers(id, lines);
+  }
+  void on_call_reset(uint64_t id) override { stream_.core().on_call_reset(id); }
+  void on_destroy() override {
+    // As FilterInStream's.
+    const auto configured = configured_;
+    auto& worker = stream_.core().worker();
+    stream_.on_destroy();
+    worker.retire(std::unique_ptr<core::Retired>(this));
+  }
+  RouteHandle route_config() const override { return route_of(envoy_); }
+
+ private:
+  const ConfiguredPtr configured_;
+  ObservingStream stream_;
+};
+
 // One of our filters in a stream of Envoy's main thread, whose own requests (a remote JWKS, xDS) pass a cluster's
 // filters, too. There is no channel to the host for that thread.
 class FilterOffWorkers final : public StreamEntry {
  public:
-  using StreamEntry::StreamEntry;
+  FilterOffWorkers(FilterEnvoy envoy, bool observes) : StreamEntry(envoy), observes_(observes) {}
   // The reply may destroy this object.
   HeadersStatus on_headers(Dir dir, bool) override {
-    if (dir == Dir::kResponse) return HeadersStatus::kContinue;
+    if (dir == Dir::kResponse || observes_) return HeadersStatus::kContinue;
     send_local_reply(core::kNotUpstream.http, {}, core::kNotUpstream.code, core::kNotUpstream.code);
     return HeadersStatus::kStopIteration;
   }
@@ -91,6 +144,9 @@ class FilterOffWorkers final : public StreamEntry {
   TrailersStatus on_trailers(Dir) override { return TrailersStatus::kContinue; }
   void on_destroy() override { const std::unique_ptr<StreamEntry> gone(this); }
   RouteHandle route_config() const override { return nullptr; }
+
+ private:
+  const bool observes_;
 };
 
 class EdgeInStream final : public StreamEntry {
@@ -118,11 +174,16 @@ class ConfiguredFilter final : public ConfiguredEntry {
  public:
   explicit ConfiguredFilter(std::shared_ptr<core::FilterConfig> config) { configured_->config = std::move(config); }
   std::unique_ptr<StreamEntry> new_stream(FilterEnvoy envoy) const override {
-    if (std::this_thread::get_id() != main_thread_) return std::make_unique<FilterInStream>(envoy, configured_);
+    const bool observes = is_observer(envoy);
+    if (std::this_thread::get_id() != main_thread_) {
+      if (observes) return std::make_unique<ObserverInStream>(envoy, configured_);
+      return std::make_unique<FilterInStream>(envoy, configured_);
+    }
     envoy_process().log(core::LogLevel::kWarn,
                         "ts_filter: filter " + configured_->config->name +
-                            " stands in a cluster that Envoy's main thread asks: answered: " + core::kNotUpstream.code);
-    return std::make_unique<FilterOffWorkers>(envoy);
+                            " stands in a cluster that Envoy's main thread asks: " +
+                            (observes ? "not observed" : std::string("answered: ") + core::kNotUpstream.code));
+    return std::make_unique<FilterOffWorkers>(envoy, observes);
   }
   void on_scheduled() const override {
     if (EnvoyMetrics* sink = metrics()) sink->flush();
@@ -132,6 +193,12 @@ class ConfiguredFilter final : public ConfiguredEntry {
   }
 
  private:
+  // By the route that the stream has when Envoy makes its filters, as with Envoy's own `disabled`.
+  bool is_observer(FilterEnvoy envoy) const {
+    const RouteHandle route = route_of(envoy);
+    return route && route->settings().observe_only ? *route->settings().observe_only
+                                                   : configured_->config->settings.observe_only;
+  }
   // Null under --mode validate.
   EnvoyMetrics* metrics() const { return static_cast<EnvoyMetrics*>(configured_->config->metric_sink.get()); }
 

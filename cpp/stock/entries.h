@@ -9,6 +9,7 @@
 #include "core/worker.h"
 #include "stock/abi.h"
 #include "stock/edge.h"
+#include "stock/observing_stream.h"
 #include "stock/real_envoy.h"
 #include "stock/stock_stream.h"
 

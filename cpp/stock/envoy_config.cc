@@ -21,6 +21,11 @@ std::string define(ConfigEnvoy envoy, core::FilterConfig& config) {
   if (envoy_dynamic_module_callback_http_filter_config_define_counter(envoy, buffer_of("ts_filter.panics"), &filter, 1,
                                                                       &panics) == 0)
     config.panics = panics;
+  Buffer observed_labels[] = {filter, buffer_of("result")};
+  size_t observed = 0;
+  if (envoy_dynamic_module_callback_http_filter_config_define_counter(envoy, buffer_of("ts_filter.observed"),
+                                                                      observed_labels, 2, &observed) == 0)
+    config.observed = observed;
   for (const core::MetricSpec& metric : config.settings.metrics) {
     std::vector<Buffer> labels;
     for (const std::string& label : metric.labels) labels.push_back(buffer_of(label));

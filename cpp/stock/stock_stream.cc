@@ -18,29 +18,12 @@ StockStream::StockStream(core::Worker& worker, std::shared_ptr<const core::Filte
 
 // ---- Envoy's hooks ----
 
-StockStream::~StockStream() { leave_chain(); }
-
-// Access loggers find a stream by its chain. Whose log hooks have no use for them is spared that.
 void StockStream::on_new() {
-  const bool for_logger = Chain::has_logger() && !envoy_.is_upstream() && core_.log_phases() != 0;
-  if (!Chain::is_needed() && !for_logger) return;
   Chain::Entry entry;
   entry.config = &core_.config();
   entry.flows = {&request_, &response_};
-  entry.stream = &core_;
-  entry.home = &chain_;
-  if (Chain::has_edges() || for_logger) {
-    chain_ = &Chain::join(envoy_, entry);
-  } else {
-    key_ = Chain::key_of(envoy_, false);
-    chain_ = Chain::join_others(envoy_, entry);
-  }
-  if (for_logger) chain_->be_found(envoy_);
-}
-
-void StockStream::leave_chain() {
-  if (chain_ != nullptr) std::exchange(chain_, nullptr)->leave(request_);
-  if (key_ != nullptr) Chain::forget_alone(request_, std::exchange(key_, nullptr));
+  entry.listener = &core_;
+  place_.take(envoy_, entry, core_.log_phases());
 }
 
 HeadersStatus StockStream::on_headers(Dir dir, bool end) {
@@ -61,7 +44,7 @@ TrailersStatus StockStream::on_trailers(Dir dir) {
 void StockStream::on_above_watermark() {
   const core::Worker::Scope scope(core_.worker());
   core_.on_above_watermark();
-  if (chain_ != nullptr) chain_->let_far_end_go();
+  if (chain() != nullptr) chain()->let_far_end_go();
 }
 
 void StockStream::on_local_reply(std::string_view details) {
@@ -86,13 +69,10 @@ void StockStream::on_destroy() {
   core_.on_destroy();
   request_.forget();
   response_.forget();
-  leave_chain();
+  place_.leave();
 }
 
-void StockStream::on_recreate() {
-  if (chain_ != nullptr) chain_->give_up_key();
-  if (key_ != nullptr) Chain::forget_alone(request_, std::exchange(key_, nullptr));
-}
+void StockStream::on_recreate() { place_.give_up_key(); }
 
 void StockStream::say_what_edges_bring() {
   static std::atomic<bool> said{false};
@@ -139,13 +119,13 @@ bool StockStream::arm(StockFlow& flow) {
 Envoy* StockStream::pump_entry() const {
   if (core_.has_replied() || envoy_.is_upstream()) return nullptr;
   if (flag_.is_shared()) return &envoy_;
-  EdgeFilter* edge = chain_ != nullptr ? chain_->edge(Chain::Role::kLastEdge) : nullptr;
+  EdgeFilter* edge = chain() != nullptr ? chain()->edge(Chain::Role::kLastEdge) : nullptr;
   return edge != nullptr ? &edge->envoy() : nullptr;
 }
 
 void StockStream::set_pumped(const Neighbour* flow) {
   pumped_ = flow;
-  if (chain_ != nullptr) chain_->set_pumped(flow);
+  if (chain() != nullptr) chain()->set_pumped(flow);
 }
 
 bool StockStream::pump(const StockFlow& flow) {
@@ -188,7 +168,7 @@ bool StockStream::is_nested_answer() const { return nested_ && flag_.is_shared()
 bool StockStream::is_void(Dir dir) const { return flag_.is_shared() && dir == Dir::kRequest && response_.owes_end(); }
 
 bool StockStream::request_needs_flag(Dir dir) const {
-  return flag_.is_shared() && dir == Dir::kResponse && chain_ != nullptr && chain_->has_siblings() &&
+  return flag_.is_shared() && dir == Dir::kResponse && chain() != nullptr && chain()->has_siblings() &&
          !response_.has_seen_end() && request_.owes_end();
 }
 

@@ -8,6 +8,7 @@
 
 #include "core/stream.h"
 #include "stock/chain.h"
+#include "stock/chain_place.h"
 #include "stock/continue_flag.h"
 #include "stock/envoy.h"
 #include "stock/stock_flow.h"
@@ -19,14 +20,13 @@ class StockStream {
   // `shared_flag`: Envoy 1.38.
   StockStream(core::Worker& worker, std::shared_ptr<const core::FilterConfig> config, ChainFacts& facts, Envoy& envoy,
               bool shared_flag);
-  ~StockStream();
   StockStream(const StockStream&) = delete;
   StockStream& operator=(const StockStream&) = delete;
 
   core::Stream& core() { return core_; }
   const core::Stream& core() const { return core_; }
   StockFlow& flow(Dir dir) { return dir == Dir::kRequest ? request_ : response_; }
-  Chain* chain() const { return chain_; }
+  Chain* chain() const { return place_.chain(); }
   ContinueFlag& flag() { return flag_; }
 
   // ---- Envoy's hooks ----
@@ -56,7 +56,7 @@ class StockStream {
   // Through which entry empty frames go; null: there is no such way.
   Envoy* pump_entry() const;
   void set_pumped(const Neighbour* flow);
-  const Neighbour* pumped() const { return chain_ != nullptr ? chain_->pumped() : pumped_; }
+  const Neighbour* pumped() const { return chain() != nullptr ? chain()->pumped() : pumped_; }
 
   // A message that cannot be held: no hook of the filter sees it.
   bool must_pass_unseen(Dir dir);
@@ -74,7 +74,6 @@ class StockStream {
   core::Nanos lost_continue_deadline() const { return lost_continue_at_; }
 
  private:
-  void leave_chain();
   bool is_codecs_answer() const;
   bool is_nested_answer() const;
 
@@ -83,8 +82,7 @@ class StockStream {
   StockFlow request_;
   StockFlow response_;
   core::Stream core_;
-  Chain* chain_ = nullptr;     // where there are other entries of ours, or may be edges
-  const void* key_ = nullptr;  // under which others find this one, while it may be the only one
+  ChainPlace place_;
   const Neighbour* pumped_ = nullptr;
   bool nested_ = false;       // inside the request's continue
   bool codec_error_ = false;  // Envoy's codec could not read on

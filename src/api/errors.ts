@@ -128,8 +128,9 @@ export class ConfigError extends FilterError {
 }
 
 /** What ended a stream before its time. `complete`: nothing failed, but a hook, a transform or a call was still at work,
- *  say on a request that the upstream did not read to its end. */
-export type AbortedBy = 'complete' | 'downstream' | 'upstream' | 'timeout' | 'local_reply' | 'host_drain';
+ *  say on a request that the upstream did not read to its end. `dropped`: with `observe_only`, what went by was more than
+ *  the filter could be told. */
+export type AbortedBy = 'complete' | 'downstream' | 'upstream' | 'timeout' | 'local_reply' | 'host_drain' | 'dropped';
 
 const ABORTED: { readonly [by in AbortedBy]: string } = {
   complete: 'the response is complete, and nobody waits for the rest',
@@ -138,6 +139,7 @@ const ABORTED: { readonly [by in AbortedBy]: string } = {
   timeout: 'the answer came too late',
   local_reply: 'Envoy or another filter replied instead',
   host_drain: 'this host is being replaced and its drain time is over',
+  dropped: 'it is only observed, and more went by than could be told',
 };
 
 /**

@@ -50,7 +50,15 @@ export const PhaseBit = {
 export const PHASES_UNCHANGED = 0xffffffff;
 
 /** Why a stream ended (schema: EndReason). */
-export const EndReason = { Complete: 0, Downstream: 1, Upstream: 2, Timeout: 3, LocalReply: 4, HostDrain: 5 } as const;
+export const EndReason = {
+  Complete: 0,
+  Downstream: 1,
+  Upstream: 2,
+  Timeout: 3,
+  LocalReply: 4,
+  HostDrain: 5,
+  Dropped: 6,
+} as const;
 export type EndReason = (typeof EndReason)[keyof typeof EndReason];
 
 /** What a query asks for (schema: QueryKind). */
@@ -174,6 +182,8 @@ export interface StreamStart {
   readonly upstream: boolean;
   /** The request came as HEAD: no answer to it has a body. */
   readonly head: boolean;
+  /** `observe_only`: everything comes as it passes, and nothing waits for an answer. */
+  readonly observed: boolean;
   /** Attribute values in the order of the filter's declared attributes; {u32 length, bytes}*, 0xffffffff = absent. */
   readonly attributes: Uint8Array;
 }

@@ -184,6 +184,7 @@ test('a stream hears its frames in order, and only its own generation', async ()
     grpc: true,
     upstream: false,
     head: false,
+    observed: false,
     attributes: 'ATTR',
   });
   expect(events).toEqual([

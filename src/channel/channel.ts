@@ -294,6 +294,7 @@ export class Channel {
           grpc: (flags & HeadersFlag.Grpc) !== 0,
           upstream: (flags & HeadersFlag.Upstream) !== 0,
           head: (flags & HeadersFlag.Head) !== 0,
+          observed: (flags & HeadersFlag.Observed) !== 0,
           attributes,
         },
         stream,
@@ -313,7 +314,7 @@ export class Channel {
 
   #end(stream: ChannelStream, reason: EndReason): void {
     this.#table[stream.slot] = undefined;
-    stream.close();
+    stream.end();
     try {
       stream.source?.onEnd(reason);
     } catch (error) {

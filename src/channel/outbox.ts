@@ -127,8 +127,9 @@ export class Outbox implements FrameRoom {
     return this.#drained.promise;
   }
 
-  /** The channel is gone: nobody waits for it any longer. */
+  /** The channel is gone: nothing goes out any more, and nobody waits for it. */
   close(): void {
+    this.#broken = true;
     this.#queue = [];
     this.#first = 0;
     this.queuedBytes = 0;
@@ -151,7 +152,6 @@ export class Outbox implements FrameRoom {
       this.publish();
       return this.#ring.claim(kind, size);
     } catch (error) {
-      this.#broken = true;
       this.close();
       this.#onBroken(error);
       return -1;

@@ -3,11 +3,11 @@ import { ReplyPart, type Encoder } from './codec/index.js';
 import type { Outbox } from './outbox.js';
 import { OutputWindow, type SendOutput } from './output-window.js';
 import {
+  ActKind,
   CallEventPart,
   CreditOf,
   directionOf,
   OutputFlag,
-  type ActKind,
   type BodyMode,
   type Direction,
   type HeaderType,
@@ -31,6 +31,8 @@ export class ChannelStream implements StreamSink {
   source: StreamSource | undefined = undefined;
   /** After End, Fail or the channel's death: nothing is sent any more. */
   over = false;
+  /** Envoy has ended it: what needs no stream, metrics and log lines, is still sent. */
+  #ended = false;
   /** Header blocks that go on in the next frame. */
   parts: Buffer[] | undefined = undefined;
   partCount = 0;
@@ -123,7 +125,7 @@ export class ChannelStream implements StreamSink {
   }
 
   act(kind: ActKind, detail: number, id: number, number: number, block: Uint8Array): void {
-    if (this.over) return;
+    if (this.over && !(this.#ended && kind === ActKind.Metric)) return;
     if (!this.encoder.act(this.slot, this.generation, this.config, kind, detail, id, number, block))
       this.#valueTooLarge();
     this.changed();
@@ -159,7 +161,7 @@ export class ChannelStream implements StreamSink {
   }
 
   log(level: number, text: string): void {
-    if (this.over) return;
+    if (this.over && !this.#ended) return;
     this.encoder.log(this.slot, this.generation, level, text);
     this.changed();
   }
@@ -178,6 +180,12 @@ export class ChannelStream implements StreamSink {
   /** The module has taken that much. */
   credit(of: CreditOf, bytes: number): void {
     this.#windows[of]?.credit(bytes);
+  }
+
+  /** Envoy's stream is gone. */
+  end(): void {
+    this.#ended = true;
+    this.close();
   }
 
   /** Nothing is sent any more, and nobody waits to send. */

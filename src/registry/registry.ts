@@ -7,6 +7,8 @@ import { ListStream } from '../list/list-stream.js';
 import { ListConfig, type ListedFilter } from '../list/list-config.js';
 import { type ConfigRules, IdentifiedConfig, ParsedConfig, type Verdict } from '../stream/config.js';
 import { type FilledDeps, fillDeps, type StreamDeps } from '../base/deps.js';
+import { ObservedStream } from '../observe/observed-stream.js';
+import { Survivors } from '../observe/survivors.js';
 import { FailedStream } from './failed.js';
 import { Linger } from '../stream/linger.js';
 import { HttpStream } from '../stream/stream.js';
@@ -15,6 +17,7 @@ export class FilterRegistry {
   private readonly definitions = new Map<string, AnyDefinition>();
   private readonly deps: FilledDeps;
   private readonly linger: Linger;
+  private readonly survivors: Survivors;
   private readonly configs = new Map<number, IdentifiedConfig | ListConfig>();
   /** By filter, scope and content: configs with the same bytes are judged once. */
   private readonly parsed = new Map<string, ParsedConfig>();
@@ -25,6 +28,7 @@ export class FilterRegistry {
   constructor(definitions: readonly Filter[], deps: StreamDeps) {
     this.deps = fillDeps(deps);
     this.linger = new Linger(this.deps);
+    this.survivors = new Survivors(this.deps);
     for (const filter of definitions) this.add(filter);
   }
 
@@ -115,6 +119,12 @@ export class FilterRegistry {
 
   /** Never throws. A config id that is not known answers its first headers by sink.fail. */
   createStream(start: StreamStart, sink: StreamSink): StreamSource {
+    if (!start.observed) return this.open(start, sink);
+    const window = this.configs.get(start.configId)?.streamWindow ?? 0;
+    return new ObservedStream(sink, window, this.survivors, (own) => this.open(start, own));
+  }
+
+  private open(start: StreamStart, sink: StreamSink): StreamSource {
     const { configId, routeConfigId } = start;
     const base = this.configs.get(configId);
     const route = routeConfigId === 0 ? undefined : this.configs.get(routeConfigId);
@@ -158,6 +168,7 @@ export class FilterRegistry {
 
   /** Ends every config; streams must have ended. */
   dispose(): void {
+    this.survivors.dispose();
     for (const id of [...this.configs.keys()]) this.forget(id);
     this.pending.clear();
     this.linger.dispose();

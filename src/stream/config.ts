@@ -181,6 +181,10 @@ export class IdentifiedConfig implements LoadedConfig {
     return this.parsed.definition.name;
   }
 
+  get streamWindow(): number {
+    return this.given.streamWindow;
+  }
+
   verdict(): Accepted {
     const attributes = (this.parsed.definition.attributes ?? []).map((name) => attributeId(name)!);
     return { accepted: true, phases: this.declared, attributes };

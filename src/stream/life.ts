@@ -4,7 +4,15 @@ import { Capability, EndReason, type StreamStart } from '../base/wire.js';
 import type { Scope } from './scope.js';
 
 /** In the order of EndReason. */
-const BY: readonly AbortedBy[] = ['complete', 'downstream', 'upstream', 'timeout', 'local_reply', 'host_drain'];
+const BY: readonly AbortedBy[] = [
+  'complete',
+  'downstream',
+  'upstream',
+  'timeout',
+  'local_reply',
+  'host_drain',
+  'dropped',
+];
 
 /** For writes that whoever looks at the stream later is to find. */
 export const WRITE_EARLIER =

@@ -16,7 +16,6 @@ import {
  */
 export const NOT_YET = {
   replay: true,
-  observe_only: true,
 } as const;
 
 export interface Stage {

@@ -116,6 +116,7 @@ export class ListDriver {
         workerId: 0,
         grpc: options.grpc ?? false,
         upstream: false,
+        observed: false,
         head: options.head ?? false,
         attributes: options.attributes ?? new Uint8Array(0),
       },

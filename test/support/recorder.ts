@@ -286,6 +286,8 @@ export interface OpenOptions {
   readonly tunnel?: boolean;
   /** The request came as HEAD. */
   readonly head?: boolean;
+  /** `observe_only`. */
+  readonly observed?: boolean;
   readonly attributes?: Uint8Array;
 }
 
@@ -319,6 +321,7 @@ export class TestStream {
         grpc: false,
         upstream: options.upstream ?? false,
         head: options.head ?? false,
+        observed: options.observed ?? false,
         attributes: options.attributes ?? new Uint8Array(0),
       },
       this.sink,

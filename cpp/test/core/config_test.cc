@@ -236,10 +236,12 @@ TEST(Config, PluginConfigIsHandedOnAsItIs) {
   EXPECT_EQ(settings(R"({"plugin_config":2.5})").plugin_config, "2.5");
 }
 
-TEST(Config, WhatIsNotInThisVersionIsRefusedByName) {
-  for (const char* key : {"observe_only"})
-    EXPECT_EQ(refusal(with(key, "[]")),
-              std::string("filter_config.") + key + ": is not supported yet by this version; remove it");
+TEST(Config, ObserveOnly) {
+  EXPECT_FALSE(settings("{}").observe_only);
+  EXPECT_TRUE(settings(with("observe_only", "true")).observe_only);
+  EXPECT_EQ(refusal(with("observe_only", "[]")), "filter_config.observe_only: must be true or false");
+  EXPECT_EQ(parse_route_settings("{}").value->observe_only, std::nullopt);
+  EXPECT_EQ(parse_route_settings(R"({"observe_only": false})").value->observe_only, false);
 }
 
 TEST(Config, Upgrades) {
@@ -353,14 +355,15 @@ TEST(Config, EveryPrefixOfAConfigIsReadWithoutHarm) {
   EXPECT_TRUE(parse_settings(text).value.has_value());
 }
 
-TEST(RouteConfig, HasThreeKeysAndNoMore) {
+TEST(RouteConfig, HasFourKeysAndNoMore) {
   auto parsed = parse_route_settings(R"({"failure_mode":"open","message_timeout":"1s","plugin_config":{"a":1}})");
   ASSERT_TRUE(parsed.value) << parsed.error;
   EXPECT_EQ(parsed.value->failure_mode, FailureMode::kOpen);
   EXPECT_EQ(parsed.value->message_timeout, Millis(1000));
   EXPECT_EQ(parsed.value->plugin_config, R"({"a":1})");
   EXPECT_EQ(parse_route_settings(R"({"socket":"/x"})").error,
-            "filter_config.socket: is not a known key; known are: failure_mode, message_timeout, plugin_config");
+            "filter_config.socket: is not a known key; known are: failure_mode, message_timeout, observe_only, "
+            "plugin_config");
   EXPECT_EQ(parse_route_settings(R"({"message_timeout":"0s"})").error,
             "filter_config.message_timeout: \"0s\" is too short; the least is 1ms");
   EXPECT_NE(parse_route_settings(R"({"failure_mode":"replay"})").error.find("not supported yet"), std::string::npos);

@@ -30,7 +30,7 @@ struct Heard {
   uint32_t slot = 0;
   uint32_t generation = 0;
   uint8_t type = 0;  // Headers: type; Data: direction; End: reason; CallEvent: part; LogRun: kind
-  uint8_t flags = 0;
+  uint16_t flags = 0;
   uint32_t number = 0;  // Headers: config; Credit: bytes; QueryAnswer: query; CallEvent: call
   uint32_t route = 0;
   bool found = false;  // CallEvent: end
@@ -39,7 +39,7 @@ struct Heard {
   std::string bytes;
 
   StreamId id() const { return {slot, generation}; }
-  bool has(uint8_t flag) const { return (flags & flag) != 0; }
+  bool has(uint16_t flag) const { return (flags & flag) != 0; }
 };
 
 inline std::string packed(const HeaderMap& map) {

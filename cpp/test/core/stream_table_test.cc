@@ -9,7 +9,7 @@ namespace tsf::core {
 namespace {
 
 // The table never looks into a stream.
-Stream& stream_at(size_t n) { return *reinterpret_cast<Stream*>(8 * (n + 1)); }
+WorkerStream& stream_at(size_t n) { return *reinterpret_cast<WorkerStream*>(8 * (n + 1)); }
 
 TEST(StreamTable, ANumberNamesOneStreamOnly) {
   StreamTable table;
@@ -35,7 +35,7 @@ TEST(StreamTable, AnyIsOneThatLives) {
     table.remove(ids[gone]);
     ASSERT_FALSE(table.empty());
     bool lives = false;
-    table.each([&](Stream& stream, StreamId) { lives |= &stream == table.any(); });
+    table.each([&](WorkerStream& stream, StreamId) { lives |= &stream == table.any(); });
     EXPECT_TRUE(lives) << "after " << gone;
   }
   EXPECT_EQ(table.any(), &stream_at(3));
@@ -47,8 +47,8 @@ TEST(StreamTable, EachSkipsWhatItsCallRemoves) {
   StreamTable table;
   std::vector<StreamId> ids;
   for (size_t i = 0; i < 4; ++i) ids.push_back(table.add(stream_at(i)));
-  std::vector<Stream*> seen;
-  table.each([&](Stream& stream, StreamId id) {
+  std::vector<WorkerStream*> seen;
+  table.each([&](WorkerStream& stream, StreamId id) {
     seen.push_back(&stream);
     EXPECT_EQ(table.find(id), &stream);
     if (&stream == &stream_at(1)) {
@@ -56,7 +56,7 @@ TEST(StreamTable, EachSkipsWhatItsCallRemoves) {
       table.remove(ids[2]);
     }
   });
-  EXPECT_EQ(seen, (std::vector<Stream*>{&stream_at(0), &stream_at(1), &stream_at(3)}));
+  EXPECT_EQ(seen, (std::vector<WorkerStream*>{&stream_at(0), &stream_at(1), &stream_at(3)}));
 }
 
 // A worker that once had many streams and has few now looks for its next one each time one ends.
