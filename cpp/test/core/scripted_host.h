@@ -97,8 +97,10 @@ class ScriptedHost {
     std::vector<Heard> out;
     shm::Frame frame;
     while (out.size() < most && end_.peek(frame) == shm::Read::kFrame) {
-      out.push_back(decode(frame));
+      const bool is_ours = end_.take();
+      if (is_ours) out.push_back(decode(frame));
       end_.pop();
+      if (!is_ours) break;
     }
     must_ring_ |= end_.release();
     return out;
