@@ -13,6 +13,7 @@
 #include "core/flow.h"
 #include "core/host_side.h"
 #include "core/mount.h"
+#include "core/original_maps.h"
 #include "core/reply.h"
 #include "core/worker.h"
 
@@ -73,6 +74,8 @@ class Stream final : public FlowOwner {
   void on_deadline(Nanos now);
   Nanos deadline() const;
   void on_channel_lost();
+  // Of one whose channel is lost: it was a replay there, and it was not answered.
+  bool waits_again() const;
   const Channel* channel() const { return host_.channel(); }
   std::unique_ptr<Waker> make_waker() { return mount_.make_waker(); }
 
@@ -108,6 +111,11 @@ class Stream final : public FlowOwner {
     Nanos until = 0;
   };
   enum class Start : uint8_t { kReady, kWait, kFailed };
+  // Of what Envoy shows for a time only.
+  struct Kept {
+    std::unique_ptr<OriginalMaps> originals;
+    std::optional<std::string> last_log;  // attributes for onLog, until the stream is destroyed
+  };
   struct PendingFailure {
     Dir dir;  // whose
     Failure failure;
@@ -117,14 +125,22 @@ class Stream final : public FlowOwner {
   Start wait_for_host(Dir dir, Nanos limit);
   OnHeaders begin_flow(Flow& f);
   void begin_waiting();
+  void ask(Flow& f);
+  Hold hold() const;
+  bool goes_again() const;
+  void begin_again();
+  void keep_original(HeaderType type);
+  void restore_maps(const Flow& f);
   bool wants_headers(Dir dir) const;
   bool is_misplaced() const;
+  bool is_late(Nanos now) const { return request_.is_late(now) || response_.is_late(now); }
   bool any_headers() const { return request_.has_headers() || response_.has_headers(); }
 
   // A failure waits for its turn: what the host says meanwhile must not make a success of it.
   bool is_failing() const { return failing_.has_value(); }
   void carry_out_failure();
   void fail_by_mode(Flow& f, const Failure& failure);
+  void pass_on(Flow& f);
   void leave_host();
   void reset(const char* code);
   void cut_reply(const char* code);
@@ -148,10 +164,10 @@ class Stream final : public FlowOwner {
   HostWait wait_;
   std::optional<PendingFailure> failing_;  // to be carried out outside hooks
   std::unique_ptr<Calls> calls_;
-  std::optional<std::string> last_log_;  // attributes for onLog, until the stream is destroyed
-  uint8_t end_reason_ = 0;               // wire::EndReason that we caused
-  bool recreate_wanted_ = false;         // once the request's end has come in
-  bool dead_ = false;                    // destroyed by Envoy
+  Kept kept_;
+  uint8_t end_reason_ = 0;        // wire::EndReason that we caused
+  bool recreate_wanted_ = false;  // once the request's end has come in
+  bool dead_ = false;             // destroyed by Envoy
 };
 
 }  // namespace tsf::core

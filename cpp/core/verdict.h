@@ -24,6 +24,7 @@ struct Verdict {
   uint32_t phases;
   std::vector<uint32_t> attributes;
   std::string message;
+  bool is_stateless = false;  // the filter says that a new instance may answer what another one has begun
 };
 
 // A config as the host sees it.

@@ -38,8 +38,7 @@ struct FileHeader {
   std::uint32_t zero3[15];
   std::uint32_t starved;  // odd: the owner waits for room in this file's data
   std::uint32_t zero4[15];
-  std::uint32_t
-      taken;  // the owner may have handled the other file's data up to here, and has handled nothing behind it
+  std::uint32_t taken;  // the other file's data may have been handled up to here, and no further
   std::uint32_t zero5[15];
   std::uint32_t closed;  // not 0: nothing more of this file's data is to be handled
   std::uint32_t zero6[927];

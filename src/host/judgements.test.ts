@@ -5,8 +5,8 @@ import { Judgements } from './judgements.js';
 import type { Place } from './place.js';
 
 const config = (id: number): FilterConfigMessage => ({ id }) as FilterConfigMessage;
-const yes: Verdict = { accepted: true, message: '', phases: 1, attributes: [] };
-const no: Verdict = { accepted: false, message: 'no', phases: 0, attributes: [] };
+const yes: Verdict = { accepted: true, message: '', phases: 1, attributes: [], stateless: false };
+const no: Verdict = { accepted: false, message: 'no', phases: 0, attributes: [], stateless: false };
 
 function place(): { place: Place; asked: ToWorker[] } {
   const asked: ToWorker[] = [];

@@ -20,7 +20,7 @@ import {
 import { messageOf } from '../base/host-errors.js';
 import type { Logger } from '../base/log.js';
 import type { HostChannel } from './channels.js';
-import type { ChannelFds, ConnectionId, Verdict } from '../thread/messages.js';
+import { type ChannelFds, type ConnectionId, refusedVerdict, type Verdict } from '../thread/messages.js';
 import type { Pool } from './pool.js';
 
 const MIN_RING_BYTES = 64 * 1024;
@@ -153,7 +153,7 @@ export class ModuleConnection {
     if (missing >= 0) {
       const place = config.filters.length === 0 ? '' : `filters[${missing}].name: `;
       const message = `${place}no filter is named "${names[missing]}"; loaded: ${pool.filters.join(', ')}; searched: ${searched}`;
-      this.verdict(config.id, { accepted: false, message, phases: 0, attributes: [] });
+      this.verdict(config.id, refusedVerdict(message));
       return;
     }
     pool.judge(id, config);

@@ -66,7 +66,6 @@ describe('refused at load, without a host', () => {
 });
 
 const LATER: Partial<Record<keyof typeof NOT_YET, Config>> = {
-  replay: { failure_mode: 'replay' },
   observe_only: { observe_only: true },
 };
 
@@ -87,7 +86,7 @@ describe('accepted by --mode validate, without a host', () => {
       'every key',
       {
         socket: CONFIG_SOCKET,
-        failure_mode: NOT_YET.replay ? 'open' : 'replay',
+        failure_mode: 'replay',
         message_timeout: '1.5s',
         host_wait: '0s',
         host_stall_timeout: '2s',

@@ -15,7 +15,6 @@ import {
  * takes them, so that the line here is not forgotten.
  */
 export const NOT_YET = {
-  replay: true,
   observe_only: true,
   takeover: true,
   reload: true,

@@ -70,6 +70,7 @@ export interface VerdictMessage {
   readonly message: string;
   readonly phases: number;
   readonly attributes: readonly number[];
+  readonly stateless: boolean;
 }
 
 /** What a module may say. Kinds that this version does not know are undefined: a newer minor may have more. */
@@ -197,7 +198,16 @@ export function encodeVerdict(verdict: VerdictMessage): Uint8Array {
   const attributes = ConfigVerdict.createAttributesVector(b, [...verdict.attributes]);
   return finish(
     b,
-    ConfigVerdict.createConfigVerdict(b, verdict.id, verdict.accepted, message, verdict.phases, attributes, 0),
+    ConfigVerdict.createConfigVerdict(
+      b,
+      verdict.id,
+      verdict.accepted,
+      message,
+      verdict.phases,
+      attributes,
+      0,
+      verdict.stateless,
+    ),
   );
 }
 
