@@ -310,7 +310,7 @@ describe('the host is killed, failure_mode replay', () => {
       expect((await fx.logged('/hello')).details).toContain('ts_filter_host_lost');
     }));
 
-  it.each(POSITIONS.filter(({ where }) => where.includes('partly') || where.includes('response')))(
+  it.each(POSITIONS.filter(({ parked }) => ['requestBodyLater', 'encodeHeaders', 'reply'].includes(parked)))(
     'is as closed with $where',
     (position) =>
       scene([{ name: position.filter, options: { ...options, host_wait: '0s' } }], async (fx) => {
@@ -320,7 +320,7 @@ describe('the host is killed, failure_mode replay', () => {
   );
 
   it('a host that comes too late: 504 when message_timeout is up, 503 when host_wait is', () =>
-    scene([{ name: 'park', options: { failure_mode: 'replay', message_timeout: '1.5s' } }], async (fx) => {
+    scene([{ name: 'park', options: { ...options, host_wait: undefined, message_timeout: '1.5s' } }], async (fx) => {
       const started = performance.now();
       const answer = get(fx.port, '/hello', [['x-park', 'decodeHeaders']]);
       await eventually('parked', async () => (await fx.counters())['park.at.decodeHeaders'] === 1);
