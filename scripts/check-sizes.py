@@ -13,6 +13,7 @@ FOLDERS = ['core', 'shm', 'stock', 'addon']
 ALLOWED = {
     'core/config.h Settings': 'one field for each key of filter_config, without states of its own',
     'shm/ring.h': 'a template cannot be divided into files, and its two halves share each word of the layout',
+    'shm/layout.h FileHeader': 'a map of bytes: one field for each word, and one for each gap',
     'shm/ring.h Endpoint': 'the positions of both rings as both sides know them: a third of them are copies of one word',
     'stock/stock_flow.h StockFlow': 'its parts with states of their own are classes; what is left joins them',
 }

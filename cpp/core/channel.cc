@@ -71,6 +71,9 @@ bool Channel::stalled(int64_t now, int64_t limit, int64_t& again) {
   return now >= again;
 }
 
-void Channel::condemn(std::string_view reason) { fate_.condemn(reason); }
+void Channel::condemn(std::string_view reason) {
+  parts_.endpoint.close();
+  fate_.condemn(reason);
+}
 
 }  // namespace tsf::core

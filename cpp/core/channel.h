@@ -128,6 +128,11 @@ class Channel {
   // Writes what is owed as far as there is room.
   bool pay();
 
+  // Names the last frame that was committed.
+  uint64_t position() const { return parts_.endpoint.position(); }
+  // Of a channel that is lost: the host may have taken that frame. It takes none any more that it has not.
+  bool has_taken(uint64_t position) { return parts_.endpoint.has_taken(position); }
+
   // Lets the host see what was committed; one doorbell at most.
   void publish() {
     if (!unpublished_) return;
@@ -188,12 +193,19 @@ class Channel {
   // The host broke a rule: nothing more is read from it. The first reason stays.
   void condemn(std::string_view reason);
   // Nobody reads it: it is lost, and its host is not.
-  void stop(std::string_view reason) { fate_.stop(reason); }
+  void stop(std::string_view reason) {
+    parts_.endpoint.close();
+    fate_.stop(reason);
+  }
   // Of a channel that is lost.
   std::string_view reason() const { return fate_.reason(); }
   bool has_stopped() const { return fate_.has_stopped(); }
   bool lost() const { return fate_.is_lost(); }
-  void mark_lost() { fate_.lose(); }
+  void mark_lost() {
+    // First: who sees that it is lost may ask what was taken.
+    parts_.endpoint.close();
+    fate_.lose();
+  }
 
   // The host has this long from now to read something.
   void watch_reader(int64_t now) { stall_.begin(now, parts_.endpoint.peer_head()); }

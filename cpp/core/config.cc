@@ -90,9 +90,9 @@ class Reader {
       } else if (v == "open") {
         out = FailureMode::kOpen;
       } else if (v == "replay") {
-        fail("failure_mode", "\"replay\" is not supported yet by this version; use \"closed\" or \"open\"");
+        out = FailureMode::kReplay;
       } else {
-        fail("failure_mode", shown(v) + " is not a failure mode; use \"closed\" or \"open\"");
+        fail("failure_mode", shown(v) + " is not a failure mode; use \"closed\", \"open\" or \"replay\"");
       }
     });
   }

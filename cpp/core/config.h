@@ -17,7 +17,7 @@ namespace tsf::core {
 
 using Millis = std::chrono::milliseconds;
 
-enum class FailureMode : uint8_t { kClosed, kOpen };
+enum class FailureMode : uint8_t { kClosed, kOpen, kReplay };
 
 // One entry of the config key `secrets`.
 struct SecretSpec {
@@ -38,7 +38,7 @@ struct Settings {
   std::string socket;
   FailureMode failure_mode = FailureMode::kClosed;
   Millis message_timeout{5000};
-  Millis host_wait{0};
+  std::optional<Millis> host_wait;  // not given: none, or message_timeout in failure_mode replay
   Millis host_stall_timeout{2000};
   Millis config_timeout{500};
   uint64_t max_body_bytes = 1 << 20;

@@ -31,7 +31,8 @@ std::string printable_text(const flatbuffers::String* text) {
 
 bool read_verdict(const wire::ConfigVerdict& message, Verdict& out) {
   constexpr size_t kMostAttributes = 256;
-  out = {message.accepted(), message.phases(), {}, printable_text(message.message()), message.unavailable()};
+  out = {message.accepted(),    message.phases(),   {}, printable_text(message.message()),
+         message.unavailable(), message.stateless()};
   if (message.attributes() != nullptr)
     out.attributes.assign(message.attributes()->begin(), message.attributes()->end());
   return out.attributes.size() <= kMostAttributes;

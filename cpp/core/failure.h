@@ -16,6 +16,12 @@ enum class WhenOpen : uint8_t {
   kSame,    // as closed: bytes are lost already, or the filter has had its say
 };
 
+// What failure_mode replay makes of it, and every mode where the host never took the stream.
+enum class WhenReplay : uint8_t {
+  kSame,   // as closed
+  kAgain,  // another host gets what this one has not answered
+};
+
 struct Failure {
   uint32_t http = 0;  // 0: no reply, reset
   int grpc = 0;
@@ -23,13 +29,18 @@ struct Failure {
   const char* body = nullptr;
   WhenOpen open = WhenOpen::kPasses;
   bool is_said = false;  // in Envoy's log, also when it is a reply: an operator has to see it
+  WhenReplay replay = WhenReplay::kSame;
 };
 
 inline constexpr Failure kNoHost{503, 14, "ts_filter_no_host"};
-inline constexpr Failure kHostLost{503, 14, "ts_filter_host_lost"};
-inline constexpr Failure kHostLostLate{502, 14, "ts_filter_host_lost"};
-inline constexpr Failure kHostDrained{503, 14, "ts_filter_host_drained"};
-inline constexpr Failure kHostDrainedLate{502, 14, "ts_filter_host_drained"};
+inline constexpr Failure kHostLost{
+    503, 14, "ts_filter_host_lost", nullptr, WhenOpen::kPasses, false, WhenReplay::kAgain};
+inline constexpr Failure kHostLostLate{
+    502, 14, "ts_filter_host_lost", nullptr, WhenOpen::kPasses, false, WhenReplay::kAgain};
+inline constexpr Failure kHostDrained{
+    503, 14, "ts_filter_host_drained", nullptr, WhenOpen::kPasses, false, WhenReplay::kAgain};
+inline constexpr Failure kHostDrainedLate{
+    502, 14, "ts_filter_host_drained", nullptr, WhenOpen::kPasses, false, WhenReplay::kAgain};
 inline constexpr Failure kTimeout{504, 4, "ts_filter_timeout"};
 inline constexpr Failure kRejected{500, 13, "ts_filter_config_rejected"};
 inline constexpr Failure kRequestTooLarge{413, 8, "ts_filter_body_too_large", "Payload Too Large", WhenOpen::kSame,
@@ -55,15 +66,25 @@ inline constexpr Failure kContinueLost{502, 13, "ts_filter_continue_lost", nullp
 
 // ---- state x mode ----
 
-enum class Outcome : uint8_t { kReply, kReset, kPass };
+enum class Outcome : uint8_t { kReply, kReset, kPass, kAgain };
+
+// How much of a stream its lost host has.
+enum class Hold : uint8_t {
+  kBound,     // some of it has gone on, or was answered and the filter is not `stateless`, or it was replayed already
+  kWhole,     // all that waits for the host can be sent once more
+  kNeverHad,  // the host has not taken its first frame: as kWhole, and nothing has happened for it
+};
 
 // Of a stream, where the failure meets it.
 struct FailedState {
   bool response_begun = false;  // its headers have gone: nobody can reply any more
   bool is_untouched = true;     // nothing of what waits for the host was changed or has gone on
+  Hold hold = Hold::kBound;
 };
 
 constexpr Outcome outcome_of(const Failure& failure, FailureMode mode, FailedState state) {
+  const bool goes_again = state.hold == Hold::kNeverHad || (state.hold == Hold::kWhole && mode == FailureMode::kReplay);
+  if (failure.replay == WhenReplay::kAgain && goes_again) return Outcome::kAgain;
   if (mode == FailureMode::kOpen && failure.open == WhenOpen::kPasses && state.is_untouched) return Outcome::kPass;
   return failure.http != 0 && !state.response_begun ? Outcome::kReply : Outcome::kReset;
 }
@@ -88,7 +109,9 @@ struct FailureRow {
   FailedState states[2];  // the usual one, and another one where the same row has two answers
   int count = 1;
 };
-inline constexpr FailedState kBefore{false, true};             // nothing has been answered
+inline constexpr FailedState kBefore{false, true};  // nothing has been answered
+inline constexpr FailedState kUntaken{false, true, Hold::kNeverHad};
+inline constexpr FailedState kReplayable{false, true, Hold::kWhole};
 inline constexpr FailedState kPartly{false, false};            // something has been changed, no response has begun
 inline constexpr FailedState kAnswered{true, false};           // a response has begun
 inline constexpr FailedState kAnsweredByUpstream{true, true};  // a response has begun, and what waits is untouched
@@ -96,9 +119,13 @@ inline constexpr FailedState kAnsweredByUpstream{true, true};  // a response has
 inline constexpr FailureRow kFailureTable[] = {
     {"no host when the stream starts", kNoHost, {kBefore}},
     {"a filter's file cannot be loaded (\"Threads of the host\")", kNoHost, {kBefore}},
-    {"host lost, request headers or whole request body unanswered", host_lost(Dir::kRequest, true), {kBefore}},
+    {"host lost, which had not taken the stream yet", host_lost(Dir::kRequest, true), {kUntaken}},
+    {"host lost, request headers or whole request body unanswered", host_lost(Dir::kRequest, true), {kReplayable}},
     {"host lost, streamed request body partly sent on", host_lost(Dir::kRequest, false), {kPartly, kAnswered}, 2},
-    {"host lost, response headers or whole response body unanswered", host_lost(Dir::kResponse, true), {kBefore}},
+    {"host lost, response headers or whole response body unanswered",
+     host_lost(Dir::kResponse, true),
+     {kReplayable, kBefore},
+     2},
     {"host lost, response body or streamed reply partly sent", host_lost(Dir::kResponse, false), {kAnswered}},
     {"host lost, trailers unanswered", kHostLostLate, {kBefore, kAnsweredByUpstream}, 2},
     {"no answer to headers, trailers or a whole body in `message_timeout`",

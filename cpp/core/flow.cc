@@ -48,6 +48,23 @@ bool Flow::is_untouched() const {
   }
 }
 
+bool Flow::can_begin_again() const {
+  if (oversize_ || input_.trailers == Trailers::kAnswered) return false;
+  if (state_ == FlowState::kAsked) return true;
+  return state_ == FlowState::kGathering && whole_ && owner_.host().failure_mode() != FailureMode::kClosed;
+}
+
+bool Flow::is_through() const {
+  if (state_ == FlowState::kDone) return true;
+  return state_ == FlowState::kPassing && (input_ended() || !wants_trailers());
+}
+
+bool Flow::was_answered() const {
+  if (state_ == FlowState::kIdle || state_ == FlowState::kAsked) return false;
+  return input_.headers == Headers::kTold || input_.headers == Headers::kLetGo || input_.trailers == Trailers::kTold ||
+         input_.trailers == Trailers::kAnswered;
+}
+
 bool Flow::is_open() const {
   switch (state_) {
     case FlowState::kAsked:
@@ -124,7 +141,7 @@ bool Flow::on_trailers() {
 void Flow::ask(bool context) {
   move(FlowEvent::kAsk);
   input_.context = context;
-  start_timer();
+  if (deadline_ == 0) start_timer();
   if (!send()) owner_.host().wait_for_room();
 }
 
@@ -139,6 +156,30 @@ void Flow::let_pass() {
     framing_.restore();
   }
   go_by(FlowEvent::kPass, false);
+}
+
+void Flow::begin_again() {
+  const HostSide& host = owner_.host();
+  move(FlowEvent::kAgain);
+  input_.headers = Headers::kUnsent;
+  if (has_trailers()) input_.trailers = Trailers::kHere;
+  input_.context = input_.hosted = input_.end_told = false;
+  input_.cursor = 0;
+  input_.outstanding = 0;
+  output_.waiting.clear();
+  output_.digested = true;
+  output_.complete = false;
+  output_.uncredited = 0;
+  gathered_.clear();
+  mount_.put_back(original_);
+  hold_ = whole_ = false;
+  framing_.begin_again();
+  const bool is_first = again_ == Again::kNever;
+  if (host.was_seen()) again_ = Again::kReplayed;
+  if (is_first && again_ == Again::kNever) again_ = Again::kUntaken;
+  // Once: hosts that come and go do not make it wait for ever.
+  if (is_first && deadline_ != 0 && host.host_wait() > host.message_timeout())
+    deadline_ = std::max(deadline_, now_ns() + host.host_wait() + host.message_timeout());
 }
 
 void Flow::reply() {
@@ -184,7 +225,7 @@ void Flow::extend_deadline(Nanos by, Nanos most) {
 }
 
 bool Flow::take_deadline(Nanos now) {
-  if (deadline_ == 0 || now < deadline_) return false;
+  if (!is_late(now)) return false;
   deadline_ = 0;
   return true;
 }

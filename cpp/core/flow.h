@@ -64,6 +64,9 @@ class Flow final : public FlowEvents {
   // `context`: the request's headers go before them, for information.
   void ask(bool context);
   void let_pass();
+  // Its host is lost: it waits for the next one, which gets all of it. What has a time to be answered in keeps it,
+  // where waiting for a host may not take longer than that.
+  void begin_again();
   void reply();
   void clear();
 
@@ -77,8 +80,16 @@ class Flow final : public FlowEvents {
   // Nothing of it has been changed: it can go on as it came.
   bool is_untouched() const;
   bool is_oversize() const { return oversize_; }
+  // Of one that waits for the host: nothing of it was answered that cannot be asked again.
+  bool can_begin_again() const;
+  // Of one that does not: nothing of it will be the host's business any more.
+  bool is_through() const;
+  // A host has had its say on it.
+  bool was_answered() const;
+  bool was_replayed() const { return again_ == Again::kReplayed; }
   Nanos deadline() const { return deadline_; }
   void extend_deadline(Nanos by, Nanos most);
+  bool is_late(Nanos now) const { return deadline_ != 0 && now >= deadline_; }
   // True when it has passed; it is then none.
   bool take_deadline(Nanos now);
   Framing& framing() { return framing_; }
@@ -100,6 +111,7 @@ class Flow final : public FlowEvents {
  private:
   enum class Headers : uint8_t { kNone, kUnsent, kTold, kLetGo };
   enum class Trailers : uint8_t { kNone, kHere, kTold, kAnswered };
+  enum class Again : uint8_t { kNever, kUntaken, kReplayed };
 
   struct Input {
     Headers headers = Headers::kNone;
@@ -168,11 +180,12 @@ class Flow final : public FlowEvents {
   Input input_;
   Output output_;
   ByteQueue gathered_;
-  ByteQueue original_;  // the gathered body as it came, for failure_mode open
+  ByteQueue original_;  // the gathered body as it came, for failure_mode open and replay
   bool hold_ = false;   // headers wait for output (StreamHold)
   bool whole_ = false;  // gathered from its first byte on, and no output yet
   bool oversize_ = false;
   Nanos deadline_ = 0;
+  Again again_ = Again::kNever;  // whether another host has had it
 };
 
 }  // namespace tsf::core

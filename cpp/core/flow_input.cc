@@ -102,7 +102,7 @@ bool Flow::send_gathered() {
 
 void Flow::gather() {
   auto& pieces = body_pieces();
-  const bool keep = whole_ && owner_.host().failure_mode() == FailureMode::kOpen;
+  const bool keep = whole_ && owner_.host().failure_mode() != FailureMode::kClosed;
   while (!oversize_) {
     const auto input = mount_.input(pieces);
     if (input.length == 0) return;

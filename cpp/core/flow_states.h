@@ -30,6 +30,7 @@ enum class FlowEvent : uint8_t {
   kOutput,    // first output of a gathered body
   kLast,      // Output(Last)
   kLetGo,     // Output(Bypass)
+  kAgain,     // the host is lost, and another one gets the message from its beginning
   kConsumed,  // the host has given back all it had
   kTrailers,  // trailers of a body that goes by are for the host
   kDrain,     // of a message that has no body: what comes of it goes nowhere
@@ -49,6 +50,7 @@ inline constexpr std::array kFlowTransitions = {
     FlowTransition{FlowState::kAsked, FlowEvent::kPass, FlowState::kPassing},
     FlowTransition{FlowState::kAsked, FlowEvent::kStream, FlowState::kStreaming},
     FlowTransition{FlowState::kAsked, FlowEvent::kGather, FlowState::kGathering},
+    FlowTransition{FlowState::kAsked, FlowEvent::kAgain, FlowState::kAsked},
     FlowTransition{FlowState::kAsked, FlowEvent::kTrailers, FlowState::kEnding},
     FlowTransition{FlowState::kAsked, FlowEvent::kDrain, FlowState::kEnding},
     FlowTransition{FlowState::kStreaming, FlowEvent::kLast, FlowState::kEnding},
@@ -57,6 +59,7 @@ inline constexpr std::array kFlowTransitions = {
     FlowTransition{FlowState::kStreaming, FlowEvent::kDrain, FlowState::kEnding},
     FlowTransition{FlowState::kGathering, FlowEvent::kOutput, FlowState::kStreaming},
     FlowTransition{FlowState::kGathering, FlowEvent::kLast, FlowState::kEnding},
+    FlowTransition{FlowState::kGathering, FlowEvent::kAgain, FlowState::kAsked},
     FlowTransition{FlowState::kGathering, FlowEvent::kLetGo, FlowState::kLettingGo},
     FlowTransition{FlowState::kGathering, FlowEvent::kPass, FlowState::kPassing},
     FlowTransition{FlowState::kGathering, FlowEvent::kDrain, FlowState::kEnding},
@@ -92,8 +95,8 @@ constexpr std::string_view name_of(FlowState state) {
   return kNames[static_cast<size_t>(state)];
 }
 constexpr std::string_view name_of(FlowEvent event) {
-  constexpr std::string_view kNames[] = {"skip",   "ask",      "pass",     "stream", "gather", "output", "last",
-                                         "let go", "consumed", "trailers", "drain",  "end",    "reply"};
+  constexpr std::string_view kNames[] = {"skip",   "ask",   "pass",     "stream",   "gather", "output", "last",
+                                         "let go", "again", "consumed", "trailers", "drain",  "end",    "reply"};
   return kNames[static_cast<size_t>(event)];
 }
 

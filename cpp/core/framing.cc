@@ -63,6 +63,14 @@ void Framing::begin(const RequestKind& kind, bool end) {
   is_tunnel_ = kind.is_tunnel() && rule() == BodyRule::kTunnel;
 }
 
+void Framing::begin_again() {
+  drops_body_ = false;
+  written_ = Written::kNothing;
+  length_ = shown_ = read_ = made_ = 0;
+  line_ = Line::kAsItCame;
+  promised_.reset();
+}
+
 uint32_t Framing::status() const { return status_of(mount_.header(HeaderType::kResponse, ":status").value_or("")); }
 
 BodyRule Framing::rule() const { return dir_ == Dir::kRequest ? kind_.request() : kind_.response(status()); }

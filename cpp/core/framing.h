@@ -66,6 +66,9 @@ class Framing {
   // What has been made is the message as it came, and the filter has not said a word.
   void restore();
 
+  // As begin(), of a message that another host gets from its beginning.
+  void begin_again();
+
   // ---- how the headers may go; false: the length that the filter has written is wrong ----
 
   // Before the body is complete.

@@ -66,8 +66,26 @@ void HostSide::begin(const RequestKind& kind, uint16_t traits) {
   traits_ = traits;
   channel_.begin();
   phases_ = verdict_->phases;
+  is_stateless_ = verdict_->is_stateless;
   begun_ = true;
   head_ = kind.is_head();
+}
+
+void HostSide::lost() {
+  if (attempt_.start_told && !channel_->has_taken(attempt_.start_at)) attempt_.start_told = false;
+  channel_.reset();
+  verdict_ = nullptr;
+  waiting_for_room_ = false;
+  attempt_.has_lost_one = true;
+}
+
+void HostSide::begin_again() {
+  if (attempt_.start_told) {
+    ++attempt_.number;
+    attempt_.replay = Replays::UnderWay(worker_.replays());
+  }
+  begun_ = attempt_.start_told = false;
+  phases_ = UINT32_MAX;
 }
 
 void HostSide::forget() {
@@ -76,7 +94,7 @@ void HostSide::forget() {
   route_.reset();
   judged_route_.reset();
   phases_ = UINT32_MAX;
-  begun_ = start_told_ = false;
+  begun_ = attempt_.start_told = attempt_.has_lost_one = false;
 }
 
 // ---- what is configured ----
@@ -88,6 +106,11 @@ FailureMode HostSide::failure_mode() const {
 Nanos HostSide::message_timeout() const {
   return nanos(route_ && route_->settings().message_timeout ? *route_->settings().message_timeout
                                                             : config_.settings.message_timeout);
+}
+
+Nanos HostSide::host_wait() const {
+  if (const auto& given = config_.settings.host_wait) return nanos(*given);
+  return failure_mode() == FailureMode::kReplay ? message_timeout() : 0;
 }
 
 bool HostSide::is_grpc() const { return grpc_ || names_grpc(mount_.header(HeaderType::kRequest, "content-type")); }
@@ -138,7 +161,7 @@ bool HostSide::send_some_headers(uint32_t& cursor, HeaderType type, uint16_t fla
   thread_local std::string attributes;
   const auto& lines = map_lines();
   const size_t room = writer().room(frame_templates().headers);
-  const bool start = !start_told_;
+  const bool start = !attempt_.start_told;
   attributes.clear();
   if (start) pack_attributes(attributes, nullptr);
   size_t bytes = attributes.size();
@@ -162,14 +185,15 @@ bool HostSide::send_some_headers(uint32_t& cursor, HeaderType type, uint16_t fla
       frame.mutate_config(config_.judged->id());
       frame.mutate_route_config(judged_route_ ? judged_route_->id() : 0);
       frame.mutate_attributes_length(static_cast<uint32_t>(attributes.size()));
-      frame.mutate_attempt(1);
+      frame.mutate_attempt(attempt_.number);
       frame.mutate_worker(worker_.index());
     }
     out.put(attributes);
     for (size_t i = cursor; i < end; ++i) put_line(out, lines[i]);
   };
   if (!writer().write(wire::FrameKind_Headers, frame_templates().headers, bytes, fill)) return false;
-  start_told_ = true;
+  if (start) attempt_.start_at = channel_->position();
+  attempt_.start_told = true;
   cursor = static_cast<uint32_t>(end);
   return true;
 }
@@ -237,7 +261,7 @@ bool HostSide::send_log_headers(size_t attributes) {
   size_t total = largest;
   for (const HeaderType type : kTypes) {
     if (!mount_.headers(type, lines)) continue;
-    size_t bytes = start_told_ ? 0 : attributes;
+    size_t bytes = attempt_.start_told ? 0 : attributes;
     for (const auto& line : lines) {
       if (size_of(line) > frame / 2) return false;
       bytes += size_of(line);
@@ -254,7 +278,7 @@ bool HostSide::send_log_headers(size_t attributes) {
     uint32_t cursor = 0;
     if (mount_.headers(type, lines) && !send_headers(cursor, type, wire::HeadersFlag_Log, failure)) return false;
   }
-  return start_told_;
+  return attempt_.start_told;
 }
 
 void HostSide::send_log_run(wire::LogKind kind, std::string_view attributes) {

@@ -15,6 +15,7 @@
 #include "core/frame_writer.h"
 #include "core/framing.h"
 #include "core/mount.h"
+#include "core/replays.h"
 #include "core/worker.h"
 #include "core/worker_stream.h"
 
@@ -41,23 +42,38 @@ class HostSide {
   void begin(const RequestKind& kind, uint16_t traits = 0);
   // Of a stream that only log hooks have begun: it may still find another host.
   void forget();
-  // The stream goes on without it.
+  // The stream goes on without it, and without any other.
   void leave() {
     channel_.reset();
     verdict_ = nullptr;
-    start_told_ = false;
+    attempt_.start_told = false;
     phases_ = 0;
+    begun_ = true;
+    settled();
   }
-  void lost() {
-    channel_.reset();
-    verdict_ = nullptr;
-  }
+  // The channel is lost. What its host never took is as if it had never been said.
+  void lost();
+  // Of a stream whose host is lost: it may find another one. One that was seen is on its way there as a replay.
+  void begin_again();
+  // What was sent to this host is answered, or nobody waits for it any more.
+  void settled() { attempt_.replay.end(); }
   // The stream is destroyed: the worker calls it no more.
   void destroyed() {
     channel_.end();
+    settled();
     place_.leave();
   }
   bool begun() const { return begun_; }
+  // It had one before, which is lost.
+  bool has_lost_one() const { return attempt_.has_lost_one; }
+  // A host may have taken what the stream said: this one, or the one that is lost.
+  bool was_seen() const { return attempt_.start_told; }
+  // The channel is lost: did its host take a replay?
+  bool has_taken_replay() const {
+    return attempt_.number > 1 && attempt_.start_told && channel_->has_taken(attempt_.start_at);
+  }
+  // Another instance of the filter may answer the rest of this stream.
+  bool is_stateless() const { return is_stateless_; }
   // It can still be told something.
   bool reachable() const { return channel_ && !channel_->lost(); }
   const Channel* channel() const { return channel_.get(); }
@@ -72,6 +88,7 @@ class HostSide {
   }
   FailureMode failure_mode() const;
   Nanos message_timeout() const;
+  Nanos host_wait() const;
   uint32_t phases() const { return phases_; }
   void set_phases(uint32_t phases) {
     if (phases != UINT32_MAX) phases_ = phases;
@@ -88,7 +105,7 @@ class HostSide {
   void send_credit(wire::CreditOf of, uint64_t bytes);
   void send_answer(uint32_t query, bool found, std::string_view bytes);
   void send_end(uint8_t reason);
-  bool was_told() const { return start_told_ && reachable(); }
+  bool was_told() const { return attempt_.start_told && reachable(); }
   // A log event: all of it or nothing.
   bool send_log_headers(size_t attributes);
   void send_log_run(wire::LogKind kind, std::string_view attributes);
@@ -101,6 +118,14 @@ class HostSide {
   void has_turn() { waiting_for_room_ = false; }
 
  private:
+  // To give the stream to a host.
+  struct Attempt {
+    uint32_t number = 1;
+    uint64_t start_at = 0;      // the frame with Start, in its channel
+    bool start_told = false;    // it has been written
+    bool has_lost_one = false;  // a host before this one
+    Replays::UnderWay replay;
+  };
   size_t count_fitting(size_t from, size_t room, size_t& bytes) const;
   bool too_large(HeaderType type, size_t room, Failure& failure) const;
   bool send_some_headers(uint32_t& cursor, HeaderType type, uint16_t flags, Failure& failure);
@@ -113,13 +138,14 @@ class HostSide {
   std::shared_ptr<const JudgedConfig> judged_route_;
   ChannelUse channel_;
   const Verdict* verdict_ = nullptr;  // the one that the stream began with, as long as it has the channel
+  Attempt attempt_;
   uint32_t phases_ = UINT32_MAX;
   uint16_t traits_ = 0;
   bool begun_ = false;
-  bool start_told_ = false;  // a frame with Start has been written
-  bool head_ = false;        // the request came as HEAD
-  bool grpc_ = false;        // the request came as gRPC, which is what Envoy goes by
+  bool head_ = false;  // the request came as HEAD
+  bool grpc_ = false;  // the request came as gRPC, which is what Envoy goes by
   bool waiting_for_room_ = false;
+  bool is_stateless_ = false;
 };
 
 }  // namespace tsf::core

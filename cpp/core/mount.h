@@ -119,6 +119,9 @@ class FlowMount {
   // The first bytes of input(): read, or not wanted.
   virtual void take(size_t length) = 0;
 
+  // Bytes that were taken, before those that were not; the queue is empty afterwards.
+  virtual void put_back(ByteQueue& bytes) = 0;
+
   // The headers may go on from now on, and go at the latest with the first bytes or the end.
   virtual void let_headers_go() = 0;
   // They are no longer here.

@@ -43,6 +43,7 @@ bool Observer::begin(Dir dir) {
   host_.find_route();
   switch (host_.look()) {
     case HostSide::Found::kAbsent:
+    case HostSide::Found::kUnavailable:
     case HostSide::Found::kUnjudged: end_view("no_host", wire::EndReason_Dropped); return false;
     case HostSide::Found::kRefused: end_view("rejected", wire::EndReason_Dropped); return false;
     case HostSide::Found::kReady: break;

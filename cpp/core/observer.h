@@ -72,6 +72,7 @@ class Observer final : public WorkerStream, public LogListener {
   void on_deadline(Nanos) override {}
   Nanos deadline() const override { return 0; }
   void on_channel_lost() override;
+  bool waits_again() const override { return false; }
   const Channel* channel() const override { return host_.channel(); }
   std::unique_ptr<Waker> make_waker() override { return mount_.make_waker(); }
 

@@ -41,7 +41,7 @@ Stream::Start Stream::wait_for_host(Dir dir, Nanos limit) {
   if (wait_.since == 0) wait_.since = now;
   wait_.until = wait_.since + limit;
   if (now >= wait_.until) {
-    fail_later(dir, kNoHost);
+    fail_later(dir, host_.has_lost_one() ? core::host_lost(dir, true) : kNoHost);
     return Start::kFailed;
   }
   worker_.wait_for_host(host_.id());
@@ -51,7 +51,7 @@ Stream::Start Stream::wait_for_host(Dir dir, Nanos limit) {
 
 Stream::Start Stream::try_start(Dir dir) {
   if (host_.begun()) return Start::kReady;
-  const Nanos patience = nanos(config_->settings.host_wait);
+  const Nanos patience = host_.host_wait();
   switch (host_.look()) {
     case HostSide::Found::kAbsent:
       return wait_for_host(dir, worker_.link().expects_host() ? std::max(patience, nanos(kHostGrace)) : patience);
@@ -84,10 +84,19 @@ void Stream::pass_unseen(Dir dir, bool end) {
 }
 
 Stream::OnHeaders Stream::begin_flow(Flow& f) {
-  if (f.dir() == Dir::kResponse && request_.has_headers() && !host_.begun()) {
-    // Envoy answers a request that still waits for a host, or one that was let pass.
+  if (f.dir() == Dir::kResponse && request_.state() == FlowState::kAsked && !host_.begun()) {
+    // Envoy answers a request that still waits for a host.
     f.skip();
     return OnHeaders::kPass;
+  }
+  const bool has_no_host = host_.begun() && host_.channel() == nullptr;
+  if (has_no_host && wants_headers(f.dir())) {
+    if (!goes_again()) {
+      f.hold();
+      fail_later(f.dir(), kHostLostLate);
+      return OnHeaders::kHold;
+    }
+    host_.begin_again();
   }
   if (try_start(f.dir()) != Start::kReady) {
     f.hold();
@@ -97,13 +106,14 @@ Stream::OnHeaders Stream::begin_flow(Flow& f) {
     f.skip();
     return OnHeaders::kPass;
   }
-  if (!host_.reachable()) {
-    f.hold();
-    fail_later(f.dir(), kHostLostLate);
-    return OnHeaders::kHold;
-  }
-  f.ask(f.dir() == Dir::kResponse && !request_.has_headers());
+  ask(f);
   return OnHeaders::kHold;
+}
+
+// A host that knows nothing of the request is told of it, too.
+void Stream::ask(Flow& f) {
+  const bool is_unknown = !request_.has_headers() || (request_.was_answered() && !host_.was_seen());
+  f.ask(f.dir() == Dir::kResponse && is_unknown);
 }
 
 // ---- the worker's run ----
@@ -126,12 +136,15 @@ void Stream::take_turn() {
 
 void Stream::begin_waiting() {
   if (request_.state() != FlowState::kAsked && response_.state() != FlowState::kAsked) return;
-  Flow& f = response_.state() == FlowState::kAsked ? response_ : request_;
-  if (try_start(f.dir()) != Start::kReady) return;
-  if (wants_headers(f.dir())) {
-    f.ask(f.dir() == Dir::kResponse && !request_.has_headers());
-  } else {
-    f.let_pass();
+  if (is_late(now_ns())) return;  // on_deadline comes
+  if (try_start(response_.state() == FlowState::kAsked ? Dir::kResponse : Dir::kRequest) != Start::kReady) return;
+  for (Flow* f : {&request_, &response_}) {
+    if (f->state() != FlowState::kAsked || !is_live()) continue;
+    if (wants_headers(f->dir())) {
+      ask(*f);
+    } else {
+      f->let_pass();
+    }
   }
 }
 
@@ -145,7 +158,8 @@ Nanos Stream::deadline() const {
 
 void Stream::on_deadline(Nanos now) {
   if (dead_ || is_failing()) return;
-  if (!host_.begun() && wait_.until != 0 && now >= wait_.until) return take_turn();
+  // Its own time comes first, where it is up as well.
+  if (!is_late(now) && !host_.begun() && wait_.until != 0 && now >= wait_.until) return take_turn();
   for (Flow* f : {&request_, &response_}) {
     const Nanos due = f->mount().deadline();
     if (due != 0 && now >= due) {
@@ -157,27 +171,6 @@ void Stream::on_deadline(Nanos now) {
     if (!is_live()) return;
     end_reason_ = wire::EndReason_Timeout;
     fail_by_mode(*f, kTimeout);
-  }
-}
-
-void Stream::on_channel_lost() {
-  const bool is_drained = host_.channel()->was_drained();
-  host_.lost();
-  if (dead_) return;
-  if (calls_) calls_->cancel_all();
-  if (!any_headers()) return host_.forget();
-  if (reply_.exists()) {
-    if (reply_.is_open()) cut_reply(is_drained ? kHostDrained.code : kHostLost.code);
-    return;
-  }
-  for (Flow* f : {&request_, &response_}) {
-    if (!is_live()) return;
-    if (!f->waits_for_host()) {
-      f->host_lost();
-      continue;
-    }
-    const bool unanswered = f->state() == FlowState::kAsked || f->state() == FlowState::kGathering;
-    fail_by_mode(*f, is_drained ? host_drained(f->dir(), unanswered) : core::host_lost(f->dir(), unanswered));
   }
 }
 
@@ -205,8 +198,14 @@ void Stream::fail_by_mode(Flow& f, const Failure& failure) {
   if (outcome_of(failure, host_.failure_mode(), state) != Outcome::kPass) return fail(failure);
   leave_host();
   // What the other flow holds goes on as far as it is.
-  if (both && !dead_) o.let_pass();
-  if (!dead_) f.let_pass();
+  if (both && !dead_) pass_on(o);
+  if (!dead_) pass_on(f);
+}
+
+// As it came, also where the filter had begun to write to it.
+void Stream::pass_on(Flow& f) {
+  restore_maps(f);
+  f.let_pass();
 }
 
 // The filter is out of this stream.
@@ -253,6 +252,7 @@ void Stream::reset(const char* code) {
 void Stream::end_flows() {
   request_.reply();
   response_.reply();
+  host_.settled();
   wait_ = {};
 }
 

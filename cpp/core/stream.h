@@ -14,6 +14,7 @@
 #include "core/host_side.h"
 #include "core/log_events.h"
 #include "core/mount.h"
+#include "core/original_maps.h"
 #include "core/reply.h"
 #include "core/worker.h"
 
@@ -74,6 +75,7 @@ class Stream final : public FlowOwner, public WorkerStream, public LogListener {
   void on_deadline(Nanos now) override;
   Nanos deadline() const override;
   void on_channel_lost() override;
+  bool waits_again() const override;
   const Channel* channel() const override { return host_.channel(); }
   std::unique_ptr<Waker> make_waker() override { return mount_.make_waker(); }
 
@@ -118,14 +120,22 @@ class Stream final : public FlowOwner, public WorkerStream, public LogListener {
   Start wait_for_host(Dir dir, Nanos limit);
   OnHeaders begin_flow(Flow& f);
   void begin_waiting();
+  void ask(Flow& f);
+  Hold hold() const;
+  bool goes_again() const;
+  void begin_again();
+  void keep_original(HeaderType type);
+  void restore_maps(const Flow& f);
   bool wants_headers(Dir dir) const;
   bool is_misplaced() const;
+  bool is_late(Nanos now) const { return request_.is_late(now) || response_.is_late(now); }
   bool any_headers() const { return request_.has_headers() || response_.has_headers(); }
 
   // A failure waits for its turn: what the host says meanwhile must not make a success of it.
   bool is_failing() const { return failing_.has_value(); }
   void carry_out_failure();
   void fail_by_mode(Flow& f, const Failure& failure);
+  void pass_on(Flow& f);
   void leave_host();
   void reset(const char* code);
   void cut_reply(const char* code);
@@ -150,9 +160,10 @@ class Stream final : public FlowOwner, public WorkerStream, public LogListener {
   HostWait wait_;
   std::optional<PendingFailure> failing_;  // to be carried out outside hooks
   std::unique_ptr<Calls> calls_;
-  uint8_t end_reason_ = 0;        // wire::EndReason that we caused
-  bool recreate_wanted_ = false;  // once the request's end has come in
-  bool dead_ = false;             // destroyed by Envoy
+  std::unique_ptr<OriginalMaps> originals_;  // before the filter's first write to them
+  uint8_t end_reason_ = 0;                   // wire::EndReason that we caused
+  bool recreate_wanted_ = false;             // once the request's end has come in
+  bool dead_ = false;                        // destroyed by Envoy
 };
 
 }  // namespace tsf::core

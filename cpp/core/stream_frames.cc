@@ -27,6 +27,10 @@ bool Stream::on_answer(const wire::Answer& frame) {
   }
   const bool trailers = is_trailers(frame.type());
   if (trailers ? !f.takes_trailers_answer() : !f.takes_answer()) return true;
+  // Unless the map goes on now.
+  if (!view_of(frame.block()).empty() && (trailers || frame.mode() == wire::BodyMode_Whole))
+    keep_original(static_cast<HeaderType>(frame.type()));
+  host_.settled();
   if (!apply_header_ops(mount_, static_cast<HeaderType>(frame.type()), view_of(frame.block()), f.takes_ops(trailers),
                         trailers ? nullptr : &f.framing()))
     return false;
@@ -40,6 +44,7 @@ bool Stream::on_ops(const wire::Ops& frame) {
   if (!is_live()) return true;
   Flow& f = flow(direction_of(frame.type()));
   const bool trailers = is_trailers(frame.type());
+  if (f.takes_ops(trailers)) keep_original(static_cast<HeaderType>(frame.type()));
   return apply_header_ops(mount_, static_cast<HeaderType>(frame.type()), view_of(frame.block()), f.takes_ops(trailers),
                           trailers ? nullptr : &f.framing());
 }

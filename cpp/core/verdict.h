@@ -26,6 +26,7 @@ struct Verdict {
   std::string message;
   // Not accepted, but not refused either: the host cannot load the filter now. Another word follows.
   bool unavailable = false;
+  bool is_stateless = false;  // the filter says that a new instance may answer what another one has begun
 };
 
 // A config as the host sees it.

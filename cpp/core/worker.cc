@@ -158,9 +158,22 @@ void Worker::drop_channels() {
 
 void Worker::lose(const std::shared_ptr<Channel>& channel) {
   if (current_ == channel) current_.reset();
+  count_replays(*channel);
   streams_.each([&](WorkerStream& stream, StreamId) {
     if (stream.channel() == channel.get()) stream.on_channel_lost();
   });
+}
+
+// Before its streams decide where they go: the host may have died of what was sent to it again.
+void Worker::count_replays(const Channel& lost) {
+  bool has_replays = false;
+  streams_.each(
+      [&](WorkerStream& stream, StreamId) { has_replays |= stream.channel() == &lost && stream.waits_again(); });
+  if (!has_replays || !shared_.replays.lost_again(now_ns())) return;
+  process_.log(LogLevel::kError,
+               "ts_filter: hosts are lost again and again with requests that were sent to them once more: no request "
+               "of this worker is replayed for " +
+                   std::to_string(Replays::kPause.count() / 1000) + "s (TSF_REPLAYS_STOPPED)");
 }
 
 void Worker::drain(const std::shared_ptr<Channel>& channel) {

@@ -16,6 +16,7 @@
 #include "core/custody.h"
 #include "core/graveyard.h"
 #include "core/mount.h"
+#include "core/replays.h"
 #include "core/stream_table.h"
 #include "core/timers.h"
 
@@ -109,8 +110,9 @@ class Worker {
   void arm(Nanos deadline);
   // A frame was committed: publish it and see that a stalled host is noticed.
   void publish(Channel& channel);
-  MemoryCount& memory() { return memory_; }
-  int64_t pending() const { return memory_.bytes; }
+  Replays& replays() { return shared_.replays; }
+  MemoryCount& memory() { return shared_.memory; }
+  int64_t pending() const { return shared_.memory.bytes; }
 
   // Our code is on the stack: destroyed streams stay in memory until it is left, and the channels are this worker's.
   class Scope {
@@ -159,6 +161,7 @@ class Worker {
   void check_deadlines();
   void check_stalls(Nanos now);
   void lose(const std::shared_ptr<Channel>& channel);
+  void count_replays(const Channel& lost);
   void drop_channels();
   void give_turns(std::vector<StreamId>& list);
 
@@ -171,7 +174,11 @@ class Worker {
   std::vector<StreamId> deferred_;
   std::vector<StreamId> waiting_;
   Graveyard graveyard_;
-  MemoryCount memory_;
+  // What streams share.
+  struct Shared {
+    MemoryCount memory;
+    Replays replays;
+  } shared_;
 
   // Of whoever has custody.
   std::shared_ptr<Channel> current_;

@@ -20,6 +20,8 @@ class WorkerStream {
   virtual void on_deadline(Nanos now) = 0;
   virtual Nanos deadline() const = 0;
   virtual void on_channel_lost() = 0;
+  // Of one whose channel is lost: it was a replay there, and it was not answered.
+  virtual bool waits_again() const = 0;
   virtual const Channel* channel() const = 0;
   virtual std::unique_ptr<Waker> make_waker() = 0;
 

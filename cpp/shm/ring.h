@@ -4,12 +4,17 @@
 //              a multiple of 8. used = tail - head (mod 2^32).
 //   producer   claim() room behind the private tail, write, commit() or abort(); publish() makes all commits visible
 //              at once. A record never wraps: a padding record fills the rest of data in front of it.
-//   consumer   peek() / pop() behind the private head; release() gives the room back.
+//   consumer   peek() / pop() behind the private head; release() gives the room back. One that marks what it handles
+//              calls take() between the two.
+//   marks      take() says how far the consumer goes and then looks whether the producer has closed; a producer that
+//              gives the channel up closes and then looks how far the consumer went. One of the two sees the other, so
+//              that what lies behind the mark then was never handled, and never will be.
 //   invariant  head <= published tail <= head + capacity, on both rings; each side writes its own file only.
 //   wake-ups   a side that is about to wait makes its `sleep` odd and then looks again; the other side makes its news
 //              visible and then looks at `sleep`. Each must be seen in that order by the other (Dekker), so these
-//              stores and loads are seq_cst operations on the words themselves and not fences: the same instructions
-//              on x86 and ARM64, and ThreadSanitizer understands them (it does not model fences).
+//              stores and loads, and those of the marks, are seq_cst operations on the words themselves and not
+//              fences: the same instructions on x86 and ARM64, and ThreadSanitizer understands them (it does not model
+//              fences).
 //
 // The peer's file is hostile input: it may change at any time, its words may be anything. Every word of it is loaded
 // once, by a relaxed or stronger atomic load, checked, and only then used. What fails a check makes the endpoint
@@ -97,6 +102,7 @@ class Endpoint {
     }
     put_header(tail_, n, claim_kind_);
     tail_ += record_size(n);
+    position_ += padding_ + record_size(n);
   }
 
   void abort() { claimed_ = false; }
@@ -137,6 +143,24 @@ class Endpoint {
   /// Waiting for room.
   bool starved() const { return (starved_ & 1) != 0; }
 
+  /// Behind the last commit, counted from the beginning of this endpoint; names the record that ends there.
+  std::uint64_t position() const { return position_; }
+  /// Nothing more of what this side wrote is to be handled, for good. Any thread, whoever uses the endpoint meanwhile.
+  void close() const {
+    // seq_cst: must be seen before the load of the peer's taken in has_taken(); pairs with take().
+    own_word(offsetof(FileHeader, closed)).store(1, std::memory_order_seq_cst);
+  }
+  /// Of a closed endpoint: may a consumer that marks what it handles have handled the record that ends there? A mark
+  /// that cannot be right counts for all.
+  bool has_taken(std::uint64_t position) {
+    // seq_cst: after close()'s store.
+    const std::uint32_t taken = load(peer_word(offsetof(FileHeader, taken)), std::memory_order_seq_cst);
+    refresh_head();
+    const std::uint32_t behind = tail_ - taken;
+    if (broken_ || behind > tail_ - peer_head_) return true;
+    return position_ - position >= behind;
+  }
+
   // ---- consumer ----
 
   /// The next frame, if there is one; stays the next until pop().
@@ -162,6 +186,15 @@ class Endpoint {
     out.kind = header.kind;
     out.payload = {peer_data_ + (head_ & mask_) + kRecordHeader, header.length};
     return Read::kFrame;
+  }
+
+  /// Before the frame of the last peek() is handled: says so to its producer. False: it has closed, and the frame is
+  /// not to be handled, nor any after it.
+  [[nodiscard]] bool take() {
+    assert(frame_size_ != 0);
+    // seq_cst: must be seen before our load of closed; pairs with close() and has_taken().
+    own_word(offsetof(FileHeader, taken)).store(head_ + frame_size_, std::memory_order_seq_cst);
+    return load(peer_word(offsetof(FileHeader, closed)), std::memory_order_seq_cst) == 0;  // seq_cst: after our taken
   }
 
   /// Goes past the frame of the last peek(). Its bytes stay valid until release().
@@ -336,6 +369,7 @@ class Endpoint {
   // Producer.
   std::uint32_t tail_ = 0;            // behind the last commit
   std::uint32_t published_tail_ = 0;  // what the tail word says
+  std::uint64_t position_ = 0;        // tail_ without wrapping, from 0 on
   std::uint32_t peer_head_ = 0;       // cached: rereading it for every claim would bounce its cache line
   std::uint32_t padding_ = 0;
   std::uint32_t claim_kind_ = 0;

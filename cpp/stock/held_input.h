@@ -44,6 +44,11 @@ class HeldInput {
   core::FlowMount::Input read(std::vector<core::Bytes>& pieces);
   // Of what was read.
   void take(size_t length);
+  // Before everything that is here.
+  void put_back(core::ByteQueue& bytes) {
+    bytes.take(kept_);
+    kept_.swap(bytes);
+  }
 
  private:
   enum class Source : uint8_t { kKept, kShared, kReceived };

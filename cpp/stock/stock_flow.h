@@ -45,6 +45,7 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   // ---- core::FlowMount ----
   Input input(std::vector<core::Bytes>& pieces) override;
   void take(size_t length) override;
+  void put_back(core::ByteQueue& bytes) override { input_.put_back(bytes); }
   void let_headers_go() override;
   bool headers_gone() const override { return behind_.watch().are_gone(); }
   core::Injected inject(core::ByteQueue& bytes) override;

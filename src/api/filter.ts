@@ -23,6 +23,7 @@ const KEYS = [
   'destroyConfig',
   'attributes',
   'phases',
+  'stateless',
   'create',
 ];
 const FUNCTIONS = ['parseConfig', 'parseRouteConfig', 'mergeConfig', 'destroyConfig'] as const;
@@ -76,6 +77,9 @@ function checkDefinition(definition: unknown): void {
   for (const key of FUNCTIONS) {
     if (given[key] !== undefined && typeof given[key] !== 'function')
       throw new ConfigError(where(key), 'must be a function');
+  }
+  if (given['stateless'] !== undefined && typeof given['stateless'] !== 'boolean') {
+    throw new ConfigError(where('stateless'), 'must be true or false');
   }
   if (typeof given['create'] !== 'function') throw new ConfigError(where('create'), 'must be a function');
   const { schema } = given;

@@ -236,7 +236,8 @@ export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'critical
 export interface FilterCallbacks<A extends Attribute = never> {
   /** `x-request-id`, else one made here. */
   readonly requestId: string;
-  /** More than 1 after a replay to another host. */
+  /** 1; with `failure_mode: replay` one more each time that a lost host may have seen this stream before. What hooks did
+   *  there beside their answers (metadata, metrics, calls, writes to a database) stays done. */
   readonly attempt: number;
   /** Aborts when the stream dies, not on a normal end; the reason is a StreamAbortedError. */
   readonly signal: AbortSignal;

@@ -87,6 +87,10 @@ export interface FilterDefinition<C, R, A extends Attribute, P extends Phase, F>
   readonly attributes?: readonly A[];
   /** The only phases ever sent. Omitted: each stream's first answer tells which hooks its filter has. */
   readonly phases?: readonly P[];
+  /** True: the response's hooks need nothing that the request's hooks have left in the instance (`this`, variables of
+   *  `create`, `callbacks.context`), so that a new instance on another host may run them. With `failure_mode: replay` a response is
+   *  then replayed when its host is lost, though the request was answered; `callbacks.attempt` tells. */
+  readonly stateless?: boolean;
   /** Makes the filter of one stream. On every stream's path: keep it light. */
   create(config: NoInfer<C>, callbacks: FilterCallbacks<A>): F & Only<P> & OneBodyStyle & Misspelt<F>;
 }

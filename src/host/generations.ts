@@ -8,7 +8,7 @@ import { GlobalHost } from '../api/runtime-global.js';
 import { HostError } from '../base/host-errors.js';
 import type { Logger } from '../base/log.js';
 import { bundleGlobal } from '../loader/loader.js';
-import type { ConnectionId, Verdict } from '../thread/messages.js';
+import { type ConnectionId, refusedVerdict, type Verdict } from '../thread/messages.js';
 import type { HostChannel } from './channels.js';
 import { Pool } from './pool.js';
 
@@ -274,7 +274,7 @@ export class Generations {
     }
     const place = config.filters.length === 0 ? '' : `filters[${missing}].name: `;
     const message = `${place}no filter is named "${names[missing]}"; loaded: ${pool.filters.join(', ')}; searched: ${this.#options.searched}`;
-    this.#heard(generation, connection, config.id, { accepted: false, message, phases: 0, attributes: [] });
+    this.#heard(generation, connection, config.id, refusedVerdict(message));
   }
 
   #heard(generation: Generation, connection: ConnectionId, id: number, verdict: Verdict): void {

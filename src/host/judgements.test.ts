@@ -1,13 +1,13 @@
 import { expect, test, vi } from 'vitest';
 import type { FilterConfigMessage } from '../channel/codec/index.js';
-import type { ToWorker, Verdict } from '../thread/messages.js';
+import { refusedVerdict, type ToWorker, type Verdict } from '../thread/messages.js';
 import { Judgements } from './judgements.js';
 import type { Place } from './place.js';
 
 const config = (id: number): FilterConfigMessage => ({ id }) as FilterConfigMessage;
-const yes: Verdict = { accepted: true, message: '', phases: 1, attributes: [] };
-const lacking: Verdict = { accepted: false, unavailable: true, message: 'gone', phases: 0, attributes: [] };
-const no: Verdict = { accepted: false, message: 'no', phases: 0, attributes: [] };
+const yes: Verdict = { accepted: true, message: '', phases: 1, attributes: [], stateless: false };
+const lacking: Verdict = { ...refusedVerdict('gone'), unavailable: true };
+const no: Verdict = refusedVerdict('no');
 
 function place(): { place: Place; asked: ToWorker[] } {
   const asked: ToWorker[] = [];

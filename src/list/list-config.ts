@@ -48,7 +48,8 @@ export class ListConfig implements LoadedConfig {
 
   /** A member that declares no phases has all bits set, and so has the list then. */
   verdict(): Accepted {
-    return { accepted: true, phases: this.phases, attributes: [...this.attributes] };
+    const stateless = this.members.every((member) => member.verdict().stateless);
+    return { accepted: true, phases: this.phases, attributes: [...this.attributes], stateless };
   }
 
   /**

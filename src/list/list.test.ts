@@ -21,6 +21,7 @@ afterEach(() => {
 interface Given {
   readonly phases?: readonly Phase[];
   readonly attributes?: readonly Attribute[];
+  readonly stateless?: boolean;
   readonly merge?: (own: unknown, route: unknown) => unknown;
   readonly parse?: (raw: unknown) => unknown;
   readonly destroy?: (config: unknown) => void;
@@ -35,6 +36,7 @@ function filter(
     name,
     ...(given.phases === undefined ? {} : { phases: given.phases }),
     ...(given.attributes === undefined ? {} : { attributes: given.attributes }),
+    ...(given.stateless === undefined ? {} : { stateless: given.stateless }),
     ...(given.merge === undefined ? {} : { mergeConfig: given.merge }),
     ...(given.parse === undefined ? {} : { parseConfig: given.parse }),
     ...(given.destroy === undefined ? {} : { destroyConfig: given.destroy }),
@@ -92,6 +94,12 @@ describe('configs of a list', () => {
     expect([attributes.length, attributes[0], attributes[2]]).toEqual([3, address, port]);
     const unknown = await all.parseList(2, 'chain', chain('a', 'c'), RULES);
     expect(unknown).toMatchObject({ accepted: true, phases: 0xffffffff });
+  });
+
+  it('are stateless where all members are', async () => {
+    const all = registry([none('a', { stateless: true }), none('b', { stateless: true }), none('c', {})]);
+    expect(await all.parseList(1, 'chain', chain('a', 'b'), RULES)).toMatchObject({ stateless: true });
+    expect(await all.parseList(2, 'chain', chain('a', 'c'), RULES)).toMatchObject({ stateless: false });
   });
 
   it('are refused with the place of what is wrong', async () => {

@@ -46,18 +46,20 @@ describe('the registry', () => {
       accepted: true,
       phases: 0xffffffff,
       attributes: [],
+      stateless: false,
     });
     expect(see(host, 1)).toEqual(['answer Request Pass [set x-config {"a":[1]}]']);
     await host.parse(2, 'show', false, undefined, RULES);
     expect(see(host, 2)).toEqual(['answer Request Pass [set x-config undefined]']);
   });
 
-  it('tells declared phases and attributes', async () => {
+  it('tells declared phases, attributes, and that it is stateless', async () => {
     const host = registry(
       defineFilter({
         name: 'f',
         phases: ['decodeHeaders', 'transformResponse'],
         attributes: ['xds.route_name', 'request.path'],
+        stateless: true,
         create: () => ({}),
       }),
     );
@@ -66,6 +68,7 @@ describe('the registry', () => {
       accepted: true,
       phases: PhaseBit.decodeHeaders | PhaseBit.transformResponse,
       attributes: [61, 0],
+      stateless: true,
     });
   });
 

@@ -34,12 +34,13 @@ export interface ConfigRules {
   readonly metrics: readonly DeclaredMetric[];
 }
 
-/** accepted: phase bits (all ones when the definition declares none) and ids of the attributes to send. */
+/** accepted: phase bits (all ones when the definition declares none), ids of the attributes to send, and its word. */
 export type Verdict = Accepted | { readonly accepted: false; readonly message: string };
 export interface Accepted {
   readonly accepted: true;
   readonly phases: number;
   readonly attributes: number[];
+  readonly stateless: boolean;
 }
 
 /** One parsed config of one filter, on this worker thread. */
@@ -186,8 +187,8 @@ export class IdentifiedConfig implements LoadedConfig {
   }
 
   verdict(): Accepted {
-    const attributes = (this.parsed.definition.attributes ?? []).map((name) => attributeId(name)!);
-    return { accepted: true, phases: this.declared, attributes };
+    const { attributes: names = [], stateless = false } = this.parsed.definition;
+    return { accepted: true, phases: this.declared, attributes: names.map((name) => attributeId(name)!), stateless };
   }
 
   /** For one more stream, which must release it. Throws what mergeConfig throws. */

@@ -7,7 +7,7 @@ import { loadAddon } from '../base/addon.js';
 import { Channel } from '../channel/channel.js';
 import type { FilterConfigMessage } from '../channel/codec/index.js';
 import { errorFields, type Logger } from '../base/log.js';
-import type { ConnectionId, FromWorker, ToWorker, Verdict } from './messages.js';
+import { type ConnectionId, type FromWorker, refusedVerdict, type ToWorker, type Verdict } from './messages.js';
 import type { FilterFiles } from '../loader/filter-files.js';
 import { FilterRegistry } from '../registry/index.js';
 import type { Filter } from '../api/types-definition.js';
@@ -130,16 +130,9 @@ export class FilterThread {
       const judged = await (filters.length === 0
         ? registry.parse(id, name, route, config.config, rules)
         : registry.parseList(id, name, filters, rules));
-      verdict = judged.accepted
-        ? { accepted: true, message: '', phases: judged.phases, attributes: judged.attributes }
-        : { accepted: false, message: judged.message, phases: 0, attributes: [] };
+      verdict = judged.accepted ? { ...judged, message: '' } : refusedVerdict(judged.message);
     } catch (error) {
-      verdict = {
-        accepted: false,
-        message: error instanceof Error ? error.message : String(error),
-        phases: 0,
-        attributes: [],
-      };
+      verdict = refusedVerdict(error instanceof Error ? error.message : String(error));
     }
     this.#emit({ type: 'verdict', connection, id, verdict });
   }
@@ -153,7 +146,7 @@ export class FilterThread {
     const absent = names.find((one) => !known.includes(one));
     if (absent === undefined) return undefined;
     const message = `filter "${absent}" is not there yet: the host cannot load ${missing.join(', ')} now (its log says why)`;
-    return { accepted: false, unavailable: true, message, phases: 0, attributes: [] };
+    return { ...refusedVerdict(message), unavailable: true };
   }
 
   async #openChannel(message: Extract<ToWorker, { type: 'channel' }>): Promise<void> {

@@ -12,6 +12,11 @@ export interface Verdict {
   readonly message: string;
   readonly phases: number;
   readonly attributes: readonly number[];
+  readonly stateless: boolean;
+}
+
+export function refusedVerdict(message: string): Verdict {
+  return { accepted: false, message, phases: 0, attributes: [], stateless: false };
 }
 
 export interface ChannelFds {

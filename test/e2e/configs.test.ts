@@ -21,7 +21,7 @@ import {
   type Config,
   type EnvoyOptions,
 } from '../fixture/index.js';
-import { NOT_YET, withEnvoy } from './support.js';
+import { withEnvoy } from './support.js';
 
 const CONFIG_SOCKET = '/tmp/never-connected.sock';
 
@@ -66,20 +66,6 @@ describe('refused at load, without a host', () => {
   });
 });
 
-const LATER: Partial<Record<keyof typeof NOT_YET, Config>> = {
-  replay: { failure_mode: 'replay' },
-};
-
-describe('not supported yet', () => {
-  const waiting = Object.entries(LATER).filter(([feature]) => NOT_YET[feature as keyof typeof NOT_YET]);
-  it.each(waiting)('%s: the module says so, and what to do', async (_feature, value) => {
-    const { code, output } = await validate({ socket: CONFIG_SOCKET, ...value });
-    expect(code).toBe(1);
-    const key = Object.keys(value)[0]!;
-    expect(output).toMatch(new RegExp(`filter_config\\.${key}: .*is not supported yet by this version; `));
-  });
-});
-
 describe('accepted by --mode validate, without a host', () => {
   const right: [string, Config | string][] = [
     ['nothing but a socket', { socket: CONFIG_SOCKET }],
@@ -87,7 +73,7 @@ describe('accepted by --mode validate, without a host', () => {
       'every key',
       {
         socket: CONFIG_SOCKET,
-        failure_mode: NOT_YET.replay ? 'open' : 'replay',
+        failure_mode: 'replay',
         message_timeout: '1.5s',
         host_wait: '0s',
         host_stall_timeout: '2s',

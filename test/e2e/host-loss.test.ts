@@ -13,7 +13,7 @@ import {
   type Response,
   type Seen,
 } from '../fixture/index.js';
-import { ended, NOT_YET, scene } from './support.js';
+import { ended, scene } from './support.js';
 
 /** An upload that goes on until the test ends it. */
 async function* endless() {
@@ -263,7 +263,7 @@ describe('the host is killed, failure_mode open', () => {
     }));
 });
 
-describe.skipIf(NOT_YET.replay)('the host is killed, failure_mode replay', () => {
+describe('the host is killed, failure_mode replay', () => {
   const options = { failure_mode: 'replay', host_wait: '8s', message_timeout: '8s' };
   it('request headers go to the next host, once', () =>
     scene([{ name: 'park', options }], async (fx) => {
@@ -299,7 +299,7 @@ describe.skipIf(NOT_YET.replay)('the host is killed, failure_mode replay', () =>
     }));
 
   it('a second death is the end: no endless replays', () =>
-    scene([{ name: 'park', options: { ...options, host_wait: '2s' } }], async (fx) => {
+    scene([{ name: 'park', options }], async (fx) => {
       const answer = get(fx.port, '/hello', [['x-park', 'decodeHeaders']]);
       await eventually('parked', async () => (await fx.counters())['park.at.decodeHeaders'] === 1);
       await fx.host.kill();
@@ -307,5 +307,31 @@ describe.skipIf(NOT_YET.replay)('the host is killed, failure_mode replay', () =>
       await eventually('parked again', async () => (await fx.counters())['park.at.decodeHeaders'] === 1);
       await fx.host.kill();
       expect((await answer).status).toBe(503);
+      expect((await fx.logged('/hello')).details).toContain('ts_filter_host_lost');
+    }));
+
+  it.each(POSITIONS.filter(({ parked }) => ['requestBodyLater', 'encodeHeaders', 'reply'].includes(parked)))(
+    'is as closed with $where',
+    (position) =>
+      scene([{ name: position.filter, options: { ...options, host_wait: '0s' } }], async (fx) => {
+        const answer = await parkAndKill(fx, position, 'http1');
+        expect(String(position.closed).split(' or ')).toContain(ended(answer));
+      }),
+  );
+
+  it('a host that comes too late: 504 when message_timeout is up, 503 when host_wait is', () =>
+    scene([{ name: 'park', options: { ...options, host_wait: undefined, message_timeout: '1.5s' } }], async (fx) => {
+      const started = performance.now();
+      const answer = get(fx.port, '/hello', [['x-park', 'decodeHeaders']]);
+      await eventually('parked', async () => (await fx.counters())['park.at.decodeHeaders'] === 1);
+      await fx.host.kill();
+      expect((await answer).status).toBe(504);
+      const took = performance.now() - started;
+      expect(took).toBeGreaterThan(1_400);
+      expect(took).toBeLessThan(2_500);
+      const late = performance.now();
+      expect((await get(fx.port, '/hello?late')).status).toBe(503);
+      expect((await fx.logged('/hello?late')).details).toContain('ts_filter_no_host');
+      expect(performance.now() - late).toBeGreaterThan(1_400);
     }));
 });

@@ -10,14 +10,6 @@ import {
   type Upstream,
 } from '../fixture/index.js';
 
-/**
- * Parts of the contract that the module refuses for now. Their tests wait; one in configs.test.ts fails when the module
- * takes them, so that the line here is not forgotten.
- */
-export const NOT_YET = {
-  replay: true,
-} as const;
-
 export interface Stage {
   readonly fx: Fixture;
   readonly port: number;

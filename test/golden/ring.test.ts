@@ -4,7 +4,8 @@ import { Endpoint, MalformedRingError, OFFSET, createChannel } from 'sharedarray
 import { expect, test } from 'vitest';
 
 type SideName = 'a' | 'b';
-type Image = { tail: number; head: number; sleep: number; starved: number; data: [offset: number, hex: string][] };
+type Words = Record<'tail' | 'head' | 'sleep' | 'starved' | 'taken' | 'closed', number>;
+type Image = Words & { data: [offset: number, hex: string][] };
 type Step = [SideName, string, ...unknown[]];
 type Scenario = {
   name: string;
@@ -103,6 +104,11 @@ class Replay {
         return [name, what];
       case 'unread':
         return [name, what, malformedOr(() => endpoint.unread)];
+      case 'close':
+        endpoint.close();
+        return [name, what];
+      case 'untaken':
+        return [name, what, endpoint.untaken];
       case 'set':
         this.set(name, first!, second!);
         return step;
@@ -129,6 +135,8 @@ class Replay {
       head: word(OFFSET.head),
       sleep: word(OFFSET.sleep),
       starved: word(OFFSET.starved),
+      taken: word(OFFSET.taken),
+      closed: word(OFFSET.closed),
       data,
     };
   }

@@ -54,7 +54,7 @@ TEST(Config, NothingGivenMeansEveryDefaultOfTheContract) {
     EXPECT_EQ(s.socket, default_socket());
     EXPECT_EQ(s.failure_mode, FailureMode::kClosed);
     EXPECT_EQ(s.message_timeout, Millis(5000));
-    EXPECT_EQ(s.host_wait, Millis(0));
+    EXPECT_FALSE(s.host_wait);
     EXPECT_EQ(s.host_stall_timeout, Millis(2000));
     EXPECT_EQ(s.config_timeout, Millis(500));
     EXPECT_EQ(s.max_body_bytes, 1u << 20);
@@ -94,30 +94,30 @@ TEST(Config, ASocketThatNoUnixSocketCanHaveIsRefused) {
 TEST(Config, FailureModes) {
   EXPECT_EQ(settings(with("failure_mode", "\"closed\"")).failure_mode, FailureMode::kClosed);
   EXPECT_EQ(settings(with("failure_mode", "\"open\"")).failure_mode, FailureMode::kOpen);
-  EXPECT_EQ(refusal(with("failure_mode", "\"replay\"")),
-            "filter_config.failure_mode: \"replay\" is not supported yet by this version; use \"closed\" or \"open\"");
+  EXPECT_EQ(settings(with("failure_mode", "\"replay\"")).failure_mode, FailureMode::kReplay);
   EXPECT_EQ(refusal(with("failure_mode", "\"Open\"")),
-            "filter_config.failure_mode: \"Open\" is not a failure mode; use \"closed\" or \"open\"");
+            "filter_config.failure_mode: \"Open\" is not a failure mode; use \"closed\", \"open\" or \"replay\"");
   EXPECT_EQ(refusal(with("failure_mode", "null")),
-            "filter_config.failure_mode: null is not a failure mode; use \"closed\" or \"open\"");
+            "filter_config.failure_mode: null is not a failure mode; use \"closed\", \"open\" or \"replay\"");
 }
 
 struct DurationKey {
   const char* name;
-  Millis Settings::*field;
+  Millis (*of)(const Settings& settings);
   int least;
 };
-constexpr DurationKey kDurations[] = {{"message_timeout", &Settings::message_timeout, 1},
-                                      {"host_wait", &Settings::host_wait, 0},
-                                      {"host_stall_timeout", &Settings::host_stall_timeout, 10},
-                                      {"config_timeout", &Settings::config_timeout, 0}};
+constexpr DurationKey kDurations[] = {
+    {"message_timeout", [](const Settings& s) { return s.message_timeout; }, 1},
+    {"host_wait", [](const Settings& s) { return s.host_wait.value(); }, 0},
+    {"host_stall_timeout", [](const Settings& s) { return s.host_stall_timeout; }, 10},
+    {"config_timeout", [](const Settings& s) { return s.config_timeout; }, 0}};
 
 TEST(Config, DurationsHaveUnits) {
   for (const auto& key : kDurations) {
     const std::pair<const char*, int64_t> forms[] = {{"\"250ms\"", 250},     {"\"5s\"", 5000},      {"\"1.5s\"", 1500},
                                                      {"\"2m\"", 120'000},    {"\"1h\"", 3'600'000}, {"\"0.25s\"", 250},
                                                      {"\"24h\"", 86'400'000}};
-    for (const auto& [text, millis] : forms) EXPECT_EQ((settings(with(key.name, text)).*key.field).count(), millis);
+    for (const auto& [text, millis] : forms) EXPECT_EQ(key.of(settings(with(key.name, text))).count(), millis);
     for (const char* bad : {"5", "5000.0", "\"5\"", "\"s\"", "\"\"", "\"-1s\"", "\"5 s\"", "\"5sec\"", "\"nans\"",
                             "\"infs\"", "\"1e9h\"", "true", "null", "[]", "{}"}) {
       EXPECT_EQ(refusal(with(key.name, bad)), std::string("filter_config.") + key.name + ": " + bad +
@@ -128,7 +128,7 @@ TEST(Config, DurationsHaveUnits) {
 
 TEST(Config, DurationsThatAreTooShortAreRefusedWithTheLeast) {
   for (const auto& key : kDurations) {
-    EXPECT_EQ((settings(with(key.name, "\"" + std::to_string(key.least) + "ms\"")).*key.field).count(), key.least);
+    EXPECT_EQ(key.of(settings(with(key.name, "\"" + std::to_string(key.least) + "ms\""))).count(), key.least);
     if (key.least == 0) continue;
     EXPECT_EQ(refusal(with(key.name, "\"0s\"")), std::string("filter_config.") + key.name +
                                                      ": \"0s\" is too short; the least is " +
@@ -366,7 +366,7 @@ TEST(RouteConfig, HasFourKeysAndNoMore) {
             "plugin_config");
   EXPECT_EQ(parse_route_settings(R"({"message_timeout":"0s"})").error,
             "filter_config.message_timeout: \"0s\" is too short; the least is 1ms");
-  EXPECT_NE(parse_route_settings(R"({"failure_mode":"replay"})").error.find("not supported yet"), std::string::npos);
+  EXPECT_EQ(parse_route_settings(R"({"failure_mode":"replay"})").value->failure_mode, FailureMode::kReplay);
 }
 
 TEST(RouteConfig, NothingGivenChangesNothing) {

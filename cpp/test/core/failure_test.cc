@@ -15,6 +15,7 @@ namespace {
 struct DocumentedRow {
   std::string closed;
   std::string open;
+  std::string replay;
 };
 
 std::string trimmed(std::string text) {
@@ -36,7 +37,7 @@ std::map<std::string, DocumentedRow> documented() {
       cells.push_back(trimmed(line.substr(at, end - at)));
       at = end + 1;
     }
-    out[cells.at(0)] = {cells.at(1), cells.at(2)};
+    out[cells.at(0)] = {cells.at(1), cells.at(2), cells.at(3)};
   }
   return out;
 }
@@ -52,6 +53,18 @@ const std::vector<std::string> kOtherRows = {
     "the ring has no room for a log event",
 };
 
+bool goes_again(const std::string& cell) { return cell.find("goes to the next host") != std::string::npos; }
+
+void expect_closed(const FailureRow& row, FailedState state, const std::string& closed) {
+  const Outcome outcome = outcome_of(row.failure, FailureMode::kClosed, state);
+  EXPECT_EQ(goes_again(closed), outcome == Outcome::kAgain) << row.when << ": " << closed;
+  if (outcome == Outcome::kReply) {
+    EXPECT_NE(closed.find(std::to_string(row.failure.http)), std::string::npos) << row.when << ": " << closed;
+  } else if (outcome == Outcome::kReset) {
+    EXPECT_NE(closed.find("reset"), std::string::npos) << row.when << ": " << closed;
+  }
+}
+
 TEST(FailureTable, EveryRowIsDocumented) {
   const auto docs = documented();
   ASSERT_GT(docs.size(), 10u) << "docs/failure.md is read from the repository's root";
@@ -61,12 +74,7 @@ TEST(FailureTable, EveryRowIsDocumented) {
     ASSERT_NE(found, docs.end()) << "docs/failure.md has no row \"" << when << '"';
     const DocumentedRow& doc = found->second;
     for (int i = 0; i < row.count; ++i) {
-      const std::string closed = doc.closed;
-      if (outcome_of(row.failure, FailureMode::kClosed, row.states[i]) == Outcome::kReply) {
-        EXPECT_NE(closed.find(std::to_string(row.failure.http)), std::string::npos) << when << ": " << closed;
-      } else {
-        EXPECT_NE(closed.find("reset"), std::string::npos) << when << ": " << closed;
-      }
+      expect_closed(row, row.states[i], doc.closed);
       const bool passes = outcome_of(row.failure, FailureMode::kOpen, row.states[i]) == Outcome::kPass;
       const bool says_pass = doc.open.find("passes") != std::string::npos ||
                              doc.open.find("continues") != std::string::npos ||
@@ -75,6 +83,14 @@ TEST(FailureTable, EveryRowIsDocumented) {
       if (!says_pass) {
         EXPECT_TRUE(doc.open == "same" || doc.open == doc.closed) << when << ": " << doc.open;
       }
+    }
+    bool is_replayed = false;
+    for (int i = 0; i < row.count; ++i)
+      is_replayed |= outcome_of(row.failure, FailureMode::kReplay, row.states[i]) == Outcome::kAgain;
+    const bool is_same = doc.replay == "same" && goes_again(doc.closed);
+    EXPECT_EQ(goes_again(doc.replay) || is_same, is_replayed) << when << ": " << doc.replay;
+    if (!is_replayed) {
+      EXPECT_TRUE(doc.replay == "same" || doc.replay.starts_with("as closed")) << when << ": " << doc.replay;
     }
     // A plain "reset" is that of the rows above it.
     if (doc.closed.find('`') != std::string::npos) {
@@ -100,6 +116,25 @@ TEST(FailureTable, WhatWasChangedNeverPasses) {
       EXPECT_EQ(outcome_of(row.failure, FailureMode::kOpen, touched),
                 outcome_of(row.failure, FailureMode::kClosed, touched))
           << row.when;
+    }
+}
+
+TEST(FailureTable, ReplayIsClosedWhereNothingCanBeSentOnceMore) {
+  for (const FailureRow& row : kFailureTable)
+    for (const bool response_begun : {false, true})
+      for (const bool is_untouched : {false, true})
+        EXPECT_EQ(outcome_of(row.failure, FailureMode::kReplay, {response_begun, is_untouched}),
+                  outcome_of(row.failure, FailureMode::kClosed, {response_begun, is_untouched}))
+            << row.when;
+}
+
+TEST(FailureTable, OnlyALostHostSendsAStreamToAnotherOne) {
+  for (const FailureRow& row : kFailureTable)
+    for (const FailureMode mode : {FailureMode::kClosed, FailureMode::kOpen, FailureMode::kReplay}) {
+      const bool is_lost = std::string_view(row.failure.code) == "ts_filter_host_lost";
+      const bool replays = is_lost && mode == FailureMode::kReplay;
+      EXPECT_EQ(outcome_of(row.failure, mode, kUntaken) == Outcome::kAgain, is_lost) << row.when;
+      EXPECT_EQ(outcome_of(row.failure, mode, kReplayable) == Outcome::kAgain, replays) << row.when;
     }
 }
 

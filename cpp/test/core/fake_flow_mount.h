@@ -51,6 +51,13 @@ class FakeFlowMount final : public FlowMount {
     input_.erase(0, length);
     offered_ -= std::min(offered_, length);
   }
+  void put_back(ByteQueue& bytes) override {
+    std::string all;
+    bytes.each([&](std::string_view part) { all += part; });
+    bytes.clear();
+    input_ = all + input_;
+    offered_ = 0;
+  }
   void let_headers_go() override {
     if (can_inject) go();
   }

@@ -156,6 +156,7 @@ class LinkStress : public testing::Test {
     config->name = "tested";
     config->settings = *parse_settings(R"({"socket": ")" + place_.path() + R"(", "message_timeout": "60s"})").value;
     config->settings.plugin_config = std::to_string(number);
+    if (number % 2 == 1) config->settings.failure_mode = FailureMode::kReplay;
     config->link = Link::obtain(config->settings, process_, 2);
     config->judged = config->link->judge(filter_text(config->name, config->settings));
     return config;

@@ -33,6 +33,7 @@ struct Heard {
   uint16_t flags = 0;
   uint32_t number = 0;  // Headers: config; Credit: bytes; QueryAnswer: query; CallEvent: call
   uint32_t route = 0;
+  uint32_t attempt = 0;
   bool found = false;  // CallEvent: end
   std::string attributes;
   HeaderMap headers;
@@ -97,8 +98,10 @@ class ScriptedHost {
     std::vector<Heard> out;
     shm::Frame frame;
     while (out.size() < most && end_.peek(frame) == shm::Read::kFrame) {
-      out.push_back(decode(frame));
+      const bool is_ours = end_.take();
+      if (is_ours) out.push_back(decode(frame));
       end_.pop();
+      if (!is_ours) break;
     }
     must_ring_ |= end_.release();
     return out;
@@ -229,6 +232,7 @@ class ScriptedHost {
         out.flags = t->flags();
         out.number = t->config();
         out.route = t->route_config();
+        out.attempt = t->attempt();
         auto block = view_of(t->block());
         if (t->attributes_length() > block.size()) violations_.push_back("attributes beyond their block");
         out.attributes = block.substr(0, t->attributes_length());

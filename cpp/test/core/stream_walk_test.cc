@@ -32,8 +32,10 @@ class Walk {
     settings.max_body_bytes = pick(2) ? 2000 : 1 << 20;
     settings.max_pending_output = pick(3) ? 20000 : 1 << 20;
     settings.message_timeout = Millis(pick(2) ? 50 : 60'000);
-    settings.host_wait = Millis(pick(2) ? 0 : 100);
-    settings.failure_mode = pick(2) ? FailureMode::kOpen : FailureMode::kClosed;
+    if (pick(3)) settings.host_wait = Millis(pick(2) ? 0 : 100);
+    settings.failure_mode = static_cast<FailureMode>(pick(3));
+    stage_.is_stateless = pick(2);
+    loses_ = pick(2);
     nonsense_ = pick(2) == 0;
     if (pick(8)) connect();
     stage_.turn();
@@ -77,6 +79,11 @@ class Walk {
   std::string any_text(size_t most) { return std::string(pick(most), static_cast<char>('a' + pick(26))); }
   Course& course(Dir dir) { return courses_[static_cast<size_t>(dir)]; }
   void connect() { stage_.connect(); }
+  // The next host begins from the beginning.
+  void lose() {
+    stage_.lose();
+    for (Course& c : courses_) c.outstanding = 0;
+  }
 
   void one_event() {
     switch (pick(14)) {
@@ -126,8 +133,13 @@ class Walk {
   }
   void rare_event() {
     switch (pick(10)) {
-      case 0: stage_.lose(); break;
+      case 0: lose(); break;
       case 1: connect(); break;
+      case 6:
+        if (!loses_) break;
+        lose();
+        connect();
+        break;
       case 2: stream_->core().flow(any_dir()).on_cut(); break;
       case 3: stream_->core().on_above_watermark(); break;
       case 4: stream_->core().on_below_watermark(); break;
@@ -211,7 +223,7 @@ class Walk {
     stage_.turn();
     if (stage_.link.condemned > 0) {
       stage_.link.condemned = 0;
-      stage_.lose();
+      lose();
     }
   }
 
@@ -239,6 +251,7 @@ class Walk {
       if (flow->state() == FlowState::kDone && !stream_->mount(flow->dir()).is_finished) problem_ = "done, not ended; ";
     }
     if (waiting > stage_.worker.pending()) problem_ = "memory that is not counted; ";
+    if (stage_.worker.replays().under_way() > 1) problem_ = "a replay that is counted twice; ";
     const bool replied = stream_->core().has_replied();
     if (replied && flows[0]->is_open()) problem_ = "a request that is open behind a reply; ";
     if (stream_->is_ended() && !replied) problem_ = "ended without a reply; ";
@@ -250,6 +263,7 @@ class Walk {
     stage_.turn();
     for (const auto& violation : stream_->violations) wrong += violation + "; ";
     stream_.reset();
+    if (stage_.worker.replays().under_way() != 0) wrong += "a replay without its stream; ";
     if (stage_.worker.pending() != 0) wrong += std::to_string(stage_.worker.pending()) + " bytes left behind; ";
     if (stage_.host) {
       stage_.host->read();
@@ -266,6 +280,7 @@ class Walk {
   StreamId id_;
   bool nonsense_ = false;
   bool replies_ = false;
+  bool loses_ = false;  // hosts that follow one upon another
   uint64_t events_ = 0;
   std::string problem_;
 };

@@ -65,7 +65,7 @@ class WorkerStage {
     if (host) old_hosts.push_back(std::move(host));
     host = std::move(end);
     channel = made;
-    judged_->judge(generation_, {accepted, phases, std::move(attributes), "", unavailable});
+    judged_->judge(generation_, {accepted, phases, std::move(attributes), "", unavailable, is_stateless});
     link.is_expected = true;
     worker.set_channel(std::move(made));
   }
@@ -106,6 +106,7 @@ class WorkerStage {
   std::weak_ptr<Channel> channel;
   bool accepted = true;
   bool unavailable = false;
+  bool is_stateless = false;
 
  private:
   const Options options_;

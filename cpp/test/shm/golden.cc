@@ -113,6 +113,24 @@ std::string sleeping() {
   return s.json();
 }
 
+std::string marks() {
+  Scenario s("what was taken, across 2^32; a channel that its producer closes", 0u - 48, 0);
+  for (std::uint32_t i = 1; i <= 5; i++) s.put('a', i, 16);
+  s.publish('a');
+  s.untaken('a');
+  s.drain('b', 1);
+  s.untaken('a');
+  s.drain('b', 2);
+  s.untaken('a');
+  for (const std::uint32_t nonsense : {0u, 0u - 40'000, 80u}) s.set('b', offsetof(FileHeader, taken), nonsense);
+  s.untaken('a');
+  s.set('b', offsetof(FileHeader, taken), 24);
+  s.close('a');
+  s.untaken('a');
+  s.drain('b');
+  return s.json();
+}
+
 // Side b writes nonsense; a must refuse it and stay with that.
 std::string hostile(const char* name, std::uint32_t head, std::uint32_t length, std::uint32_t kind,
                     std::uint32_t published) {
@@ -190,6 +208,7 @@ std::string golden_ring_json() {
       wrap(),
       full(),
       sleeping(),
+      marks(),
       hostile("a record longer than what was published", 0, 9, 1, 16),
       hostile("a record past the end of data", kCapacity - 16, 9, 1, 64),
       hostile("a length over the limit", 0, kCapacity / 4 - 7, 1, kCapacity),

@@ -9,6 +9,8 @@
 //   sleep   -> may wait
 //   wake
 //   unread  -> bytes
+//   close
+//   untaken -> bytes
 //   set     offset value: writes a word of that side's file by hand
 #pragma once
 
@@ -53,10 +55,12 @@ class Scenario {
     Frame frame;
     Read read = Read::kEmpty;
     for (int i = 0; i < limit && (read = endpoint(side).peek(frame)) == Read::kFrame; i++) {
+      const bool is_ours = endpoint(side).take();
+      endpoint(side).pop();
+      if (!is_ours) break;
       frames += (frames.empty() ? "[" : ",[") + number(frame.kind) + "," +
                 offset(file(side == 'a' ? 'b' : 'a'), frame.payload.data()) + "," +
                 number(static_cast<std::uint32_t>(frame.payload.size())) + "," + number(checksum(frame.payload)) + "]";
-      endpoint(side).pop();
     }
     const bool rang = endpoint(side).release();
     const std::string result = read == Read::kMalformed ? "\"malformed\"" : "[" + frames + "]," + truth(rang);
@@ -71,6 +75,17 @@ class Scenario {
   void unread(char side) {
     const auto bytes = endpoint(side).unread();
     step(side, "unread", bytes ? number(*bytes) : "\"malformed\"");
+  }
+  void close(char side) {
+    endpoint(side).close();
+    step(side, "close", {});
+  }
+  // With all committed published.
+  void untaken(char side) {
+    Endpoint& e = endpoint(side);
+    std::uint32_t bytes = 0;
+    while (bytes < kMinCapacity && !e.has_taken(e.position() - bytes)) bytes += 8;
+    step(side, "untaken", number(bytes));
   }
   void set(char side, std::uint32_t offset, std::uint32_t value) {
     std::memcpy(file(side).bytes().data() + offset, &value, sizeof value);
@@ -140,7 +155,8 @@ class Scenario {
     if (open) runs += "\"]";
     return "{\"tail\":" + number(file.header().tail) + ",\"head\":" + number(file.header().head) +
            ",\"sleep\":" + number(file.header().sleep) + ",\"starved\":" + number(file.header().starved) +
-           ",\"data\":[" + runs + "]}";
+           ",\"taken\":" + number(file.header().taken) + ",\"closed\":" + number(file.header().closed) + ",\"data\":[" +
+           runs + "]}";
   }
 
   std::string name_;

@@ -2,10 +2,12 @@
 // protocol is written with operations that it understands.
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "shm/segment.h"
 #include "test/shm/stress_side.h"
@@ -68,6 +70,41 @@ TEST(RingStress, ALargeRingDeliversEveryByte) { exchange_through_segments(1u << 
 TEST(RingStress, ARingInOrdinaryMemoryDeliversEveryByteWithoutADataRace) {
   TwoFiles files;
   exchange(files.attach_a(), files.attach_b(), 47);
+}
+
+// The producer closes at any moment: each record was either handled, or is known not to have been.
+TEST(RingStress, WhatWasNotTakenWhenTheRingIsClosedIsNeverHandled) {
+  for (int round = 0; round < 300; ++round) {
+    TwoFiles files;
+    Endpoint a = files.attach_a(), b = files.attach_b();
+    std::vector<std::uint64_t> ends;
+    for (std::uint32_t i = 0; i < 400; ++i) {
+      ASSERT_TRUE(put(a, 1 + i, 8));
+      ends.push_back(a.position());
+    }
+    (void)a.publish();
+    std::atomic<bool> begun{false};
+    size_t handled = 0;  // the other thread's until it ends
+    std::thread consumer([&] {
+      begun.store(true, std::memory_order_release);  // release, acquire: only a start signal
+      Frame frame;
+      while (b.peek(frame) == Read::kFrame && b.take()) {
+        b.pop();
+        ++handled;
+      }
+    });
+    while (!begun.load(std::memory_order_acquire)) {
+    }
+    // It goes on meanwhile, in each round for another time.
+    for (int looks = round % 50 * 4; looks > 0; --looks) (void)a.unread();
+    a.close();
+    size_t untaken = 0;
+    while (untaken < ends.size() && !a.has_taken(ends[ends.size() - 1 - untaken])) ++untaken;
+    consumer.join();
+    ASSERT_LE(handled + untaken, ends.size());
+    // It takes one more than it handles at most.
+    ASSERT_GE(handled + untaken + 1, ends.size());
+  }
 }
 
 }  // namespace

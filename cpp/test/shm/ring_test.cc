@@ -240,7 +240,7 @@ TEST(Ring, AttachRefusesOtherSizesMagicsVersionsAndCapacities) {
   };
   EXPECT_TRUE(attaches([](TwoFiles&) {}));
   EXPECT_FALSE(attaches([](TwoFiles& f) { f.b.header().magic++; }));
-  EXPECT_FALSE(attaches([](TwoFiles& f) { f.b.header().version = 2; }));
+  EXPECT_FALSE(attaches([](TwoFiles& f) { f.b.header().version = kVersion + 1; }));
   EXPECT_FALSE(attaches([](TwoFiles& f) { f.b.header().capacity *= 2; }));
   EXPECT_FALSE(attaches([](TwoFiles& f) { f.a.header().magic = 0; }));
   EXPECT_FALSE(attaches([](TwoFiles& f) { f.a.header().tail = 4; }));
@@ -523,6 +523,97 @@ TEST(Doorbells, AClaimThatFailsWhileAsleepIsRungFor) {
   EXPECT_FALSE(put(a, 1, 1000));
   take_all(b);
   EXPECT_TRUE(b.release());
+}
+
+// ---- marks ----
+
+// Puts one and says where it ends.
+std::uint64_t put_one(Endpoint& endpoint, std::uint32_t n = 16) {
+  EXPECT_TRUE(put(endpoint, 1, n));
+  return endpoint.position();
+}
+bool take_one(Endpoint& endpoint) {
+  Frame frame;
+  if (endpoint.peek(frame) != Read::kFrame) return false;
+  const bool is_ours = endpoint.take();
+  endpoint.pop();
+  return is_ours;
+}
+
+TEST(Marks, WhatIsBehindTheLastRecordThatIsHandledWasNotTaken) {
+  TwoFiles files;
+  files.start_at(0u - 40);
+  Endpoint a = files.attach_a(), b = files.attach_b();
+  const std::uint64_t ends[] = {put_one(a), put_one(a), put_one(a)};
+  const std::uint64_t unpublished = (static_cast<void>(a.publish()), put_one(a));
+  ASSERT_TRUE(take_one(b));
+  EXPECT_TRUE(take_one(b));  // in its handler
+  a.close();
+  EXPECT_TRUE(a.has_taken(ends[0]));
+  EXPECT_TRUE(a.has_taken(ends[1]));
+  EXPECT_FALSE(a.has_taken(ends[2]));
+  EXPECT_FALSE(a.has_taken(unpublished));
+}
+
+TEST(Marks, AfterTheEndNothingIsTakenAnyMore) {
+  TwoFiles files;
+  Endpoint a = files.attach_a(), b = files.attach_b();
+  put_one(a);
+  const std::uint64_t second = put_one(a);
+  (void)a.publish();
+  ASSERT_TRUE(take_one(b));
+  a.close();
+  EXPECT_FALSE(a.has_taken(second));
+  EXPECT_FALSE(take_one(b)) << "it was asked before: so it must not be handled now";
+}
+
+TEST(Marks, ARecordThatWasReadLongAgoIsTakenHoweverFarTheRingHasGone) {
+  TwoFiles files;
+  Endpoint a = files.attach_a(), b = files.attach_b();
+  const std::uint64_t early = put_one(a);
+  // Once around 2^32, so that both stand where they stood.
+  constexpr std::uint32_t kLong = max_payload(kCapacity);
+  for (std::uint64_t sent = record_size(16); sent < (std::uint64_t{1} << 32) - record_size(kLong);) {
+    const std::uint64_t before = a.position();
+    ASSERT_TRUE(put(a, 1, kLong, 0));
+    (void)a.publish();
+    while (take_one(b)) (void)b.release();
+    sent += a.position() - before;
+  }
+  put_one(a);
+  (void)a.publish();
+  a.close();
+  EXPECT_TRUE(a.has_taken(early));
+  EXPECT_FALSE(a.has_taken(a.position()));
+}
+
+TEST(Marks, AMarkThatCannotBeRightCountsForAll) {
+  for (const std::uint32_t mark : {0u, 8u, 104u, 0x80000000u, 0u - 8}) {
+    TwoFiles files;
+    Endpoint a = files.attach_a(), b = files.attach_b();
+    const std::uint64_t first = put_one(a);
+    put_one(a);
+    put_one(a);
+    const std::uint64_t last = put_one(a);
+    (void)a.publish();
+    take_one(b);
+    (void)b.release();
+    files.b.header().taken = mark;
+    a.close();
+    EXPECT_TRUE(a.has_taken(first)) << mark;
+    EXPECT_TRUE(a.has_taken(last)) << mark;
+    EXPECT_FALSE(a.broken()) << mark;
+  }
+}
+
+TEST(Marks, ABrokenPeerHasTakenAll) {
+  TwoFiles files;
+  Endpoint a = files.attach_a();
+  const std::uint64_t end = put_one(a);
+  (void)a.publish();
+  files.b.header().head = 4096;
+  a.close();
+  EXPECT_TRUE(a.has_taken(end));
 }
 
 }  // namespace

@@ -58,6 +58,7 @@ class StressSide {
       received_ += frame.payload.size();
       frames_in++;
       moved = true;
+      if (!endpoint_.take()) return false;
       endpoint_.pop();
     }
     if (read == Read::kMalformed) return false;

@@ -294,14 +294,16 @@ TEST_F(StreamTest, AStreamOfALostHostGetsNoResponseHookOfTheNext) {
 
 TEST_F(StreamTest, AHostThatStopsReadingIsLost) {
   stage_->link.stall = nanos(Millis(20));
-  stage_->connect();
-  envoy_ = stage_->open();
-  envoy().headers(kReq, kPost, false);
+  connect_and_open();
+  const auto unread = stage_->open();
+  unread->headers(kReq, kPost, false);
   pass_time(30);
   pass_time(30);
   EXPECT_TRUE(condemned());
   turn();  // the link wakes the worker for it
   EXPECT_EQ(envoy().downstream().header(":status"), "503");
+  EXPECT_FALSE(unread->gone()) << "the host has not taken it: it waits for the next one";
+  unread->disconnect();
 }
 
 TEST_F(StreamTest, AFilterThatFailsIsA500) {

@@ -5,6 +5,8 @@
 //   producer   claim() room behind the private tail, write, commit() or abort(); publish() makes all commits visible
 //              at once. A record never wraps: a padding record fills the rest of data in front of it.
 //   consumer   drain() behind the private head; it gives the room back as it goes and at the end.
+//   marks      before each record drain() says that it takes it and then looks whether the producer has closed; a
+//              producer closes and then looks what was taken. What was not taken then never will be.
 //   invariant  head <= published tail <= head + capacity, on both rings; each side writes its own file only.
 //   wake-ups   a side that is about to wait makes its `sleep` odd and then looks again; the other side makes its news
 //              visible and then looks at `sleep`. Atomics are sequentially consistent, so one of them sees the other.
@@ -31,6 +33,8 @@ const TAIL = OFFSET.tail >> 2;
 const HEAD = OFFSET.head >> 2;
 const SLEEP = OFFSET.sleep >> 2;
 const STARVED = OFFSET.starved >> 2;
+const TAKEN = OFFSET.taken >> 2;
+const CLOSED = OFFSET.closed >> 2;
 const DATA = DATA_OFFSET >> 2;
 
 /** Room goes back to the producer at the latest after so many frames or bytes, so that it does not wait for all. */
@@ -67,6 +71,7 @@ export class Endpoint {
   #releasedHead: number;
   #peerTail: number; // cached, as above
   #draining = false;
+  #peerClosed = false;
 
   #sleep: number;
   #rung = 0; // the peer's sleep value last rung for; never odd before the first ring
@@ -164,11 +169,27 @@ export class Endpoint {
     return (this.#starved & 1) !== 0;
   }
 
+  /** The peer handles nothing more of what was published, for good. */
+  close(): void {
+    Atomics.store(this.#own, CLOSED, 1);
+  }
+
+  /**
+   * Bytes published that the peer's handler has certainly not seen; after close() it never will. A mark that cannot be
+   * right leaves none.
+   */
+  get untaken(): number {
+    const taken = Atomics.load(this.#peer, TAKEN);
+    this.#refreshHead();
+    const behind = (this.#publishedTail - taken) >>> 0;
+    return behind > (this.#publishedTail - this.#peerHead) >>> 0 ? 0 : behind;
+  }
+
   // ---- consumer ----
 
   /**
    * Hands every published frame to `handler`, up to `limit`, and returns how many. When the handler throws, its frame
-   * counts as consumed and the error goes to the caller.
+   * counts as consumed and the error goes to the caller. Once the peer has closed nothing is handed over any more.
    */
   drain(handler: FrameHandler, limit = Infinity): number {
     if (this.#draining) throw new Error('drain inside a drain handler');
@@ -176,7 +197,7 @@ export class Endpoint {
     let frames = 0;
     let unreleased = 0;
     try {
-      while (frames < limit && this.#refreshTail()) {
+      while (frames < limit && !this.#peerClosed && this.#refreshTail()) {
         const word = DATA + ((this.#head & this.#mask) >> 2);
         const length = this.#peer[word]! >>> 0; // read once, checked, then used
         const kind = this.#peer[word + 1]! >>> 0;
@@ -187,6 +208,7 @@ export class Endpoint {
         const size = this.#checkRecord(length);
         const offset = DATA_OFFSET + (this.#head & this.#mask) + RECORD_HEADER;
         this.#head = (this.#head + size) | 0;
+        if (!this.#take()) break;
         frames++;
         handler(kind, offset, length);
         if (++unreleased === RELEASE_FRAMES || ((this.#head - this.#releasedHead) | 0) >= this.#releaseBytes) {
@@ -203,7 +225,7 @@ export class Endpoint {
 
   /** The peer has published something that was not handled. */
   get pending(): boolean {
-    return Atomics.load(this.#peer, TAIL) !== this.#head;
+    return !this.#peerClosed && Atomics.load(this.#peer, TAIL) !== this.#head;
   }
 
   // ---- sleeping ----
@@ -217,7 +239,7 @@ export class Endpoint {
     this.#sleep = (this.#sleep + 1) | 1 | 0;
     // Before the looks below.
     Atomics.store(this.#own, SLEEP, this.#sleep);
-    const frames = Atomics.load(this.#peer, TAIL) !== this.#head;
+    const frames = this.pending;
     const room = (this.#starved & 1) !== 0 && Atomics.load(this.#peer, HEAD) !== this.#starvedHead;
     if (!frames && !room) return true;
     this.wake();
@@ -311,6 +333,14 @@ export class Endpoint {
       this.#malformed('a record goes past the end of what was published');
     }
     return size;
+  }
+
+  /** Says that everything up to the head may be handled. False: the peer has closed. */
+  #take(): boolean {
+    // Before our look at closed.
+    Atomics.store(this.#own, TAKEN, this.#head);
+    this.#peerClosed = Atomics.load(this.#peer, CLOSED) !== 0;
+    return !this.#peerClosed;
   }
 
   #release(): void {

@@ -3,15 +3,25 @@
 
 /** The bytes `TSFR`. */
 export const MAGIC = 0x52465354;
-export const VERSION = 1;
+export const VERSION = 2;
 
 /** Where `data` begins; everything before it is the header page. */
 export const DATA_OFFSET = 4096;
 export const MIN_CAPACITY = 64 * 1024;
 export const MAX_CAPACITY = 256 * 1024 * 1024;
 
-/** Byte offsets of the header's words. The four that change lie on cache lines of their own. */
-export const OFFSET = { magic: 0, version: 4, capacity: 8, tail: 64, head: 128, sleep: 192, starved: 256 } as const;
+/** Byte offsets of the header's words. Those that change lie on cache lines of their own. */
+export const OFFSET = {
+  magic: 0,
+  version: 4,
+  capacity: 8,
+  tail: 64,
+  head: 128,
+  sleep: 192,
+  starved: 256,
+  taken: 320,
+  closed: 384,
+} as const;
 
 /** `{u32 length, u32 kind}` in front of every payload. */
 export const RECORD_HEADER = 8;

@@ -363,6 +363,51 @@ describe('the doorbell', () => {
   });
 });
 
+describe('what was taken', () => {
+  test('is told while the handler runs, record by record', () => {
+    const { a, b } = pair(startingAt(2 ** 32 - 32));
+    for (let kind = 1; kind <= 4; kind++) put(a, kind, 8);
+    a.publish();
+    const seen: number[] = [];
+    b.drain(() => void seen.push(a.untaken));
+    expect(seen).toEqual([48, 32, 16, 0]);
+  });
+
+  test('ends when the producer closes, in the middle of a drain too', () => {
+    const { a, b } = pair();
+    for (let kind = 1; kind <= 4; kind++) put(a, kind, 8);
+    a.publish();
+    const kinds: number[] = [];
+    const drain = () =>
+      b.drain((kind) => {
+        kinds.push(kind);
+        if (kind === 2) a.close();
+      });
+    expect(drain()).toBe(2);
+    put(a, 5, 8);
+    a.publish();
+    expect(drain()).toBe(0);
+    expect(kinds).toEqual([1, 2]);
+    expect(b.pending).toBe(false);
+    expect(b.sleep()).toBe(true);
+  });
+
+  test('is all, where the mark cannot be right', () => {
+    const { a, b, set } = pair();
+    put(a, 1, 8);
+    put(a, 2, 8);
+    a.publish();
+    expect(a.untaken).toBe(32);
+    take(b, 1);
+    for (const taken of [0, 40, 2 ** 31]) {
+      set('b', { taken });
+      expect(a.untaken).toBe(0);
+    }
+    set('b', { taken: 16 });
+    expect(a.untaken).toBe(16);
+  });
+});
+
 describe('wrong use', () => {
   test('is refused with what is wrong', () => {
     const { a } = pair();

@@ -79,6 +79,7 @@ export interface VerdictMessage {
   readonly attributes: readonly number[];
   /** Of the filters that judge; 0 = those of the connection's beginning. */
   readonly generation: number;
+  readonly stateless: boolean;
 }
 
 /** What a module may say, or a host that wants this one's place. Kinds that this version does not know are undefined: a newer minor may have more. */
@@ -208,12 +209,12 @@ export function encodeRefused(reason: string): Uint8Array {
 
 export function encodeVerdict(verdict: VerdictMessage): Uint8Array {
   const b = new Builder(256);
-  const { id, accepted, phases, generation, unavailable = false } = verdict;
+  const { id, accepted, phases, generation, unavailable = false, stateless } = verdict;
   const message = b.createString(verdict.message);
   const attributes = ConfigVerdict.createAttributesVector(b, [...verdict.attributes]);
   return finish(
     b,
-    ConfigVerdict.createConfigVerdict(b, id, accepted, message, phases, attributes, generation, unavailable),
+    ConfigVerdict.createConfigVerdict(b, id, accepted, message, phases, attributes, generation, unavailable, stateless),
   );
 }
 
