@@ -1,6 +1,8 @@
 // The Node addon: shared memory, doorbells and the handshake's socket. addon.d.ts lists the exports.
 #include "addon/napi.h"
 
+#include <unistd.h>
+
 #include <memory>
 #include <optional>
 
@@ -23,6 +25,9 @@ void close_fd(const Napi::CallbackInfo& info) {
   if (fd && ::close(*fd) != 0) throw_errno(info.Env(), "closing a descriptor");
 }
 
+// Node waits for its threads before it ends, and one inside native code may never come back.
+void exit_now(const Napi::CallbackInfo& info) { ::_exit(info[0].ToNumber().Int32Value()); }
+
 Napi::Value create_doorbell(const Napi::CallbackInfo& info) {
   std::optional<shm::Doorbell> doorbell = shm::Doorbell::create();
   if (!doorbell) {
@@ -37,6 +42,7 @@ void define(Napi::Env env, Napi::Object exports) {
   define_memory(env, exports);
   exports["ring"] = Napi::Function::New<ring>(env, "ring");
   exports["closeFd"] = Napi::Function::New<close_fd>(env, "closeFd");
+  exports["exitNow"] = Napi::Function::New<exit_now>(env, "exitNow");
   exports["createDoorbell"] = Napi::Function::New<create_doorbell>(env, "createDoorbell");
   exports["connect"] = Napi::Function::New<Connection::connect>(env, "connect");
   exports["Poller"] = Poller::define(env);

@@ -25,6 +25,9 @@ export function ring(fd: number): void;
 /** Closes a descriptor. Throws EBADF when it is not open. */
 export function closeFd(fd: number): void;
 
+/** Ends the process at once: no thread is waited for, and nothing that is registered for the exit runs. */
+export function exitNow(code: number): never;
+
 /**
  * Waits for a doorbell on this thread's event loop.
  *

@@ -1,9 +1,12 @@
 #include "core/connection.h"
 
-#include <array>
+#include <fcntl.h>
+
 #include <cerrno>
 #include <cstring>
+#include <optional>
 #include <utility>
+#include <vector>
 
 #include "core/control_messages.h"
 #include "core/timers.h"
@@ -13,6 +16,8 @@ namespace {
 constexpr Nanos kGreetingTimeout = nanos(std::chrono::milliseconds(5000));
 // A host that closes every channel at once keeps us no busier than that.
 constexpr Nanos kReopenPause = nanos(std::chrono::milliseconds(10));
+// Until there may be memory and descriptors again.
+constexpr Nanos kNoMeansPause = nanos(std::chrono::milliseconds(500));
 }  // namespace
 
 Connection::Connection(const Shared& shared, uint32_t number, ConnectionEvents& events)
@@ -74,7 +79,10 @@ void Connection::look(Nanos now) {
   if (!condemned.empty()) return close(condemned);
   drop_stopped();
   // A host that does not read what it asks for gets no more.
-  if (now >= reopen_at_ && !socket_.wants_write()) fill_gaps(now);
+  if (now >= reopen_at_ && !socket_.wants_write()) {
+    reopened_at_ = now;
+    fill_gaps(now);
+  }
   if (!open()) return;
   // One that drains begins no stream with them.
   if (generations_.takes_streams()) send_configs();
@@ -138,10 +146,13 @@ bool Connection::on_verdict(std::string_view payload) {
   const GenerationId* generation = generations_.find(message->generation());
   if (generation == nullptr) return true;  // it has ended meanwhile
   const bool accepted = verdict.accepted;
+  const bool unavailable = verdict.unavailable;
   const std::string why = verdict.message;
   const auto config = configs_.judge(message->id(), *generation, std::move(verdict));
   if (!config) return true;
-  if (!accepted)
+  if (unavailable)
+    process_.log(LogLevel::kWarn, "ts_filter: filter " + config->text().name + " cannot be served now: " + why);
+  else if (!accepted)
     process_.log(LogLevel::kError,
                  "ts_filter: the host refuses the config of filter " + config->text().name + ": " + why);
   choose_channels();
@@ -190,8 +201,7 @@ bool Connection::on_channel_done(std::string_view payload) {
   // First, so that a stream that finds the channel closed finds also that a host is expected.
   look_for_gaps();
   channel->close(done->drained());
-  choose_channels();
-  for (uint32_t worker = 0; worker < target_.workers; ++worker) events_.on_news(worker);
+  went_away();
   return true;
 }
 
@@ -200,8 +210,7 @@ bool Connection::on_channel_done(std::string_view payload) {
 void Connection::begin_generation(uint32_t number) {
   const GenerationId id = configs_.begin_generation();
   if (!generations_.begin(number, id)) return close("it may not begin generation " + std::to_string(number));
-  for (uint32_t worker = 0; worker < target_.workers && open(); ++worker)
-    if (!make_channel({number, id, worker})) close("no channel could be made");
+  fill_gaps(now_ns());
 }
 
 // A host's thread may die, or hang: another one serves the worker's next streams.
@@ -225,36 +234,54 @@ void Connection::drop_stopped() {
     send_channel_done(socket_, id);
   }
   look_for_gaps();
+  went_away();
+}
+
+// Behind each channel that is let go of.
+void Connection::went_away() {
   choose_channels();
+  for (uint32_t worker = 0; worker < target_.workers; ++worker) events_.on_news(worker);
 }
 
 void Connection::fill_gaps(Nanos now) {
   reopen_at_ = kNever;
-  reopened_at_ = now;
-  for (const Generations::Gap& gap : generations_.gaps())
-    if (!make_channel(gap)) return close("no channel could be made");
+  for (const Generations::Gap& gap : generations_.gaps()) {
+    switch (make_channel(gap)) {
+      case Made::kYes: said_no_means_ = false; break;
+      case Made::kNoMeans: reopen_at_ = now + kNoMeansPause; return;
+      case Made::kBroken: return close("cannot write to it");
+    }
+  }
 }
 
-bool Connection::make_channel(const Generations::Gap& gap) {
+Connection::Made Connection::make_channel(const Generations::Gap& gap) {
   auto outbound = shm::Segment::create_outbound(target_.ring_bytes);
   auto inbound = shm::Segment::create_inbound(target_.ring_bytes);
   auto host_doorbell = shm::Doorbell::create();
   auto worker_doorbell = shm::Doorbell::create();
-  if (!outbound || !inbound || !host_doorbell || !worker_doorbell) {
-    process_.log(LogLevel::kError, "ts_filter: cannot make a channel: " + (!outbound  ? outbound.error
-                                                                           : !inbound ? inbound.error
-                                                                                      : std::strerror(errno)));
-    return false;
+  const bool all = outbound && inbound && host_doorbell && worker_doorbell;
+  const auto endpoint = all ? shm::Endpoint::attach(outbound->writable(), inbound->bytes()) : std::nullopt;
+  // Of its own: a message may wait, and the host may close the channel before it is sent.
+  std::vector<shm::UniqueFd> fds;
+  if (endpoint)
+    for (const int fd : {outbound->fd(), inbound->fd(), host_doorbell->fd(), worker_doorbell->fd()})
+      fds.emplace_back(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
+  const bool is_able = endpoint && std::all_of(fds.begin(), fds.end(), [](const auto& fd) { return bool(fd); });
+  if (!is_able || !poller_.add_doorbell(worker_doorbell->fd(), gap.worker)) {
+    if (!std::exchange(said_no_means_, true))
+      process_.log(LogLevel::kError,
+                   "ts_filter: cannot make a channel (trying again): " + (!outbound  ? outbound.error
+                                                                          : !inbound ? inbound.error
+                                                                                     : std::strerror(errno)));
+    return Made::kNoMeans;
   }
-  auto endpoint = shm::Endpoint::attach(outbound->writable(), inbound->bytes());
-  if (!endpoint || !poller_.add_doorbell(worker_doorbell->fd(), gap.worker)) return false;
   const uint32_t number = ++last_channel_;
-  const std::array fds{outbound->fd(), inbound->fd(), host_doorbell->fd(), worker_doorbell->fd()};
   generations_.add(gap.number, gap.worker,
                    std::make_shared<Channel>(number, gap.id,
                                              Channel::Parts{std::move(*outbound), std::move(*inbound), *endpoint,
                                                             std::move(*host_doorbell), std::move(*worker_doorbell)}));
-  return send_channel(socket_, {number, gap.worker, target_.ring_bytes, gap.number}, fds);
+  const bool sent = send_channel(socket_, {number, gap.worker, target_.ring_bytes, gap.number}, std::move(fds));
+  return sent ? Made::kYes : Made::kBroken;
 }
 
 void Connection::choose_channels() {

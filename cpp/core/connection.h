@@ -75,8 +75,14 @@ class Connection {
   bool on_generation(std::string_view payload);
   bool on_channel_done(std::string_view payload);
   void begin_generation(uint32_t number);
-  bool make_channel(const Generations::Gap& gap);
+  enum class Made : uint8_t {
+    kYes,
+    kNoMeans,  // memory or descriptors: there may be some later
+    kBroken,   // the host cannot be told
+  };
+  Made make_channel(const Generations::Gap& gap);
   void fill_gaps(Nanos now);
+  void went_away();
   void drop_stopped();
   void look_for_gaps();
   void choose_channels();
@@ -99,6 +105,7 @@ class Connection {
   ConfigsTold told_;
   uint32_t last_channel_ = 0;
   bool watches_writes_ = false;
+  bool said_no_means_ = false;
 };
 
 }  // namespace tsf::core

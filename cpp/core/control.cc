@@ -1,6 +1,5 @@
 #include "core/control.h"
 
-#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -8,11 +7,13 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 namespace tsf::core {
 namespace {
 constexpr size_t kHeader = 2 * sizeof(uint32_t);
 constexpr size_t kMaxFds = 4;
+constexpr int kReadsACall = 4;  // what is left wakes the thread again
 }  // namespace
 
 bool ControlSocket::connect(const std::string& path, std::span<const uid_t> allowed_uids, std::string& error) {
@@ -50,16 +51,13 @@ void ControlSocket::close() {
   in_.clear();
 }
 
-bool ControlSocket::send(uint32_t kind, std::string_view payload, std::span<const int> fds) {
+bool ControlSocket::send(uint32_t kind, std::string_view payload, std::vector<shm::UniqueFd> fds) {
   const uint32_t header[2] = {static_cast<uint32_t>(payload.size()), kind};
   Message message;
   message.bytes.reserve(kHeader + payload.size());
   message.bytes.append(reinterpret_cast<const char*>(header), kHeader);
   message.bytes.append(payload);
-  for (const int fd : fds) {
-    message.fds.emplace_back(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
-    if (!message.fds.back()) return false;
-  }
+  message.fds = std::move(fds);
   out_.push_back(std::move(message));
   return flush();
 }
@@ -95,7 +93,7 @@ bool ControlSocket::flush() {
 
 bool ControlSocket::receive(const Handler& on_message, std::string& error) {
   std::array<char, 16384> buffer;
-  for (;;) {
+  for (int reads = 0; reads < kReadsACall; ++reads) {
     const ssize_t n = ::recv(fd_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) break;

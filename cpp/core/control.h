@@ -26,13 +26,12 @@ class ControlSocket {
   bool open() const { return static_cast<bool>(fd_); }
   bool wants_write() const { return !out_.empty(); }
 
-  // Queues a message and writes what the socket takes. The descriptors stay the caller's, who may close them at once: a
-  // message that waits has its own, or their numbers could be other files by then. False: the connection is over.
-  bool send(uint32_t kind, std::string_view payload, std::span<const int> fds = {});
+  // Queues a message and writes what the socket takes. False: the connection is over.
+  bool send(uint32_t kind, std::string_view payload, std::vector<shm::UniqueFd> fds = {});
   bool flush();
 
-  // Reads what is there; `on_message` gets every whole message and returns false to give up. False: the connection
-  // is over, `error` says why.
+  // Reads what is there, as far as the thread's other work allows; `on_message` gets every whole message and returns
+  // false to give up. False: the connection is over, `error` says why.
   using Handler = std::function<bool(uint32_t kind, std::string_view payload)>;
   bool receive(const Handler& on_message, std::string& error);
 

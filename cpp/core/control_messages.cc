@@ -1,5 +1,7 @@
 #include "core/control_messages.h"
 
+#include <utility>
+
 #include "core/text.h"
 #include "core/version.h"
 
@@ -11,9 +13,9 @@ using flatbuffers::Offset;
 
 template <class T>
 bool send(ControlSocket& socket, wire::ControlKind kind, FlatBufferBuilder& b, Offset<T> root,
-          std::span<const int> fds = {}) {
+          std::vector<shm::UniqueFd> fds = {}) {
   b.Finish(root);
-  return socket.send(kind, {reinterpret_cast<const char*>(b.GetBufferPointer()), b.GetSize()}, fds);
+  return socket.send(kind, {reinterpret_cast<const char*>(b.GetBufferPointer()), b.GetSize()}, std::move(fds));
 }
 
 Offset<flatbuffers::String> optional_text(FlatBufferBuilder& b, const std::optional<std::string>& text) {
@@ -29,7 +31,7 @@ std::string printable_text(const flatbuffers::String* text) {
 
 bool read_verdict(const wire::ConfigVerdict& message, Verdict& out) {
   constexpr size_t kMostAttributes = 256;
-  out = {message.accepted(), message.phases(), {}, printable_text(message.message())};
+  out = {message.accepted(), message.phases(), {}, printable_text(message.message()), message.unavailable()};
   if (message.attributes() != nullptr)
     out.attributes.assign(message.attributes()->begin(), message.attributes()->end());
   return out.attributes.size() <= kMostAttributes;
@@ -72,10 +74,10 @@ bool send_forget(ControlSocket& socket, uint32_t config) {
   return send(socket, wire::ControlKind_ForgetConfig, b, wire::CreateForgetConfig(b, config));
 }
 
-bool send_channel(ControlSocket& socket, const ChannelOffer& offer, std::span<const int> fds) {
+bool send_channel(ControlSocket& socket, const ChannelOffer& offer, std::vector<shm::UniqueFd> fds) {
   FlatBufferBuilder b(64);
   return send(socket, wire::ControlKind_Channel, b,
-              wire::CreateChannel(b, offer.id, offer.worker, offer.ring_bytes, offer.generation), fds);
+              wire::CreateChannel(b, offer.id, offer.worker, offer.ring_bytes, offer.generation), std::move(fds));
 }
 
 bool send_channel_done(ControlSocket& socket, uint32_t id) {

@@ -47,7 +47,7 @@ struct ChannelOffer {
   uint32_t ring_bytes;
   uint32_t generation;
 };
-bool send_channel(ControlSocket& socket, const ChannelOffer& offer, std::span<const int> fds);
+bool send_channel(ControlSocket& socket, const ChannelOffer& offer, std::vector<shm::UniqueFd> fds);
 bool send_channel_done(ControlSocket& socket, uint32_t id);
 
 }  // namespace tsf::core

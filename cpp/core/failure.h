@@ -95,6 +95,7 @@ inline constexpr FailedState kAnsweredByUpstream{true, true};  // a response has
 
 inline constexpr FailureRow kFailureTable[] = {
     {"no host when the stream starts", kNoHost, {kBefore}},
+    {"a filter's file cannot be loaded (\"Threads of the host\")", kNoHost, {kBefore}},
     {"host lost, request headers or whole request body unanswered", host_lost(Dir::kRequest, true), {kBefore}},
     {"host lost, streamed request body partly sent on", host_lost(Dir::kRequest, false), {kPartly, kAnswered}, 2},
     {"host lost, response headers or whole response body unanswered", host_lost(Dir::kResponse, true), {kBefore}},

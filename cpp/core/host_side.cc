@@ -55,6 +55,7 @@ HostSide::Found HostSide::look() {
   if (route_ && !judged_route_) judged_route_ = route_->judged_by(config_);
   const Verdict* route = judged_route_ ? verdicts.of(judged_route_) : verdict;
   if (route == nullptr) return Found::kUnjudged;
+  if (verdict->unavailable || route->unavailable) return Found::kUnavailable;
   if (!verdict->accepted || !route->accepted) return Found::kRefused;
   channel_ = ChannelUse(channel);
   verdict_ = verdict;

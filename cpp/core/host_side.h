@@ -33,7 +33,7 @@ class HostSide {
 
   // ---- which host ----
 
-  enum class Found : uint8_t { kAbsent, kUnjudged, kRefused, kReady };
+  enum class Found : uint8_t { kAbsent, kUnjudged, kUnavailable, kRefused, kReady };
   // The host that can take this stream now, with its verdicts on all that the stream is configured with.
   Found look();
   void begin(const RequestKind& kind);

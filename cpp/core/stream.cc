@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/line_limit.h"
 #include "core/link.h"
 
 namespace tsf::core {
@@ -59,6 +60,7 @@ Stream::Start Stream::try_start(Dir dir) {
       return wait_for_host(dir, worker_.link().expects_host() ? std::max(patience, nanos(kHostGrace)) : patience);
     // It is the filter's own code that takes its time.
     case HostSide::Found::kUnjudged: return wait_for_host(dir, std::max(patience, host_.message_timeout()));
+    case HostSide::Found::kUnavailable: fail_later(dir, kNoHost); return Start::kFailed;
     case HostSide::Found::kRefused: fail_later(dir, kRejected); return Start::kFailed;
     case HostSide::Found::kReady: break;
   }
@@ -235,13 +237,8 @@ void Stream::fail(const Failure& failure) {
 }
 
 void Stream::log_failure(const char* what, const char* code) {
-  thread_local Nanos second = 0;
-  thread_local int said = 0;
-  const Nanos now = now_ns() / 1'000'000'000;
-  if (now != second) said = 0;
-  second = now;
-  constexpr int kLinesASecond = 10;
-  if (++said <= kLinesASecond)
+  thread_local LineLimit limit;
+  if (limit.allows(now_ns()))
     worker_.process().log(LogLevel::kWarn, "ts_filter: filter " + config_->name + ": stream " + what + ": " + code);
 }
 

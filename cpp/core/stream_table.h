@@ -13,6 +13,8 @@ class Stream;
 struct StreamId {
   uint32_t slot = 0;
   uint32_t generation = 0;
+
+  bool operator==(const StreamId&) const = default;
 };
 
 class StreamTable {

@@ -11,17 +11,26 @@ void JudgedConfig::judge(GenerationId generation, Verdict verdict) {
   uint32_t wanted = wire::Phase_LogStart | wire::Phase_LogPeriodic;
   if (!verdict.attributes.empty()) wanted |= wire::Phase_Log;
   const std::lock_guard lock(mutex_);
-  for (const Judged& judged : verdicts_)
-    if (judged.generation == generation) return;
-  logger_phases_.store(verdict.phases & wanted, std::memory_order_relaxed);  // relaxed: see logger_phases
-  verdicts_.push_back({generation, std::make_shared<const Verdict>(std::move(verdict))});
+  const auto known = std::find_if(verdicts_.begin(), verdicts_.end(),
+                                  [&](const Judged& judged) { return judged.generation == generation; });
+  if (known != verdicts_.end() && !known->verdict->unavailable && !verdict.unavailable) return;
+  // relaxed: see logger_phases
+  if (!verdict.unavailable) logger_phases_.store(verdict.phases & wanted, std::memory_order_relaxed);
+  auto kept = std::make_shared<const Verdict>(std::move(verdict));
+  if (known != verdicts_.end()) {
+    known->verdict = std::move(kept);
+  } else {
+    verdicts_.push_back({generation, std::move(kept)});
+  }
 }
 
 const Verdict* KnownVerdicts::of(const std::shared_ptr<const JudgedConfig>& config) {
   const auto known = known_.find(config->id());
-  if (known != known_.end()) return known->second.verdict.get();
+  if (known != known_.end() && !known->second.verdict->unavailable) return known->second.verdict.get();
   auto verdict = config->verdict(generation_);
   if (!verdict) return nullptr;
+  // No stream has begun with it.
+  if (known != known_.end()) return (known->second.verdict = std::move(verdict)).get();
   forget_dead();
   return known_.emplace(config->id(), Known{config, std::move(verdict)}).first->second.verdict.get();
 }

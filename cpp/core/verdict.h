@@ -24,6 +24,8 @@ struct Verdict {
   uint32_t phases;
   std::vector<uint32_t> attributes;
   std::string message;
+  // Not accepted, but not refused either: the host cannot load the filter now. Another word follows.
+  bool unavailable = false;
 };
 
 // A config as the host sees it.
@@ -57,7 +59,7 @@ class JudgedConfig {
       if (judged.generation == generation) return judged.verdict;
     return nullptr;
   }
-  // The first word counts.
+  // The first word counts, unless it, or the one that comes, is that the filter cannot be loaded now.
   void judge(GenerationId generation, Verdict verdict);
   void forget(GenerationId generation) {
     const std::lock_guard lock(mutex_);
@@ -95,7 +97,7 @@ class JudgedConfig {
 };
 
 // The verdicts of one generation as one worker has met them, so that its streams need no lock. They live as long as
-// this.
+// this; one of a filter that cannot be loaded now, until the next look at it.
 class KnownVerdicts {
  public:
   explicit KnownVerdicts(GenerationId generation) : generation_(generation) {}

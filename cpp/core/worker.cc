@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
+#include "core/line_limit.h"
 #include "core/stream.h"
 #include "core/text.h"
 
@@ -219,14 +221,29 @@ bool Worker::dispatch(const Channel& channel, const Channel::Inbound& frame) {
   }
 }
 
-// From the last log hook of a stream that is gone: metrics are all that can still be told to Envoy.
+// From the last log hook of a stream that is gone, or on its way while the stream went: metrics are all that can still
+// be told to Envoy.
 bool Worker::late_act(const wire::Act& act) {
-  if (act.kind() != wire::ActKind_Metric) return true;
   const auto config = link_.config_of(act.config());
   if (!config) return true;
+  if (act.kind() == wire::ActKind_SetMetadata) say_lost({act.stream(), act.generation()}, *config, "dynamic metadata");
+  if (act.kind() == wire::ActKind_SetFilterState) say_lost({act.stream(), act.generation()}, *config, "filter state");
+  if (act.kind() != wire::ActKind_Metric) return true;
   const auto metric = take_metric(act, config->text().metrics);
   if (metric) config->record(metric->op, metric->index, metric->labels, metric->value);
   return metric.has_value();
+}
+
+// One line a stream. The host has not known yet, or it would have told the filter.
+void Worker::say_lost(StreamId stream, const JudgedConfig& config, std::string_view what) {
+  thread_local StreamId last{UINT32_MAX, 0};
+  thread_local LineLimit limit;
+  if (std::exchange(last, stream) == stream || !limit.allows(now_ns())) return;
+  process_.log(
+      LogLevel::kWarn,
+      "ts_filter: filter " + config.text().name + ": " + std::string(what) +
+          " that was set when its stream had gone is lost; write it before the yield or the await behind which "
+          "its client, or its upstream, may have gone");
 }
 
 bool Worker::log_from_host(const Channel::Inbound& frame) {

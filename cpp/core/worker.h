@@ -153,6 +153,7 @@ class Worker {
   bool drain_without_streams(Channel& channel);
   bool dispatch_without_stream(const Channel::Inbound& frame);
   bool late_act(const wire::Act& act);
+  void say_lost(StreamId stream, const JudgedConfig& config, std::string_view what);
   bool log_from_host(const Channel::Inbound& frame);
   void condemn_malformed(Channel& channel, uint32_t kind);
   void check_deadlines();

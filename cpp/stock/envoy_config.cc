@@ -76,7 +76,7 @@ std::shared_ptr<core::FilterConfig> new_filter_config(ConfigEnvoy envoy, std::st
     config->metric_sink = std::make_shared<EnvoyMetrics>(envoy, config->metrics);
     config->judged->add_metrics(config->metric_sink);
     const auto verdict = config->link->wait_for_verdict(*config->judged, config->settings.config_timeout);
-    if (verdict && !verdict->accepted) {
+    if (verdict && !verdict->accepted && !verdict->unavailable) {
       say(LogLevel::kError, "filter \"" + config->name + "\": filter_config." +
                                 (config->settings.filters.empty() ? "plugin_config: " : "") + verdict->message);
       return nullptr;

@@ -21,6 +21,12 @@ import {
  *  stay far below it. */
 const MAX_QUEUED_BYTES = 64 * 1024 * 1024;
 
+/**
+ * Output of a direction that may be on its way without a credit. The module gives credit by half windows, so with a half
+ * more a body that comes out as long as it went in never waits for one.
+ */
+const outputWindow = (window: number): number => window + (window >> 1);
+
 export class ChannelStream implements StreamSink {
   source: StreamSource | undefined = undefined;
   /** After End, Fail or the channel's death: nothing is sent any more. */
@@ -181,10 +187,10 @@ export class ChannelStream implements StreamSink {
   }
 
   #put(of: CreditOf, flags: number, acknowledged: number, bytes: Uint8Array | undefined, owned: boolean): void {
-    const window = (this.#windows[of] ??= new OutputWindow(
-      this.window,
-      of === CreditOf.Reply ? this.#reply() : this.#output(of),
-    ));
+    const window = (this.#windows[of] ??=
+      of === CreditOf.Reply
+        ? new OutputWindow(this.window, this.#reply())
+        : new OutputWindow(outputWindow(this.window), this.#output(of)));
     const waiting = window.waitingBytes;
     if (waiting > 0 && waiting + (bytes?.length ?? 0) > MAX_QUEUED_BYTES) this.#overflow();
     else window.output(flags, acknowledged, bytes, owned);

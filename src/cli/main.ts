@@ -49,18 +49,14 @@ async function runHost(options: ServeOptions, log: Logger): Promise<void> {
     stopping = true;
     parent.leaving();
     host.stop().then(
-      () => process.exit(0),
+      () => host.exit(0),
       (error: unknown) => die(loadFailure(error), EXIT_FAILED),
     );
   };
   const host = new Host({ ...options, socket: socketPath(options.socket), version, log, onReplaced: stop });
-  const abandon = (code: number): never => {
-    host.abandon();
-    process.exit(code);
-  };
   let signals = 0;
   const onSignal = (signal: NodeJS.Signals): void => {
-    if (signals++ > 0) abandon(signal === 'SIGINT' ? 130 : 143);
+    if (signals++ > 0) host.abandon(signal === 'SIGINT' ? 130 : 143);
     stop();
   };
   process.on('SIGINT', onSignal);
@@ -70,7 +66,7 @@ async function runHost(options: ServeOptions, log: Logger): Promise<void> {
   const parent = heedParent((order) => {
     if (order === 'reload') host.reload('signal');
     else if (order === 'stop') stop();
-    else abandon(143);
+    else host.abandon(143);
   });
   // With --workers 0 the filters load in this thread: Node ends it when nothing is left that could settle what they await.
   const dry = (): void => {

@@ -59,6 +59,7 @@ export class Generations {
   /** The oldest first. */
   #all: Generation[] = [];
   #made = 0;
+  #isStuck = false;
   /** Something has come that the generation in preparation may have waited for. */
   #onNews: () => void = () => undefined;
   #abandon: () => void = () => undefined;
@@ -108,7 +109,12 @@ export class Generations {
 
   async #drop(generation: Generation): Promise<void> {
     this.#all = this.#all.filter((one) => one !== generation);
-    await generation.pool.stop();
+    await this.#end(generation);
+  }
+
+  async #end({ pool }: Generation): Promise<void> {
+    await pool.stop();
+    this.#isStuck ||= pool.isStuck;
   }
 
   /** A generation in preparation, which may take for ever, is given up. */
@@ -174,8 +180,13 @@ export class Generations {
     const all = this.#all.filter(({ state }) => state === 'serving' || state === 'draining');
     for (const generation of all) generation.state = 'draining';
     await this.#drained(all);
-    await Promise.all(all.map(({ pool }) => pool.stop()));
+    await Promise.all(all.map((generation) => this.#end(generation)));
     await this.#globals.dispose();
+  }
+
+  /** After stop(): a thread has not ended. */
+  get isStuck(): boolean {
+    return this.#isStuck;
   }
 
   // ---- inside ----
@@ -256,7 +267,8 @@ export class Generations {
     verdicts.get(connection)?.delete(config.id);
     const names = config.filters.length === 0 ? [config.name] : config.filters.map(({ name }) => name);
     const missing = names.findIndex((name) => !pool.filters.includes(name));
-    if (missing < 0) {
+    // A name that is in no file may be one of a file that cannot be loaded now.
+    if (missing < 0 || pool.lacksFilters) {
       pool.judge(connection, config);
       return;
     }
@@ -282,10 +294,10 @@ export class Generations {
     if (newest === undefined || old.length === 0) return;
     for (const [connection, { line, first }] of this.#modules)
       if (first < newest.number && newest.pool.readyChannels(connection) < line.concurrency) return;
-    for (const generation of old) void this.#end(generation);
+    for (const generation of old) void this.#finish(generation);
   }
 
-  async #end(generation: Generation): Promise<void> {
+  async #finish(generation: Generation): Promise<void> {
     generation.state = 'draining';
     for (const module of this.#modules.values())
       if (module.first <= generation.number) module.line.drain(numberFor(module, generation));

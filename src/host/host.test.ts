@@ -11,6 +11,7 @@ import * as schema from '../channel/codec/generated/index.js';
 const FILTER = `
 import { defineFilter } from 'envoy-ts-filter';
 import { threadId, isMainThread } from 'node:worker_threads';
+import { execSync } from 'node:child_process';
 export default defineFilter({
   name: 'probe',
   parseConfig(raw) {
@@ -24,6 +25,7 @@ export default defineFilter({
         if (what === 'crash') setTimeout(() => { throw new Error('crash of a filter'); });
         if (what === 'exit') process.exit(3);
         if (what === 'loop') for (;;);
+        if (what === 'native') execSync('sleep 6', { stdio: 'ignore' });
         if (what === 'reject') void Promise.reject(new Error('nobody awaits me'));
         if (what === 'wait') await new Promise(() => {});
         if (what === 'late') await new Promise((resolve) => setTimeout(resolve, 50));
@@ -314,6 +316,24 @@ describe('start and end', () => {
     expect(host.output).toMatch(/still open when the drain timeout passed/);
   });
 
+  test.each([1, 2])('nor is a thread inside native code, after %i signals', async (signals) => {
+    const host = await startHost('--drain-timeout', signals === 1 ? '200ms' : '20s');
+    const module = await connect();
+    await module.judged(1, 'probe');
+    (await module.openChannel(1)).request(0, { 'x-do': 'native' });
+    await sleep(300);
+    const started = performance.now();
+    host.signal('SIGTERM');
+    if (signals === 2) {
+      await eventually('Drain', () => module.received.includes(schema.ControlKind.Drain));
+      host.signal('SIGTERM');
+    }
+    expect(await host.exit).toEqual({ code: signals === 1 ? 0 : 143, signal: null });
+    // the drain timeout, and a second; and some for a loaded machine
+    expect(performance.now() - started).toBeLessThan(200 + 1000 + 500);
+    expect(existsSync(`${socket}.lock`)).toBe(false);
+  });
+
   test('a second signal ends at once', async () => {
     const host = await startHost();
     const module = await connect();
@@ -345,22 +365,58 @@ describe('start and end', () => {
   });
 
   test('--workers 0: a top-level await that nothing can settle ends the start and is named', async () => {
-    writeFileSync(join(dir, 'probe.ts'), 'await new Promise(() => undefined);');
-    const host = spawnHost(join(dir, 'probe.ts'), '--socket', socket, '--workers', '0');
+    writeFileSync(join(dir, 'init.ts'), 'await new Promise(() => undefined);');
+    const init = ['--init', join(dir, 'init.ts')];
+    const host = spawnHost(join(dir, 'probe.ts'), '--socket', socket, '--workers', '0', ...init);
     await host.waitForOutput(/TSF_LOAD_FAILED: a top-level await of a filter, or of what it imports, never settles/);
     expect(await host.exit).toMatchObject({ code: 1 });
   });
 
-  test('an init script or a filter that throws ends the start with its place', async () => {
+  test('an init script that throws, or a mistake in a file, ends the start with its place', async () => {
     writeFileSync(join(dir, 'init.ts'), `\n\nthrow new Error('bad init');`);
     const init = spawnHost(join(dir, 'probe.ts'), '--socket', socket, '--init', join(dir, 'init.ts'));
     expect((await init.exit).code).toBe(1);
     expect(init.output).toMatch(/TSF_INIT_FAILED: .*init\.ts:3:\d+: Error: bad init/);
-    writeFileSync(join(dir, 'probe.ts'), `const x: number = 1;\nthrow new Error('bad filter ' + x);`);
-    const filter = spawnHost(join(dir, 'probe.ts'), '--socket', socket);
-    expect((await filter.exit).code).toBe(1);
-    expect(filter.output).toMatch(/TSF_LOAD_FAILED: .*probe\.ts:2:\d+: Error: bad filter 1/);
+    const mistakes: [string, RegExp][] = [
+      ['const x: number = 1;\nexport default {{', /TSF_LOAD_FAILED: .*probe\.ts:2:\d+: /],
+      [`\nimport 'no-such-package';`, /TSF_LOAD_FAILED: .*probe\.ts:2:8: Could not resolve/],
+      ['export const x = 1;', /TSF_FILTER_NONE: .*probe\.ts: exports no filter/],
+    ];
+    for (const [source, says] of mistakes) {
+      writeFileSync(join(dir, 'probe.ts'), source);
+      const filter = spawnHost(join(dir, 'probe.ts'), '--socket', socket);
+      expect((await filter.exit).code).toBe(1);
+      expect(filter.output).toMatch(says);
+    }
     expect(existsSync(socket)).toBe(false);
     expect(existsSync(`${socket}.lock`)).toBe(false);
+  });
+
+  test.each([0, 1, 2])('--workers %i: a file that throws while it runs is tried again, the others serve', async (n) => {
+    const gone = join(dir, 'gone');
+    writeFileSync(gone, '');
+    writeFileSync(
+      join(dir, 'needy.ts'),
+      `import { existsSync } from 'node:fs';
+import { defineFilter } from 'envoy-ts-filter';
+if (existsSync(${JSON.stringify(gone)})) throw new Error('it is gone');
+export default defineFilter({ name: 'needy', parseConfig: (raw) => raw ?? {}, create: () => ({}) });`,
+    );
+    const host = spawnHost(join(dir, 'probe.ts'), join(dir, 'needy.ts'), '--socket', socket, '--workers', String(n));
+    await host.waitForOutput(/"listening"/);
+    expect(host.output).toMatch(
+      /TSF_LOAD_FAILED: .*needy\.ts:3:\d+: Error: it is gone; its file is loaded again in 1000/,
+    );
+    const module = await connect();
+    expect(await module.judged(1, 'probe')).toMatchObject({ accepted: true, unavailable: false });
+    const needy = await module.judged(2, 'needy');
+    expect(needy).toMatchObject({ accepted: false, unavailable: true });
+    expect(needy.message).toMatch(/^filter "needy" is not there yet: the host cannot load .*needy\.ts now/);
+    expect(await module.judged(3, 'nobody')).toMatchObject({ accepted: false, unavailable: true });
+    rmSync(gone);
+    await eventually('it has loaded', () => module.verdicts.get(2)?.accepted === true, 4_000);
+    await eventually('now it is known', () => module.verdicts.get(3)?.unavailable === false);
+    expect(module.verdicts.get(3)?.message).toMatch(/no filter is named "nobody"/);
+    expect(await module.judged(4, 'needy')).toMatchObject({ accepted: true });
   });
 });

@@ -141,9 +141,17 @@ export class Host {
     log.info('stopped');
   }
 
+  /** After stop(). */
+  exit(code: number): never {
+    if (!this.#filters.isStuck) process.exit(code);
+    this.#options.log.warn('a worker thread is inside native code, and the process ends without it');
+    return this.#addon.exitNow(code);
+  }
+
   /** For a second signal: nothing is waited for. */
-  abandon(): void {
+  abandon(code: number): never {
     this.#place?.leave();
+    return this.#addon.exitNow(code);
   }
 
   #accept(connection: Connection): void {

@@ -6,6 +6,7 @@ import type { Place } from './place.js';
 
 const config = (id: number): FilterConfigMessage => ({ id }) as FilterConfigMessage;
 const yes: Verdict = { accepted: true, message: '', phases: 1, attributes: [] };
+const lacking: Verdict = { accepted: false, unavailable: true, message: 'gone', phases: 0, attributes: [] };
 const no: Verdict = { accepted: false, message: 'no', phases: 0, attributes: [] };
 
 function place(): { place: Place; asked: ToWorker[] } {
@@ -17,7 +18,8 @@ function place(): { place: Place; asked: ToWorker[] } {
 function stage(): { judgements: Judgements; told: string[] } {
   const told: string[] = [];
   const judgements = new Judgements({
-    verdict: (connection, id, { accepted }) => void told.push(`${connection}/${id} ${accepted}`),
+    verdict: (connection, id, { accepted, unavailable = false }) =>
+      void told.push(`${connection}/${id} ${unavailable ? 'unavailable' : accepted}`),
     refusedAgain: (_place, { id }, { message }) => void told.push(`again ${id}: ${message}`),
   });
   return { judgements, told };
@@ -87,4 +89,41 @@ test('a thread that comes later and refuses is told of, and asked again until it
   } finally {
     vi.useRealTimers();
   }
+});
+
+test('where a thread lacks the filter the module hears so at once, and the rest when it is there', () => {
+  const { judgements, told } = stage();
+  const [a, b] = [place(), place()];
+  judgements.judge(1, config(1), [a.place, b.place]);
+  judgements.heard(a.place, 1, 1, lacking);
+  judgements.heard(b.place, 1, 1, yes);
+  expect(told).toEqual(['1/1 unavailable']);
+  judgements.loaded(a.place);
+  expect(a.asked).toHaveLength(2);
+  expect(b.asked).toHaveLength(1);
+  judgements.heard(a.place, 1, 1, yes);
+  expect(told).toEqual(['1/1 unavailable', '1/1 true']);
+});
+
+test('what was accepted can become unavailable and come back; a refusal stays', () => {
+  const { judgements, told } = stage();
+  const [a, b, c] = [place(), place(), place()];
+  judgements.judge(1, config(1), [a.place]);
+  judgements.heard(a.place, 1, 1, yes);
+  judgements.left(a.place);
+  judgements.joined(b.place);
+  judgements.heard(b.place, 1, 1, lacking);
+  expect(told).toEqual(['1/1 true', '1/1 unavailable']);
+  judgements.joined(c.place);
+  judgements.heard(c.place, 1, 1, yes);
+  expect(told).toHaveLength(2);
+  judgements.left(b.place);
+  expect(told.slice(2)).toEqual(['1/1 true']);
+  judgements.judge(1, config(2), [c.place]);
+  judgements.heard(c.place, 1, 2, lacking);
+  judgements.loaded(c.place);
+  judgements.heard(c.place, 1, 2, no);
+  judgements.joined(a.place);
+  judgements.heard(a.place, 1, 2, yes);
+  expect(told.slice(3)).toEqual(['1/2 unavailable', '1/2 false']);
 });

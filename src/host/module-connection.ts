@@ -62,7 +62,8 @@ export class ModuleConnection implements ModuleLine {
   }
 
   verdict(id: number, verdict: Verdict, generation: number): void {
-    if (!verdict.accepted) this.#log.warn({ config: id, reason: verdict.message }, 'config refused');
+    const { accepted, unavailable, message } = verdict;
+    if (!accepted && unavailable !== true) this.#log.warn({ config: id, reason: message }, 'config refused');
     this.#send(ControlKind.ConfigVerdict, encodeVerdict({ id, ...verdict, generation }));
   }
 

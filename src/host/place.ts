@@ -2,20 +2,22 @@
 import { BackOff } from '../base/back-off.js';
 import { messageOf } from '../base/host-errors.js';
 import { errorFields, type Logger } from '../base/log.js';
-import type { FromWorker, LastWords, LoadedFilter, ToWorker, WorkerStart } from '../thread/messages.js';
+import type { FromWorker, LastWords, Loaded, ToWorker, WorkerStart } from '../thread/messages.js';
 import type { Spawn, Thread } from './thread.js';
 
 /** A start that takes longer is told: it may never end. */
 const SLOW_START_MS = 10_000;
-/** A busy thread is not waited for longer. */
-const STOP_MS = 1000;
+/** A successor that has not started by then, or in ten times what a start has taken at most, is ended: others may start. */
+const LONGEST_START_MS = 30_000;
+/** A busy thread is not waited for longer: once for its last hooks, and once for its end. */
+const STOP_MS = 500;
 
 /** The text comes ready from the thread. */
 export class LoadError extends Error {}
 
 export interface PlaceEvents {
   /** Its thread serves from now on. */
-  ready(place: Place, filters: readonly LoadedFilter[]): void;
+  ready(place: Place, loaded: Loaded): void;
   message(place: Place, message: ServingMessage): void;
   /** The thread that served serves no more. It may still run for a while: see Thread.ended. */
   lost(place: Place, thread: Thread): void;
@@ -38,11 +40,13 @@ export class Place {
   #serves = false;
   #words: LastWords | undefined;
   #bornAt = 0;
+  #slowestStartMs = 0;
   readonly #backOff = new BackOff();
   #retry: NodeJS.Timeout | undefined;
   /** No thread comes after this one. */
   #isLast = false;
   #onStopped: (() => void) | undefined;
+  #startFailed: ((error: LoadError) => void) | undefined;
   /** Threads that are to end. */
   readonly #ending = new Set<Promise<void>>();
 
@@ -57,6 +61,11 @@ export class Place {
   /** The thread that serves; undefined: none does now. */
   get serving(): Thread | undefined {
     return this.#serves ? this.#thread : undefined;
+  }
+
+  /** Threads that were told to end and have not: they are inside native code. */
+  get isStuck(): boolean {
+    return this.#ending.size > 0;
   }
 
   post(message: ToWorker): void {
@@ -75,9 +84,29 @@ export class Place {
     slow.unref();
     try {
       await this.#run();
+      this.#slowestStartMs = Math.max(this.#slowestStartMs, performance.now() - this.#bornAt);
     } finally {
       clearTimeout(slow);
     }
+  }
+
+  /** The first one has all the time that it wants: whoever started the host sees that it does not listen. */
+  async #startAnother(): Promise<void> {
+    const limit = Math.max(LONGEST_START_MS, 10 * this.#slowestStartMs);
+    const giveUp = setTimeout(() => this.#giveUp(limit), limit).unref();
+    try {
+      await this.start();
+    } finally {
+      clearTimeout(giveUp);
+    }
+  }
+
+  #giveUp(limit: number): void {
+    const thread = this.#thread;
+    if (thread === undefined || this.#serves) return;
+    this.#thread = undefined;
+    this.#end(thread);
+    this.#startFailed?.(new LoadError(`TSF_LOAD_SLOW: the filters have not loaded in ${Math.round(limit / 1000)} s`));
   }
 
   /** Ends the thread that serves; another one comes. */
@@ -118,13 +147,14 @@ export class Place {
     const { start, spawn, events } = this.#options;
     await new Promise<void>((resolve, reject) => {
       this.#words = undefined;
+      this.#startFailed = reject;
       const thread = spawn(start, {
         message: (message) => {
           if (this.#thread !== thread) return;
           switch (message.type) {
             case 'ready':
               this.#serves = true;
-              events.ready(this, message.filters);
+              events.ready(this, message);
               resolve();
               return;
             case 'failed':
@@ -181,7 +211,7 @@ export class Place {
     const delay = this.#backOff.after(performance.now() - this.#bornAt);
     const { log } = this.#options;
     this.#retry = setTimeout(() => {
-      this.start().then(
+      this.#startAnother().then(
         () => log.info({ worker: this.index }, 'worker thread replaced'),
         (error: unknown) => {
           if (this.#isLast) return;

@@ -64,7 +64,7 @@ test('a thread that could not start is ended, and its end is not that of its suc
       throw new Error('not this time');
     }
     const definition = { name: 'f', create: () => ({}) };
-    export const modules = [['f', { f: { name: 'f', [Symbol.for('envoy-ts-filter.definition')]: definition } }]];`).start();
+    export const modules = [['f', async () => ({ f: { name: 'f', [Symbol.for('envoy-ts-filter.definition')]: definition } })]];`).start();
   writeFileSync(at('fail'), '');
   writeFileSync(at('die'), '');
   await eventually('the thread has died', () => lines.length > 0);
@@ -90,4 +90,27 @@ test('a start that waits for what can never come ends, and says for what', async
   await expect(poolOf('await new Promise(() => {});').start()).rejects.toThrow(
     'TSF_LOAD_FAILED: the worker ended while it loaded (a top-level await of a filter, or of what it imports, never settles)',
   );
+});
+
+test('a successor that does not finish loading is ended and tried again', async () => {
+  await poolOf(`
+    import { existsSync } from 'node:fs';
+    const beat = setInterval(() => existsSync(${JSON.stringify(at('die'))}) && process.exit(3), 10);
+    if (existsSync(${JSON.stringify(at('hang'))})) await new Promise(() => {});
+    const definition = { name: 'f', create: () => ({}) };
+    export const modules = [['f', async () => ({ f: { name: 'f', [Symbol.for('envoy-ts-filter.definition')]: definition } })]];`).start();
+  writeFileSync(at('hang'), '');
+  writeFileSync(at('die'), '');
+  await eventually('the thread has died', () => lines.length > 0);
+  rmSync(at('die'));
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  await sleep(500);
+  await vi.advanceTimersByTimeAsync(100 + 10_000);
+  expect(lines).toEqual(['TSF_WORKER_DIED', 'TSF_LOAD_SLOW']);
+  rmSync(at('hang'));
+  await vi.advanceTimersByTimeAsync(20_000);
+  expect(lines.slice(2)).toEqual(['worker thread could not be replaced yet']);
+  await vi.advanceTimersByTimeAsync(200);
+  vi.useRealTimers();
+  await eventually('it is replaced', () => lines.includes('worker thread replaced'));
 });

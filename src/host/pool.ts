@@ -7,7 +7,7 @@ import type { FilterConfigMessage } from '../channel/codec/index.js';
 import { deathOf, stallOf } from './faults.js';
 import { Judgements } from './judgements.js';
 import type { Logger } from '../base/log.js';
-import type { ConnectionId, LastWords, LoadedFilter, Verdict } from '../thread/messages.js';
+import type { ConnectionId, LastWords, Loaded, LoadedFilter, Verdict } from '../thread/messages.js';
 import { Place, type ServingMessage } from './place.js';
 import type { GlobalHost } from '../api/runtime-global.js';
 import { stuckStack } from './stuck-stack.js';
@@ -44,6 +44,11 @@ export class Pool {
   readonly #judgements: Judgements;
   readonly #channels = new Channels();
   readonly #watchdog: Watchdog;
+  /** What the threads that turn have loaded. */
+  readonly #has = new Map<Place, Loaded>();
+  /** Those that serve. One that lacks filters does not while another one has all. */
+  readonly #joined = new Set<Place>();
+  /** Of the thread that has joined last. */
   #filters: readonly LoadedFilter[] = [];
 
   constructor(options: PoolOptions) {
@@ -59,7 +64,7 @@ export class Pool {
     });
     const spawn = workers === 0 ? mainThread(globals, log) : workerThreads(globals);
     const placeEvents = {
-      ready: (place: Place, filters: readonly LoadedFilter[]) => this.#joined(place, filters),
+      ready: (place: Place, loaded: Loaded) => this.#loaded(place, loaded),
       message: (place: Place, message: ServingMessage) => this.#message(place, message),
       lost: (place: Place, thread: Thread) => this.#left(place, thread),
       died: (place: Place, cause: unknown, words: LastWords | undefined) => this.#died(place, cause, words),
@@ -78,7 +83,12 @@ export class Pool {
     return this.#filters.map(({ name }) => name);
   }
 
-  /** Rejects when the filters do not load. */
+  /** A name that is in none of these may be one of a file that cannot be loaded now. */
+  get lacksFilters(): boolean {
+    return this.#serving().some((place) => !this.#isWhole(place));
+  }
+
+  /** Rejects for mistakes; a filter that cannot be loaded now is none. */
   async start(): Promise<void> {
     await Promise.all(this.#places.map((place) => place.start()));
     this.#watchdog.start();
@@ -127,17 +137,44 @@ export class Pool {
     this.#channels.drained();
   }
 
-  #serving(): Place[] {
-    return this.#places.filter((place) => place.serving !== undefined);
+  /** After stop(): a thread has not ended. */
+  get isStuck(): boolean {
+    return this.#places.some((place) => place.isStuck);
   }
 
-  #joined(place: Place, filters: readonly LoadedFilter[]): void {
-    this.#filters = filters;
-    this.#judgements.joined(place);
-    this.#channels.joined(this.#serving());
+  #serving(): Place[] {
+    return this.#places.filter((place) => place.serving !== undefined && this.#joined.has(place));
+  }
+
+  #isWhole(place: Place): boolean {
+    return this.#has.get(place)?.missing.length === 0;
+  }
+
+  /** For the first time, or more than before. */
+  #loaded(place: Place, loaded: Loaded): void {
+    this.#has.set(place, loaded);
+    if (this.#joined.has(place)) {
+      this.#filters = loaded.filters;
+      this.#judgements.loaded(place);
+    }
+    this.#admit();
+  }
+
+  #admit(): void {
+    for (const [place, { filters }] of this.#has) {
+      if (this.#joined.has(place)) continue;
+      if (!this.#isWhole(place) && [...this.#joined].some((other) => this.#isWhole(other))) continue;
+      this.#joined.add(place);
+      this.#filters = filters;
+      this.#judgements.joined(place);
+      this.#channels.joined(this.#serving());
+    }
   }
 
   #left(place: Place, thread: Thread): void {
+    this.#has.delete(place);
+    this.#joined.delete(place);
+    this.#admit();
     this.#judgements.left(place);
     this.#channels.left(place, thread, this.#serving());
   }
@@ -157,6 +194,10 @@ export class Pool {
 
   #message(place: Place, message: ServingMessage): void {
     switch (message.type) {
+      case 'loaded':
+        this.#loaded(place, message);
+        for (const other of this.#places) if (other !== place) other.post({ type: 'loadAgain' });
+        return;
       case 'verdict':
         this.#judgements.heard(place, message.connection, message.id, message.verdict);
         return;

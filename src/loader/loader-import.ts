@@ -5,8 +5,12 @@ import { definitionOf } from '../api/filter.js';
 import { authorFrame } from '../base/places.js';
 import type { Filter } from '../api/types-definition.js';
 
-interface BundleModule {
-  readonly modules: readonly (readonly [file: string, module: Readonly<Record<string, unknown>>])[];
+/** A source of filters in the bundle. */
+export interface BundledFile {
+  /** Absolute path. */
+  readonly file: string;
+  /** Runs it, and what it imports, where that has not run yet; again where that has thrown. */
+  load(): Promise<Readonly<Record<string, unknown>>>;
 }
 
 export interface Definition {
@@ -15,31 +19,19 @@ export interface Definition {
   readonly file: string;
 }
 
-export async function collectFilters(bundleUrl: string): Promise<Definition[]> {
-  const { modules } = (await import(bundleUrl)) as BundleModule;
-  const files = new Map<string, string>();
-  const filters: Definition[] = [];
-  for (const [file, module] of modules) {
-    const found = filtersOf(module);
-    if (found.length === 0) {
-      throw new HostError(
-        'TSF_FILTER_NONE',
-        `${shown(file)}: exports no filter; export the result of defineFilter(...) as default`,
-      );
-    }
-    for (const filter of found) {
-      const other = files.get(filter.name);
-      if (other !== undefined) {
-        throw new HostError(
-          'TSF_FILTER_DUPLICATE',
-          `two filters are named "${filter.name}": in ${shown(other)} and in ${shown(file)}; rename one`,
-        );
-      }
-      files.set(filter.name, file);
-      filters.push({ filter, file });
-    }
-  }
-  return filters;
+/** Runs the packages that the filters import; not yet the filters. */
+export async function importBundle(url: string): Promise<BundledFile[]> {
+  const { modules } = (await import(url)) as { modules: readonly (readonly [string, BundledFile['load']])[] };
+  return modules.map(([file, load]) => ({ file, load }));
+}
+
+export function filtersIn(file: string, module: Readonly<Record<string, unknown>>): Definition[] {
+  const filters = filtersOf(module).map((filter) => ({ filter, file }));
+  if (filters.length > 0) return filters;
+  throw new HostError(
+    'TSF_FILTER_NONE',
+    `${shown(file)}: exports no filter; export the result of defineFilter(...) as default`,
+  );
 }
 
 /** A default export (one filter, a list, or a CommonJS module's exports around either) and named exports. */
@@ -59,14 +51,15 @@ function filtersOf(module: Readonly<Record<string, unknown>>): Filter[] {
 
 const isFilter = (value: unknown): value is Filter => definitionOf(value) !== undefined;
 
-const shown = (file: string): string => relative(process.cwd(), file) || file;
+export const shown = (file: string): string => relative(process.cwd(), file) || file;
 
-/** One text for people: what failed, and where in the author's own source. */
-export function loadFailure(error: unknown, otherwise: HostErrorCode = 'TSF_LOAD_FAILED'): string {
+/** One text for people: what failed, and where in the author's own source; `file` where the error does not know. */
+export function loadFailure(error: unknown, otherwise: HostErrorCode = 'TSF_LOAD_FAILED', file?: string): string {
   if (error instanceof HostError) return `${error.code}: ${error.message}`;
   const code = (error as { code?: unknown } | null)?.code;
   const known = typeof code === 'string' && code.startsWith('TSF_') ? code : otherwise;
-  const place = error instanceof Error ? firstPlace(error.stack ?? '') : undefined;
+  const found = error instanceof Error ? firstPlace(error.stack ?? '') : undefined;
+  const place = found ?? (file === undefined ? undefined : shown(file));
   const name = error instanceof Error ? `${error.name}: ` : '';
   return `${known}: ${place === undefined ? '' : `${place}: `}${name}${messageOf(error)}`;
 }

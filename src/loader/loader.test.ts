@@ -2,9 +2,10 @@ import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { bundleFilters, bundleInit, findFilterFiles } from './loader.js';
-import { collectFilters, loadFailure } from './loader-import.js';
+import { type FileEvents, FilterFiles } from './filter-files.js';
+import { importBundle, loadFailure } from './loader-import.js';
 
 let folder: string;
 const cache = process.env.XDG_CACHE_HOME;
@@ -26,8 +27,22 @@ async function write(files: Record<string, string>): Promise<void> {
   }
 }
 const path = (name: string) => join(folder, name);
-const load = async (...names: string[]) =>
-  (await collectFilters((await bundleFilters(names.map(path))).url)).map(({ filter }) => filter);
+/** They fail at once, not later. */
+const AT_ONCE: FileEvents = {
+  failed(_file, error) {
+    throw error;
+  },
+  slow: (file) => expect.unreachable(file),
+  loaded: (file) => expect.unreachable(file),
+};
+async function filesOf(names: readonly string[], events: FileEvents): Promise<FilterFiles> {
+  return new FilterFiles(await importBundle((await bundleFilters(names.map(path))).url), events);
+}
+async function load(...names: string[]) {
+  const files = await filesOf(names, AT_ONCE);
+  await files.start();
+  return files.definitions.map(({ filter }) => filter);
+}
 // What defineFilter makes; the loader sees that and nothing else of a filter.
 const filter = (name: string) =>
   `{ name: '${name}', [Symbol.for('envoy-ts-filter.definition')]: { name: '${name}', create() { return {}; } } }`;
@@ -181,12 +196,117 @@ test('the bundle is named by its content', async () => {
 test('an error thrown while loading shows the place in the source', async () => {
   await write({ 'a.ts': `type A = string;\nconst a: A = '';\nthrow new TypeError('no ' + a);\n` });
   process.setSourceMapsEnabled(true);
-  const { url } = await bundleFilters([path('a.ts')]);
-  expect(await failure(collectFilters(url))).toMatch(/^TSF_LOAD_FAILED: (.*a\.ts:3:7: )?TypeError: no $/);
+  expect(await failure(load('a.ts'))).toMatch(/^TSF_LOAD_FAILED: (.*a\.ts:3:7: )?TypeError: no $/);
 });
 
 test('the init script is TypeScript with top-level await', async () => {
   await write({ 'init.ts': `(globalThis as { seen?: unknown }).seen = await Promise.resolve('yes');` });
   await import((await bundleInit(path('init.ts'))).url);
   expect((globalThis as { seen?: unknown }).seen).toBe('yes');
+});
+
+/** Three filters: `a` alone, `b` and `c` by way of `lib/shared.ts`, which needs what may be gone. */
+async function writeDependents(shared: string): Promise<void> {
+  await write({
+    'lib/one.ts': `const seen = globalThis as { ones?: number }; seen.ones = (seen.ones ?? 0) + 1; export const one = { n: seen.ones };`,
+    'lib/shared.ts': `import { one } from './one.js';\n${shared}\nexport const shared = { one };`,
+    'a.ts': `import { one } from './lib/one.js'; export default { ...${filter('a')}, one };`,
+    'b.ts': `import { shared } from './lib/shared.js'; export default { ...${filter('b')}, shared };`,
+    'c.ts': `import { shared } from './lib/shared.js'; export default { ...${filter('c')}, shared };`,
+  });
+}
+const world = globalThis as { ones?: number; isGone?: boolean; runs?: number; release?: () => void };
+
+function recorded(): { events: FileEvents; said: string[] } {
+  const said: string[] = [];
+  const name = (file: string) => file.slice(folder.length + 1);
+  const events: FileEvents = {
+    failed: (file, error, ms) => void said.push(`${name(file)}: ${(error as Error).message}, ${ms}`),
+    slow: (file) => void said.push(`${name(file)} is slow`),
+    loaded: (file) => void said.push(`${name(file)} has loaded`),
+  };
+  return { events, said };
+}
+
+afterEach(() => {
+  for (const key of ['ones', 'isGone', 'runs', 'release'] as const) delete world[key];
+  vi.useRealTimers();
+});
+
+test.each([
+  ['throws', `globalThis.runs = (globalThis.runs ?? 0) + 1; if (globalThis.isGone) throw new Error('gone');`],
+  [
+    'rejects',
+    `globalThis.runs = (globalThis.runs ?? 0) + 1; if (globalThis.isGone) await Promise.reject(new Error('gone'));`,
+  ],
+])(
+  'what %s while it loads fails those that import it, and they are tried again with back-off',
+  async (_how, shared) => {
+    world.isGone = true;
+    await writeDependents(shared);
+    const { events, said } = recorded();
+    const files = await filesOf(['a.ts', 'b.ts', 'c.ts'], events);
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    await files.start();
+    expect(files.definitions.map(({ filter: { name } }) => name)).toEqual(['a']);
+    expect(files.missing).toEqual([path('b.ts'), path('c.ts')]);
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(said).toEqual(['b.ts: gone, 1000', 'c.ts: gone, 1000', 'b.ts: gone, 2000', 'c.ts: gone, 2000']);
+    world.isGone = false;
+    await vi.advanceTimersByTimeAsync(2000);
+    expect(said.slice(4)).toEqual(['b.ts has loaded', 'c.ts has loaded']);
+    expect(files.missing).toEqual([]);
+    const [a, b, c] = files.definitions.map((one) => one.filter) as unknown as {
+      one: unknown;
+      shared: { one: unknown };
+    }[];
+    // What had loaded has not run again: there is one of each.
+    expect([b?.shared === c?.shared, b?.shared.one === a?.one, world.ones]).toEqual([true, true, 1]);
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(said).toHaveLength(6);
+  },
+);
+
+test('back-off goes up to 30 s, and another thread that could load them ends it', async () => {
+  world.isGone = true;
+  await writeDependents(`if (globalThis.isGone) throw new Error('gone');`);
+  const { events, said } = recorded();
+  const files = await filesOf(['b.ts'], events);
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  await files.start();
+  await vi.advanceTimersByTimeAsync(200_000);
+  expect(said.map((line) => Number(line.split(', ')[1]))).toEqual([
+    1000, 2000, 4000, 8000, 16_000, 30_000, 30_000, 30_000, 30_000, 30_000, 30_000,
+  ]);
+  world.isGone = false;
+  files.tryAgain();
+  await vi.advanceTimersByTimeAsync(0);
+  expect(said.at(-1)).toBe('b.ts has loaded');
+});
+
+test('what does not settle keeps the others waiting for 2 s, and serves when it settles', async () => {
+  await writeDependents('await new Promise((resolve) => (globalThis.release = resolve));');
+  const { events, said } = recorded();
+  const files = await filesOf(['a.ts', 'b.ts'], events);
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  const starting = files.start();
+  await vi.advanceTimersByTimeAsync(2000);
+  await starting;
+  expect([files.missing, said]).toEqual([[path('b.ts')], ['b.ts is slow']]);
+  files.tryAgain();
+  world.release!();
+  await vi.advanceTimersByTimeAsync(0);
+  expect([files.missing, said.slice(1)]).toEqual([[], ['b.ts has loaded']]);
+});
+
+test('lines of a source are right behind what the bundle does to it', async () => {
+  await write({
+    'lib/x.ts': 'export const x = 1;',
+    'a.ts': `import './lib/x.js';\nexport const f = () => new Error('here');\nexport default ${filter('a')};`,
+    'b.ts': `import './lib/x.js';\nexport default ${filter('b')};`,
+  });
+  process.setSourceMapsEnabled(true);
+  const [file] = await importBundle((await bundleFilters([path('a.ts'), path('b.ts')])).url);
+  const { f } = (await file!.load()) as { f(): Error };
+  expect(f().stack).toMatch(/(a\.ts:2:29|vitest)/);
 });

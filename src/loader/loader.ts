@@ -73,12 +73,12 @@ async function filesOfFolder(folder: string): Promise<string[]> {
   return files;
 }
 
-/** Bundles filters. The result's `modules` export lists `[file, module]` pairs. */
+/** Bundles filters. The result's `modules` export lists `[file, load]` pairs: each file runs when it is asked for, and what
+ *  several of them import runs once. */
 export async function bundleFilters(paths: readonly string[]): Promise<Bundle> {
   const files = await findFilterFiles(paths);
-  const lines = files.map((file, i) => `import * as m${i} from ${JSON.stringify(file)};`);
-  lines.push(`export const modules = [${files.map((file, i) => `[${JSON.stringify(file)}, m${i}]`).join(', ')}];`);
-  const { url, inputs } = await bundle(lines.join('\n'), 'filters');
+  const pairs = files.map((file) => JSON.stringify(file)).map((file) => `[${file}, () => import(${file})]`);
+  const { url, inputs } = await bundle(`export const modules = [${pairs.join(', ')}];`, 'filters');
   return { url, files, inputs };
 }
 
@@ -127,11 +127,34 @@ async function bundle(entry: string, name: string): Promise<{ url: string; input
   }).catch((error: unknown) => {
     throw new HostError('TSF_LOAD_FAILED', describeFailure(error), { cause: error });
   });
-  const contents = built.outputFiles[0]?.contents ?? new Uint8Array(0);
+  const contents = Buffer.from(withRetries(built.outputFiles[0]?.text ?? ''));
   const inputs = Object.keys(built.metafile.inputs)
     .filter((input) => !input.startsWith('<'))
     .map((i) => resolve(i));
   return { url: pathToFileURL(await store(contents, name)).href, inputs };
+}
+
+/** What esbuild puts around each module that runs when it is asked for: it remembers an error for ever. */
+const RUN_ONCE = /^var __esm = .*\n(?: .*\n)+\};$/m;
+/** As many lines, or the source map would be wrong: a module that throws or rejects runs again when it is asked for again. */
+const RUN_UNTIL_DONE = `var __esm = (fn, res) => function __init() {
+  if (!fn) return res;
+  const run = fn;
+  fn = 0;
+  try { res = run[__getOwnPropNames(run)[0]](); } catch (e) { fn = run; throw e; }
+  res?.then(undefined, () => { fn = run; res = undefined; });
+  return res;
+};`;
+
+function withRetries(bundled: string): string {
+  const helper = RUN_ONCE.exec(bundled)?.[0];
+  if (helper === undefined) {
+    if (bundled.includes('__esm(')) throw new HostError('TSF_INTERNAL', 'this esbuild wraps modules in another way');
+    return bundled;
+  }
+  const lines = (text: string): number => text.split('\n').length;
+  const missing = lines(helper) - lines(RUN_UNTIL_DONE);
+  return bundled.replace(helper, () => RUN_UNTIL_DONE + '\n'.repeat(Math.max(0, missing)));
 }
 
 /** Keeps a bundle under its content's name. Another host may be doing the same right now. */

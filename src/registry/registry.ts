@@ -25,12 +25,15 @@ export class FilterRegistry {
   constructor(definitions: readonly Filter[], deps: StreamDeps) {
     this.deps = fillDeps(deps);
     this.linger = new Linger(this.deps);
-    for (const filter of definitions) {
-      const definition = definitionOf(filter);
-      if (definition === undefined) throw new ConfigError('', 'not a filter: export default defineFilter({ … })');
-      if (this.definitions.has(definition.name)) throw new ConfigError(definition.name, 'two filters have this name');
-      this.definitions.set(definition.name, definition);
-    }
+    for (const filter of definitions) this.add(filter);
+  }
+
+  /** Throws as the constructor. */
+  add(filter: Filter): void {
+    const definition = definitionOf(filter);
+    if (definition === undefined) throw new ConfigError('', 'not a filter: export default defineFilter({ … })');
+    if (this.definitions.has(definition.name)) throw new ConfigError(definition.name, 'two filters have this name');
+    this.definitions.set(definition.name, definition);
   }
 
   names(): string[] {

@@ -3,7 +3,7 @@ import type { Attribute, AttributeTypes } from '../api/attributes.js';
 import { FilterError } from '../api/errors.js';
 import { metadataValue, pairBlock } from './metadata.js';
 import type { Envoy } from './envoy.js';
-import type { Life } from './life.js';
+import { type Life, WRITE_EARLIER } from './life.js';
 import type { ConnectionInfo, StreamInfo } from '../api/types-callbacks.js';
 import type { Json } from '../api/types-data.js';
 import { ActKind, Capability, MetadataType, QueryKind, type StreamStart } from '../base/wire.js';
@@ -109,7 +109,7 @@ export class StreamInfoImpl implements StreamInfo {
         return found ?? {};
       },
       set: (ns, key, value) => {
-        this.#check('dynamicMetadata.set()', ns, key);
+        this.#checkWrite('dynamicMetadata.set()', ns, key);
         const { config, envoy } = this.#stream;
         const nested = (config.capabilities & Capability.NestedMetadata) !== 0;
         const { type, number, bytes } = metadataValue(key, value, nested);
@@ -131,7 +131,7 @@ export class StreamInfoImpl implements StreamInfo {
         return this.#stream.envoy.query(QueryKind.FilterState, 0, Buffer.from(key), utf8);
       },
       setString: (key, value) => {
-        this.#check('filterState.setString()', key, value);
+        this.#checkWrite('filterState.setString()', key, value);
         this.#stream.envoy.act(ActKind.SetFilterState, 0, 0, 0, pairBlock(key, value));
       },
     };
@@ -145,6 +145,11 @@ export class StreamInfoImpl implements StreamInfo {
 
   async #ask<K extends Attribute>(name: K): Promise<AttributeTypes[K] | undefined> {
     return this.#stream.envoy.attribute(name, 'streamInfo()');
+  }
+
+  #checkWrite(call: string, ...names: string[]): void {
+    this.#stream.life.assertAlive(call, WRITE_EARLIER);
+    this.#check(call, ...names);
   }
 
   #check(call: string, ...names: string[]): void {

@@ -6,6 +6,10 @@ import type { Scope } from './scope.js';
 /** In the order of EndReason. */
 const BY: readonly AbortedBy[] = ['complete', 'downstream', 'upstream', 'timeout', 'local_reply', 'host_drain'];
 
+/** For writes that whoever looks at the stream later is to find. */
+export const WRITE_EARLIER =
+  '; write it before the yield or the await behind which its client, or its upstream, may have gone';
+
 type State =
   | 'open'
   /** Nothing is said to Envoy any more. */
@@ -119,7 +123,7 @@ export class Life {
   /** As assertAlive, but Envoy from 1.39 on takes metrics from the last log hook, too. */
   assertRecordable(call: string): void {
     const late = this.state === 'last log' && (this.capabilities & Capability.LateMetrics) !== 0;
-    if (!late) this.assertAlive(call);
+    if (!late) this.assertAlive(call, `${WRITE_EARLIER}, or in onLog with Envoy 1.39 or later`);
   }
 
   /** What a stream that is one try of a request, behind Envoy's router, cannot do. */

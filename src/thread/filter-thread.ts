@@ -8,6 +8,7 @@ import { Channel } from '../channel/channel.js';
 import type { FilterConfigMessage } from '../channel/codec/index.js';
 import { errorFields, type Logger } from '../base/log.js';
 import type { ConnectionId, FromWorker, ToWorker, Verdict } from './messages.js';
+import type { FilterFiles } from '../loader/filter-files.js';
 import { FilterRegistry } from '../registry/index.js';
 import type { Filter } from '../api/types-definition.js';
 import { EndReason } from '../base/wire.js';
@@ -28,7 +29,7 @@ interface ModuleState {
 }
 
 export class FilterThread {
-  readonly #definitions: readonly Filter[];
+  readonly #files: FilterFiles;
   readonly #emit: (message: FromWorker) => void;
   readonly #log: Logger;
   readonly #worker: number;
@@ -36,20 +37,20 @@ export class FilterThread {
   /** Not for streams: it holds the rules that are no connection's. */
   readonly #root: FilterRegistry;
 
-  constructor(definitions: readonly Filter[], worker: number, log: Logger, emit: (message: FromWorker) => void) {
-    this.#definitions = definitions;
+  constructor(files: FilterFiles, worker: number, log: Logger, emit: (message: FromWorker) => void) {
+    this.#files = files;
     this.#worker = worker;
     this.#log = log;
     this.#emit = emit;
     this.#root = this.#registry();
   }
 
-  /** Filters are written by people who forget an await now and then; that is no reason to end other streams. */
-  unhandledRejection(reason: unknown): void {
-    this.#log.error(
-      { code: 'TSF_UNHANDLED_REJECTION', err: reason },
-      `a rejection that no filter awaits: ${reason instanceof Error ? reason.message : String(reason)}`,
-    );
+  /** Filters that could not be loaded before. */
+  add(filters: readonly Filter[]): void {
+    for (const filter of filters) {
+      this.#root.add(filter);
+      for (const { registry } of this.#modules.values()) registry.add(filter);
+    }
   }
 
   handle(message: ToWorker): void {
@@ -74,6 +75,9 @@ export class FilterThread {
         this.#disconnect(message.connection, EndReason.Downstream);
         this.#emit({ type: 'disconnected', connection: message.connection });
         return;
+      case 'loadAgain':
+        this.#files.tryAgain();
+        return;
       case 'stop':
         for (const connection of [...this.#modules.keys()]) this.#disconnect(connection, EndReason.HostDrain);
         this.#root.dispose();
@@ -83,7 +87,8 @@ export class FilterThread {
   }
 
   #registry(): FilterRegistry {
-    return new FilterRegistry(this.#definitions, { logger: this.#log, thread: this.#worker });
+    const definitions = this.#files.definitions.map(({ filter }) => filter);
+    return new FilterRegistry(definitions, { logger: this.#log, thread: this.#worker });
   }
 
   #module(connection: ConnectionId): ModuleState {
@@ -114,6 +119,11 @@ export class FilterThread {
     const { id, name, route, allow, deny, logLevel, streamWindow, maxBodyBytes, capabilities, metrics, filters } =
       config;
     windows.set(id, streamWindow);
+    const unavailable = this.#unavailable(registry, config);
+    if (unavailable !== undefined) {
+      this.#emit({ type: 'verdict', connection, id, verdict: unavailable });
+      return;
+    }
     let verdict: Verdict;
     try {
       const rules = { allow, deny, logLevel, streamWindow, maxBodyBytes, capabilities, metrics };
@@ -132,6 +142,18 @@ export class FilterThread {
       };
     }
     this.#emit({ type: 'verdict', connection, id, verdict });
+  }
+
+  /** Nobody knows which filters are in a file that cannot be loaded. */
+  #unavailable(registry: FilterRegistry, { name, filters }: FilterConfigMessage): Verdict | undefined {
+    const { missing } = this.#files;
+    if (missing.length === 0) return undefined;
+    const known = registry.names();
+    const names = filters.length === 0 ? [name] : filters.map((one) => one.name);
+    const absent = names.find((one) => !known.includes(one));
+    if (absent === undefined) return undefined;
+    const message = `filter "${absent}" is not there yet: the host cannot load ${missing.join(', ')} now (its log says why)`;
+    return { accepted: false, unavailable: true, message, phases: 0, attributes: [] };
   }
 
   async #openChannel(message: Extract<ToWorker, { type: 'channel' }>): Promise<void> {

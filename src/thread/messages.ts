@@ -7,6 +7,8 @@ export type ConnectionId = number;
 
 export interface Verdict {
   readonly accepted: boolean;
+  /** Not accepted, and not the last word: the filter cannot be loaded now. */
+  readonly unavailable?: true;
   readonly message: string;
   readonly phases: number;
   readonly attributes: readonly number[];
@@ -43,10 +45,14 @@ export type ToWorker =
   | { readonly type: 'disconnect'; readonly connection: ConnectionId }
   /** Say `pong`. */
   | { readonly type: 'ping' }
+  /** Another thread could load what this one lacks. */
+  | { readonly type: 'loadAgain' }
   | { readonly type: 'stop' };
 
 export type FromWorker =
-  | { readonly type: 'ready'; readonly filters: readonly LoadedFilter[] }
+  | ({ readonly type: 'ready' } & Loaded)
+  /** More than before. */
+  | ({ readonly type: 'loaded' } & Loaded)
   | { readonly type: 'failed'; readonly message: string }
   | { readonly type: 'verdict'; readonly connection: ConnectionId; readonly id: number; readonly verdict: Verdict }
   /** The files are mapped; their descriptors may be closed. */
@@ -60,6 +66,13 @@ export type FromWorker =
   | ({ readonly type: 'dying' } & LastWords)
   | { readonly type: 'pong' }
   | { readonly type: 'stopped' };
+
+/** What a thread can serve. */
+export interface Loaded {
+  readonly filters: readonly LoadedFilter[];
+  /** Absolute paths of the sources that it cannot load now. */
+  readonly missing: readonly string[];
+}
 
 export interface LoadedFilter {
   readonly name: string;

@@ -2,6 +2,7 @@
 #include "core/connection.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 
@@ -317,6 +318,71 @@ TEST_F(ConnectionTest, AHostThatClosesEveryChannelDoesNotKeepItBusy) {
   EXPECT_EQ(connection_.deadline(), kNever);
 }
 
+// No more descriptors, while it lives.
+class NoDescriptors {
+ public:
+  NoDescriptors() {
+    ::getrlimit(RLIMIT_NOFILE, &before_);
+    rlimit none = before_;
+    none.rlim_cur = 0;
+    ::setrlimit(RLIMIT_NOFILE, &none);
+  }
+  ~NoDescriptors() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+  NoDescriptors(const NoDescriptors&) = delete;
+  NoDescriptors& operator=(const NoDescriptors&) = delete;
+
+ private:
+  rlimit before_{};
+};
+
+TEST_F(ConnectionTest, WithoutDescriptorsAChannelIsMadeLaterAndTheOthersGoOn) {
+  FakeClock clock;
+  const auto channels = be_up();
+  host_.channel_done(channels[0]);
+  {
+    const NoDescriptors none;
+    EXPECT_TRUE(channels_in(exchange(), 0).empty());
+    EXPECT_EQ(connection_.deadline(), now_ns() + nanos(std::chrono::milliseconds(500)));
+    clock.pass(std::chrono::milliseconds(500));
+    EXPECT_TRUE(channels_in(exchange(), 0).empty());
+  }
+  EXPECT_TRUE(connection_.open());
+  EXPECT_NE(current_[1], nullptr);
+  EXPECT_EQ(
+      std::count_if(process_.lines.begin(), process_.lines.end(),
+                    [](const auto& line) { return line.second.find("cannot make a channel") != std::string::npos; }),
+      1);
+  clock.pass(std::chrono::milliseconds(499));
+  EXPECT_TRUE(channels_in(exchange(), 0).empty());
+  clock.pass(std::chrono::milliseconds(1));
+  EXPECT_EQ(channels_in(exchange(), 0).size(), 1u);
+  EXPECT_EQ(connection_.deadline(), kNever);
+}
+
+TEST_F(ConnectionTest, WithoutDescriptorsAtTheBeginningTheConnectionStays) {
+  FakeClock clock;
+  connect();
+  host_.welcome();
+  {
+    const NoDescriptors none;
+    EXPECT_TRUE(channels_in(exchange(), 0).empty());
+  }
+  EXPECT_TRUE(connection_.open());
+  clock.pass(std::chrono::milliseconds(500));
+  EXPECT_EQ(channels_in(exchange(), 0).size(), 2u);
+}
+
+TEST_F(ConnectionTest, AHostThatSaysMuchLeavesTimeForOtherWork) {
+  be_up();
+  news_ = 0;
+  host_.noise(100 << 10);
+  host_.verdict(judged_->id());
+  connection_.on_socket();
+  EXPECT_EQ(news_, 0);
+  connection_.on_socket();
+  EXPECT_EQ(news_, 2) << "the rest has not been lost";
+}
+
 TEST_F(ConnectionTest, ADrainedHostsChannelsAreNotMadeAnew) {
   const auto channels = be_up();
   host_.drain();
@@ -374,6 +440,21 @@ TEST_F(ConnectionTest, TheModuleSaysWhenAChannelIsUsedNoMoreAndTheHostHasTheLast
   host_.verdict(judged_->id(), 0);  // late: nobody asks
   exchange();
   EXPECT_TRUE(connection_.open());
+}
+
+TEST_F(ConnectionTest, AGenerationEndsAlsoWhereItsThreadsHaveStoppedReading) {
+  be_up();
+  const std::shared_ptr<Channel> before[] = {current_[0], current_[1]};
+  const GenerationId old = generation_of(0);
+  host_.generation(1);
+  for (const uint32_t channel : channels_in(exchange(), 1)) host_.channel_ready(channel);
+  host_.verdict(judged_->id(), 1);
+  host_.drain(0);
+  exchange();
+  for (const auto& channel : before) channel->stop("it reads nothing");
+  exchange();
+  EXPECT_EQ(judged_->verdict(old), nullptr);
+  EXPECT_NE(judged_->verdict(generation_of(0)), nullptr);
 }
 
 }  // namespace

@@ -118,6 +118,13 @@ class HostSocket {
     bytes += payload;
     (void)::send(peer_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
   }
+  // A message that the module does not know, of so many bytes.
+  void noise(size_t bytes) {
+    const uint32_t header[2] = {static_cast<uint32_t>(bytes), 999};
+    std::string message(reinterpret_cast<const char*>(header), sizeof header);
+    message.resize(sizeof header + bytes);
+    (void)::send(peer_.get(), message.data(), message.size(), MSG_NOSIGNAL);
+  }
   void welcome(uint32_t major = wire::Protocol_Major) {
     flatbuffers::FlatBufferBuilder b;
     const auto version = b.CreateString("test");

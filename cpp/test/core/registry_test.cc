@@ -15,6 +15,7 @@ ConfigText text(const std::string& name) {
   return out;
 }
 Verdict accepted(uint32_t phases = UINT32_MAX) { return {true, phases, {}, ""}; }
+Verdict unavailable() { return {false, 0, {}, "gone", true}; }
 
 class RegistryTest : public testing::Test {
  protected:
@@ -90,6 +91,22 @@ TEST_F(RegistryTest, AVerdictBelongsToItsGeneration) {
   EXPECT_NE(one->verdict(2), nullptr) << "the other one's stays";
 }
 
+TEST_F(RegistryTest, AFilterThatCannotBeLoadedIsNotRefused) {
+  const auto one = add("a");
+  registry_->begin_generation(1);
+  registry_->judge(one->id(), 1, unavailable());
+  EXPECT_TRUE(registry_->has_judged_all(1));
+  EXPECT_TRUE(registry_->wait_for_verdict(*one, std::chrono::seconds(30))->unavailable) << "nobody waits for it";
+  EXPECT_EQ(one->logger_phases(), UINT32_MAX);
+  registry_->judge(one->id(), 1, accepted(5));
+  EXPECT_EQ(one->verdict(1)->phases, 5u);
+  registry_->judge(one->id(), 1, unavailable());
+  EXPECT_TRUE(one->verdict(1)->unavailable) << "the thread that had it is gone";
+  registry_->judge(one->id(), 1, accepted(6));
+  registry_->judge(one->id(), 1, accepted(7));
+  EXPECT_EQ(one->verdict(1)->phases, 6u);
+}
+
 TEST_F(RegistryTest, KnowsWhenAGenerationHasJudgedAll) {
   const auto one = add("a");
   const auto two = add("b");
@@ -147,6 +164,17 @@ TEST(KnownVerdicts, AreOfOneGenerationAndStay) {
   one->forget(1);
   EXPECT_EQ(known.of(one), verdict) << "it is not asked for again";
   EXPECT_EQ(verdict->phases, 1u);
+}
+
+TEST(KnownVerdicts, AskAgainForAFilterThatCannotBeLoaded) {
+  const auto registry = std::make_shared<ConfigRegistry>([] {});
+  const auto one = ConfigRegistry::add(registry, text("a"));
+  KnownVerdicts known(1);
+  one->judge(1, unavailable());
+  EXPECT_TRUE(known.of(one)->unavailable);
+  EXPECT_TRUE(known.of(one)->unavailable);
+  one->judge(1, accepted(5));
+  EXPECT_EQ(known.of(one)->phases, 5u);
 }
 
 TEST(KnownVerdicts, ForgetsConfigsThatAreGone) {

@@ -65,7 +65,7 @@ class WorkerStage {
     if (host) old_hosts.push_back(std::move(host));
     host = std::move(end);
     channel = made;
-    judged_->judge(generation_, {accepted, phases, std::move(attributes), ""});
+    judged_->judge(generation_, {accepted, phases, std::move(attributes), "", unavailable});
     link.is_expected = true;
     worker.set_channel(std::move(made));
   }
@@ -105,6 +105,7 @@ class WorkerStage {
   std::vector<std::unique_ptr<ScriptedHost>> old_hosts;
   std::weak_ptr<Channel> channel;
   bool accepted = true;
+  bool unavailable = false;
 
  private:
   const Options options_;

@@ -60,6 +60,33 @@ TEST_F(Acts, AListIsSetOnce) {
   EXPECT_NE(stage_->process.lines.back().second.find("metadata \"key\" of \"ns\" is set already"), std::string::npos);
 }
 
+TEST_F(Acts, WhatIsSetWhenTheStreamHasGoneIsToldOnceAStream) {
+  connect_and_open();
+  ConfigText text;
+  text.name = "late";
+  stage_->link.judged = std::make_shared<JudgedConfig>(kConfig, text);
+  envoy().disconnect();
+  turn();
+  const auto lines = [&] {
+    return std::count_if(stage_->process.lines.begin(), stage_->process.lines.end(), [](const auto& line) {
+      return line.second.find("filter late: ") != std::string::npos &&
+             line.second.find("is lost; write it before the yield") != std::string::npos;
+    });
+  };
+  ASSERT_TRUE(host().act(id_, wire::ActKind_SetMetadata, kKey + "value", wire::MetadataType_Text));
+  ASSERT_TRUE(host().act(id_, wire::ActKind_SetFilterState, kKey));
+  ASSERT_TRUE(host().act(id_, wire::ActKind_Drain, ""));
+  turn();
+  EXPECT_EQ(lines(), 1);
+  open(kReq, kGet, true);
+  envoy().disconnect();
+  turn();
+  ASSERT_TRUE(host().act(id_, wire::ActKind_SetFilterState, kKey));
+  turn();
+  EXPECT_EQ(lines(), 2);
+  EXPECT_FALSE(condemned());
+}
+
 TEST_F(Acts, AnUnknownNamespaceIsAnEmptyObject) {
   connect_and_open();
   ASSERT_TRUE(host().query(id_, 1, 0, wire::QueryKind_Metadata, "nobody"));

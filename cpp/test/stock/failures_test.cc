@@ -48,6 +48,16 @@ TEST_F(StreamTest, ARefusedConfigGets500) {
   EXPECT_EQ(envoy().reply_details(), "ts_filter_config_rejected");
 }
 
+TEST_F(StreamTest, AFilterThatCannotBeLoadedHasNoHostAtOnce) {
+  settings().host_wait = Millis(60'000);
+  stage_->accepted = false;
+  stage_->unavailable = true;
+  stage_->connect();
+  open(kReq, kPost, false);
+  EXPECT_EQ(envoy().downstream().header(":status"), "503");
+  EXPECT_EQ(envoy().reply_details(), "ts_filter_no_host");
+}
+
 TEST_F(StreamTest, NoAnswerToRequestHeadersIsA504) {
   settings().message_timeout = Millis(20);
   connect_and_open();
@@ -363,6 +373,15 @@ TEST_F(OpenStreamTest, WithoutAHostEverythingPasses) {
 
 TEST_F(OpenStreamTest, ARefusedConfigPasses) {
   stage_->accepted = false;
+  connect_and_open();
+  envoy().data(kReq, "some", false);
+  turn();
+  run_through();
+}
+
+TEST_F(OpenStreamTest, AFilterThatCannotBeLoadedPasses) {
+  stage_->accepted = false;
+  stage_->unavailable = true;
   connect_and_open();
   envoy().data(kReq, "some", false);
   turn();

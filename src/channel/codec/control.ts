@@ -72,6 +72,8 @@ export interface ChannelMessage {
 export interface VerdictMessage {
   readonly id: number;
   readonly accepted: boolean;
+  /** Not accepted, and not the last word. */
+  readonly unavailable?: true;
   readonly message: string;
   readonly phases: number;
   readonly attributes: readonly number[];
@@ -206,10 +208,13 @@ export function encodeRefused(reason: string): Uint8Array {
 
 export function encodeVerdict(verdict: VerdictMessage): Uint8Array {
   const b = new Builder(256);
-  const { id, accepted, phases, generation } = verdict;
+  const { id, accepted, phases, generation, unavailable = false } = verdict;
   const message = b.createString(verdict.message);
   const attributes = ConfigVerdict.createAttributesVector(b, [...verdict.attributes]);
-  return finish(b, ConfigVerdict.createConfigVerdict(b, id, accepted, message, phases, attributes, generation));
+  return finish(
+    b,
+    ConfigVerdict.createConfigVerdict(b, id, accepted, message, phases, attributes, generation, unavailable),
+  );
 }
 
 export function encodeChannelReady(id: number): Uint8Array {

@@ -41,6 +41,11 @@ const BLOCK_SLOT = {
 
 /** Header blocks up to this size share Node's buffer pool. */
 const POOLED_BYTES = 2048;
+/**
+ * From this size on the memory of a body's piece is not zeroed first, as slice() does it: with 64 KiB that is a third of
+ * what the whole frame costs, for the pages go back to the system and come again.
+ */
+const UNZEROED_BYTES = 16 * 1024;
 const EMPTY = Buffer.alloc(0);
 const ROOT_BYTES = 4;
 
@@ -122,7 +127,11 @@ export class FrameReader {
   }
 
   #own(start: number): Uint8Array {
-    return this.#bytes.slice(start, start + this.#length);
+    const length = this.#length;
+    if (length < UNZEROED_BYTES) return this.#bytes.slice(start, start + length);
+    const copy = new Uint8Array(Buffer.allocUnsafeSlow(length).buffer);
+    copy.set(this.#bytes.subarray(start, start + length));
+    return copy;
   }
 
   #keep(start: number): Buffer {
