@@ -31,7 +31,7 @@ function said(): string[] {
 const births = () => said().filter((line) => line.startsWith('born '));
 const lastBorn = () => Number(births().at(-1)!.split(' ')[1]);
 
-/** A parent whose hosts run `script`; `say(line)` and `listening()` are theirs, and the parent's orders come to `obey`. */
+/** A parent whose hosts run `script`; `say(line)`, `listening()` and `leaving()` are theirs, and the parent's orders come to `obey`. */
 function supervised(script: string): Child {
   writeFileSync(
     join(dir, 'host.mjs'),
@@ -39,7 +39,7 @@ function supervised(script: string): Child {
      import { heedParent } from ${SUPERVISE};
      const say = (line) => appendFileSync(${JSON.stringify(join(dir, 'said'))}, line + '\\n');
      let obey = (order) => process.exit(0);
-     const listening = heedParent((order) => { say(order); obey(order); });
+     const { listening, leaving } = heedParent((order) => { say(order); obey(order); });
      say('born ' + process.pid + ' ' + Date.now());
      ${script}`,
   );
@@ -47,7 +47,7 @@ function supervised(script: string): Child {
     join(dir, 'parent.mjs'),
     `import { Supervisor } from ${SUPERVISE};
      const log = { error: (fields, text) => console.log(JSON.stringify({ ...fields, text })) };
-     process.exitCode = await new Supervisor({ args: [${JSON.stringify(join(dir, 'host.mjs'))}], paths: ['f.ts'], log }).run();`,
+     process.exitCode = await new Supervisor({ script: ${JSON.stringify(join(dir, 'host.mjs'))}, args: [], paths: ['f.ts'], log }).run();`,
   );
   const parent = new Child('parent', nodeBinary, [join(dir, 'parent.mjs')]);
   parents.push(parent);
@@ -88,7 +88,35 @@ test('nor is one that has never listened; its exit code is the parent\u2019s', a
   expect(parent.output).not.toContain('TSF_HOST_DIED');
 });
 
-test.each(['SIGTERM', 'SIGINT', 'SIGHUP'] as const)(
+test('nor is one that ends by plan, whatever becomes of it', async () => {
+  const parent = supervised(`listening(); leaving(); setTimeout(() => process.exit(7), 100);`);
+  expect(await parent.exit).toEqual({ code: 7, signal: null });
+  expect(births()).toHaveLength(1);
+});
+
+test('one that is started again knows it: another host may have come meanwhile', async () => {
+  supervised(`say(process.argv.includes('--started-again') ? 'again' : 'first'); listening();
+    setTimeout(() => process.exit(7), 30);`);
+  await eventually('two of them', () => births().length >= 2, 8_000);
+  expect(
+    said()
+      .filter((line) => /again|first/.test(line))
+      .slice(0, 2),
+  ).toEqual(['first', 'again']);
+});
+
+test('SIGHUP: the host is told to load its filters anew, each time', async () => {
+  const parent = supervised(`listening(); ${LIVES} obey = (order) => order === 'stop' && process.exit(0);`);
+  await eventually('it lives', () => births().length === 1);
+  await sleep(100);
+  for (let times = 1; times <= 2; times++) {
+    parent.signal('SIGHUP');
+    await eventually('it has heard', () => said().filter((line) => line === 'reload').length === times);
+  }
+  expect(births()).toHaveLength(1);
+});
+
+test.each(['SIGTERM', 'SIGINT'] as const)(
   '%s: the host is told to stop, once, and not started again',
   async (signal) => {
     const parent = supervised(`listening(); ${LIVES} obey = () => setTimeout(() => process.exit(0), 100);`);

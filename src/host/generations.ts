@@ -78,9 +78,9 @@ export class Generations {
     return this.#newest()?.pool.filters ?? [];
   }
 
-  /** The first one. Rejects when it does not load. */
-  async start(code: Code): Promise<void> {
-    const first = this.#make(code);
+  /** The first one. Rejects when it does not load; with `needsAll` also where a part of it does not load now. */
+  async start(code: Code, needsAll: boolean): Promise<void> {
+    const first = this.#make(code, needsAll);
     await first.pool.start();
     first.state = 'serving';
   }
@@ -95,7 +95,7 @@ export class Generations {
         'TSF_RELOAD_FAILED',
         'with --workers 0 the filters run in the main thread, which cannot be replaced; use --workers 1',
       );
-    const next = this.#make(code);
+    const next = this.#make(code, true);
     const abandoned = new Promise<false>((resolve) => (this.#abandon = () => resolve(false)));
     let isReady = false;
     try {
@@ -195,7 +195,7 @@ export class Generations {
     return this.#all.findLast(({ state }) => state === 'serving');
   }
 
-  #make(code: Code): Generation {
+  #make(code: Code, needsAll: boolean): Generation {
     const { workers, stallTimeoutMs, logLevel, log } = this.#options;
     const number = this.#made++;
     const pool = new Pool({
@@ -204,6 +204,7 @@ export class Generations {
       bundle: code.filters,
       init: code.init,
       logLevel,
+      needsAll,
       log,
       globals: this.#globals,
       events: {

@@ -64,7 +64,7 @@ export class Host {
       // First: filters that do not load must not cost anybody the host that serves.
       const { code, inputs } = await this.#bundle();
       this.#code = code;
-      await this.#filters.start(code);
+      await this.#filters.start(code, SocketPlace.isServed(socket, this.#addon));
       this.#place = await SocketPlace.take({
         socket,
         addon: this.#addon,

@@ -38,6 +38,7 @@ export class Place {
   /** Serves, or is about to. */
   #thread: Thread | undefined;
   #serves = false;
+  #hasServed = false;
   #words: LastWords | undefined;
   #bornAt = 0;
   #slowestStartMs = 0;
@@ -148,36 +149,41 @@ export class Place {
     await new Promise<void>((resolve, reject) => {
       this.#words = undefined;
       this.#startFailed = reject;
-      const thread = spawn(start, {
-        message: (message) => {
-          if (this.#thread !== thread) return;
-          switch (message.type) {
-            case 'ready':
-              this.#serves = true;
-              events.ready(this, message);
-              resolve();
-              return;
-            case 'failed':
-              this.#thread = undefined;
-              this.#end(thread);
-              reject(new LoadError(message.message));
-              return;
-            case 'dying':
-              this.#words = message;
-              return;
-            case 'stopped':
-              this.#onStopped?.();
-              return;
-            default:
-              events.message(this, message);
-          }
+      // One that has served is followed by what can serve.
+      const needsAll = start.needsAll && !this.#hasServed;
+      const thread = spawn(
+        { ...start, needsAll },
+        {
+          message: (message) => {
+            if (this.#thread !== thread) return;
+            switch (message.type) {
+              case 'ready':
+                this.#serves = this.#hasServed = true;
+                events.ready(this, message);
+                resolve();
+                return;
+              case 'failed':
+                this.#thread = undefined;
+                this.#end(thread);
+                reject(new LoadError(message.message));
+                return;
+              case 'dying':
+                this.#words = message;
+                return;
+              case 'stopped':
+                this.#onStopped?.();
+                return;
+              default:
+                events.message(this, message);
+            }
+          },
+          ended: (cause) => {
+            reject(new LoadError(`TSF_LOAD_FAILED: the worker ended while it loaded (${messageOf(cause)})`));
+            // One that was told to end has left the place, and its successor is well.
+            if (this.#thread === thread) this.#died(thread, cause);
+          },
         },
-        ended: (cause) => {
-          reject(new LoadError(`TSF_LOAD_FAILED: the worker ended while it loaded (${messageOf(cause)})`));
-          // One that was told to end has left the place, and its successor is well.
-          if (this.#thread === thread) this.#died(thread, cause);
-        },
-      });
+      );
       this.#thread = thread;
     });
   }

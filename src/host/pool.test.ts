@@ -38,6 +38,7 @@ function poolOf(source: string): Pool {
     init: undefined,
     logLevel: 'error',
     log: { info: note, warn: note, error: note } as unknown as Logger,
+    needsAll: false,
     globals,
     events: {
       verdict: nothing,

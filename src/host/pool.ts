@@ -25,6 +25,8 @@ export interface PoolOptions {
   readonly bundle: string;
   readonly init: string | undefined;
   readonly logLevel: string;
+  /** See WorkerStart. */
+  readonly needsAll: boolean;
   readonly log: Logger;
   /** The threads of runtime.global: one per name and process. */
   readonly globals: GlobalHost;
@@ -53,7 +55,7 @@ export class Pool {
 
   constructor(options: PoolOptions) {
     this.#options = options;
-    const { workers, bundle, init, logLevel, log, globals, events } = options;
+    const { workers, bundle, init, logLevel, needsAll, log, globals, events } = options;
     this.#judgements = new Judgements({
       verdict: (connection, id, verdict) => events.verdict(connection, id, verdict),
       refusedAgain: ({ index }, { name }, { message }) =>
@@ -71,7 +73,8 @@ export class Pool {
     };
     this.#places = Array.from(
       { length: Math.max(1, workers) },
-      (_, worker) => new Place({ start: { worker, bundle, init, logLevel }, spawn, log, events: placeEvents }),
+      (_, worker) =>
+        new Place({ start: { worker, bundle, init, logLevel, needsAll }, spawn, log, events: placeEvents }),
     );
     // The main thread cannot watch itself.
     const limit = workers === 0 ? 0 : options.stallTimeoutMs;

@@ -41,6 +41,16 @@ export class SocketPlace {
     this.#listener = this.#listen();
   }
 
+  /** A host answers there. */
+  static isServed(socket: string, addon: Addon): boolean {
+    try {
+      addon.connect(socket).close();
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
   static async take(options: SocketPlaceOptions): Promise<SocketPlace> {
     const { socket } = options;
     const until = performance.now() + LISTENS_MS;

@@ -30,6 +30,7 @@ export class FilterFiles {
   readonly #events: FileEvents;
   readonly #byName = new Map<string, Definition>();
   #isStarting = true;
+  #needsAll = false;
 
   constructor(files: readonly BundledFile[], events: FileEvents) {
     this.#files = files.map((one) => ({
@@ -51,14 +52,15 @@ export class FilterFiles {
     return this.#files.filter(({ isLoaded }) => !isLoaded).map(({ file }) => file);
   }
 
-  /** Settles when each file has loaded or failed, or has had its time. Rejects for a mistake that loading again would only
-   *  repeat: those are for a person to mend. */
-  async start(): Promise<void> {
+  /** Settles when each file has loaded or failed, or has had its time; with `needsAll` only when all have loaded. Rejects for
+   *  a mistake that loading again would only repeat: those are for a person to mend. */
+  async start(needsAll = false): Promise<void> {
+    this.#needsAll = needsAll;
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<'late'>((resolve) => (timer = setTimeout(() => resolve('late'), PATIENCE_MS)));
     try {
       const all = Promise.all(this.#files.map((one) => this.#load(one)));
-      const isLate = (await Promise.race([all, late])) === 'late';
+      const isLate = (await (needsAll ? all : Promise.race([all, late]))) === 'late';
       this.#isStarting = false;
       if (!isLate) return;
       for (const one of this.#files)
@@ -85,7 +87,7 @@ export class FilterFiles {
       one.isLoaded = true;
       if (!this.#isStarting) this.#events.loaded(one.file, filters);
     } catch (error) {
-      if (this.#isStarting && isMistake(error)) throw error;
+      if (this.#isStarting && (this.#needsAll || isMistake(error))) throw error;
       const delay = one.backOff.after(0);
       this.#events.failed(one.file, error, delay);
       one.retry = setTimeout(() => void this.#load(one), delay).unref();

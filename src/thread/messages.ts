@@ -107,4 +107,6 @@ export interface WorkerStart {
   /** `--init`, bundled too. */
   readonly init: string | undefined;
   readonly logLevel: string;
+  /** A file that cannot be loaded now is a failure: others serve all filters. */
+  readonly needsAll: boolean;
 }

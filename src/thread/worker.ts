@@ -39,7 +39,7 @@ export async function startThread(
         emit({ type: 'loaded', ...loaded() });
       },
     });
-    await files.start();
+    await files.start(start.needsAll);
     thread = new FilterThread(files, start.worker, log, emit);
     emit({ type: 'ready', ...loaded() });
     return thread;
