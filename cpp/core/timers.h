@@ -71,8 +71,8 @@ class Sleeper {
   std::atomic<Nanos> until_{0};  // 0: awake
 };
 
-// Pauses between attempts, each twice as long as the one before. A host that comes is found soon, for streams wait for it;
-// one that cannot be used is left alone for longer.
+// Pauses between attempts, each twice as long as the one before. A host that comes is found soon, for streams wait for
+// it; one that cannot be used is left alone for longer.
 class Backoff {
  public:
   static constexpr Nanos kFirst = nanos(std::chrono::milliseconds(10));
