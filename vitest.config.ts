@@ -4,9 +4,16 @@ const minutes = (n: number) => n * 60_000;
 const LIMITS = { testTimeout: minutes(1), hookTimeout: minutes(1) };
 
 /** They measure memory, load Envoy as far as it goes, or keep a core busy. */
-const ALONE = ['flow', 'mixed', 'disconnects', 'exact/late-output', 'host-replay', 'host-threads', 'redeploy-load'].map(
-  (name) => `test/e2e/${name}.test.ts`,
-);
+const ALONE = [
+  'flow',
+  'mixed',
+  'disconnects',
+  'exact/late-output',
+  'host-replay',
+  'host-threads',
+  'kills',
+  'redeploy-load',
+].map((name) => `test/e2e/${name}.test.ts`);
 
 // Nothing is retried: a test that fails now and then shows a fault.
 export default defineConfig({

@@ -128,7 +128,7 @@ void Link::on_lost(std::string_view why, bool is_hopeless) {
   if (is_hopeless || !said_down_)
     process_.log(LogLevel::kWarn, "ts_filter: host at " + socket_path_ + " lost: " + std::string(why));
   said_down_ = true;
-  connect_at_ = now_ns() + (is_hopeless ? backoff_.longest() : backoff_.next());
+  connect_at_ = now_ns() + (is_hopeless ? backoff_.hopeless() : backoff_.next());
   expect_host(false);
   for (const auto& worker : workers_) worker->set_channel(nullptr);
 }

@@ -71,14 +71,19 @@ class Sleeper {
   std::atomic<Nanos> until_{0};  // 0: awake
 };
 
-// Pauses between attempts, each twice as long as the one before.
+// Pauses between attempts, each twice as long as the one before. A host that comes is found soon, for streams wait for
+// it; one that cannot be used is left alone for longer.
 class Backoff {
  public:
   static constexpr Nanos kFirst = nanos(std::chrono::milliseconds(10));
-  static constexpr Nanos kLongest = nanos(std::chrono::milliseconds(500));
+  static constexpr Nanos kLongest = nanos(std::chrono::milliseconds(100));
+  static constexpr Nanos kHopeless = nanos(std::chrono::milliseconds(500));
 
   Nanos next() { return pause_ = pause_ == 0 ? kFirst : std::min(pause_ * 2, kLongest); }
-  Nanos longest() { return pause_ = kLongest; }
+  Nanos hopeless() {
+    pause_ = kLongest;
+    return kHopeless;
+  }
   void succeeded() { pause_ = 0; }
 
  private:

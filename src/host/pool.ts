@@ -7,7 +7,7 @@ import type { FilterConfigMessage } from '../channel/codec/index.js';
 import { deathOf, stallOf } from './faults.js';
 import { Judgements } from './judgements.js';
 import type { Logger } from '../base/log.js';
-import type { ConnectionId, LastWords, Loaded, LoadedFilter, Verdict } from '../thread/messages.js';
+import type { ConnectionId, LastWords, Loaded, Verdict } from '../thread/messages.js';
 import { Place, type ServingMessage } from './place.js';
 import type { GlobalHost } from '../api/runtime-global.js';
 import { stuckStack } from './stuck-stack.js';
@@ -50,8 +50,8 @@ export class Pool {
   readonly #has = new Map<Place, Loaded>();
   /** Those that serve. One that lacks filters does not while another one has all. */
   readonly #joined = new Set<Place>();
-  /** Of the thread that has joined last. */
-  #filters: readonly LoadedFilter[] = [];
+  /** Of the thread that has joined last, or has loaded more since. */
+  #latest: Loaded = { filters: [], missing: [] };
 
   constructor(options: PoolOptions) {
     this.#options = options;
@@ -83,12 +83,12 @@ export class Pool {
 
   /** Names of the filters. */
   get filters(): readonly string[] {
-    return this.#filters.map(({ name }) => name);
+    return this.#latest.filters.map(({ name }) => name);
   }
 
   /** A name that is in none of these may be one of a file that cannot be loaded now. */
   get lacksFilters(): boolean {
-    return this.#serving().some((place) => !this.#isWhole(place));
+    return this.#latest.missing.length > 0 || this.#serving().some((place) => !this.#isWhole(place));
   }
 
   /** Rejects for mistakes; a filter that cannot be loaded now is none. */
@@ -157,18 +157,18 @@ export class Pool {
   #loaded(place: Place, loaded: Loaded): void {
     this.#has.set(place, loaded);
     if (this.#joined.has(place)) {
-      this.#filters = loaded.filters;
+      this.#latest = loaded;
       this.#judgements.loaded(place);
     }
     this.#admit();
   }
 
   #admit(): void {
-    for (const [place, { filters }] of this.#has) {
+    for (const [place, loaded] of this.#has) {
       if (this.#joined.has(place)) continue;
       if (!this.#isWhole(place) && [...this.#joined].some((other) => this.#isWhole(other))) continue;
       this.#joined.add(place);
-      this.#filters = filters;
+      this.#latest = loaded;
       this.#judgements.joined(place);
       this.#channels.joined(this.#serving());
     }
@@ -183,14 +183,14 @@ export class Pool {
   }
 
   #died(place: Place, cause: unknown, words: LastWords | undefined): void {
-    const { fields, text } = deathOf(cause, words, this.#filters);
+    const { fields, text } = deathOf(cause, words, this.#latest.filters);
     this.#options.log.error({ worker: place.index, ...fields }, text);
   }
 
   async #stalled(place: Place, thread: Thread): Promise<void> {
     const stack = await stuckStack(thread.id, STACK_MS);
     if (place.serving !== thread) return;
-    const { fields, text } = stallOf(stack, this.#options.stallTimeoutMs, this.#filters);
+    const { fields, text } = stallOf(stack, this.#options.stallTimeoutMs, this.#latest.filters);
     this.#options.log.error({ worker: place.index, ...fields }, text);
     place.replace();
   }

@@ -59,7 +59,7 @@ export class FilterFiles {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<'late'>((resolve) => (timer = setTimeout(() => resolve('late'), PATIENCE_MS)));
     try {
-      const all = Promise.all(this.#files.map((one) => this.#load(one)));
+      const all = Promise.all(this.#files.map((one) => this.#load(one, true)));
       const isLate = (await (needsAll ? all : Promise.race([all, late]))) === 'late';
       this.#isStarting = false;
       if (!isLate) return;
@@ -79,7 +79,7 @@ export class FilterFiles {
     }
   }
 
-  async #load(one: OneFile): Promise<void> {
+  async #load(one: OneFile, isFirst = false): Promise<void> {
     one.retry = undefined;
     try {
       const filters = filtersIn(one.file, await one.load());
@@ -87,7 +87,7 @@ export class FilterFiles {
       one.isLoaded = true;
       if (!this.#isStarting) this.#events.loaded(one.file, filters);
     } catch (error) {
-      if (this.#isStarting && (this.#needsAll || isMistake(error))) throw error;
+      if (isFirst && this.#isStarting && (this.#needsAll || isMistake(error))) throw error;
       const delay = one.backOff.after(0);
       this.#events.failed(one.file, error, delay);
       one.retry = setTimeout(() => void this.#load(one), delay).unref();

@@ -310,3 +310,23 @@ test('lines of a source are right behind what the bundle does to it', async () =
   const { f } = (await file!.load()) as { f(): Error };
   expect(f().stack).toMatch(/(a\.ts:2:29|vitest)/);
 });
+
+test('a mistake that shows only later is told like any other failure', async () => {
+  world.isGone = true;
+  await write({
+    'a.ts': `if (globalThis.isGone) throw new Error('gone');\nexport const nothing = 1;`,
+    'b.ts': `await new Promise((resolve) => (globalThis.release = resolve)); export default ${filter('b')};`,
+  });
+  const { events, said } = recorded();
+  const files = await filesOf(['a.ts', 'b.ts'], events);
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  const starting = files.start();
+  await vi.advanceTimersByTimeAsync(0);
+  world.isGone = false;
+  await vi.advanceTimersByTimeAsync(1500);
+  expect(said).toEqual(['a.ts: gone, 1000', expect.stringMatching(/^a\.ts: .*exports no filter.*, 2000$/)]);
+  world.release!();
+  await vi.advanceTimersByTimeAsync(0);
+  await starting;
+  expect(files.missing).toEqual([path('a.ts')]);
+});

@@ -287,6 +287,34 @@ describe('calls after the end', () => {
     expect(stream.take().slice(1)).toEqual([]);
   });
 
+  it('say where writes belong that somebody is to find, in a line when nobody catches that', async () => {
+    const writes: ((callbacks: FilterCallbacks) => void)[] = [
+      (callbacks) => callbacks.streamInfo().dynamicMetadata.set('ns', 'k', 1),
+      (callbacks) => callbacks.streamInfo().filterState.setString('k', 'v'),
+    ];
+    for (const write of writes) {
+      const stream = await open((callbacks) => ({
+        async *transformRequest(body) {
+          try {
+            for await (const chunk of body) yield chunk;
+          } finally {
+            write(callbacks);
+          }
+        },
+      }));
+      stream.request().req('a');
+      await settled();
+      stream.end(EndReason.Downstream);
+      await settled();
+      expect(bench.logger.lines).toEqual([
+        expect.stringMatching(
+          /^error transformRequest after its stream had ended: FilterError TSF_STREAM_ENDED: .*\(\) in transformRequest: the stream has ended; write it before the yield/,
+        ),
+      ]);
+      expect(stream.take().filter((line) => line.startsWith('act'))).toEqual([]);
+    }
+  });
+
   it('reject questions that were not answered', async () => {
     let answer: Promise<unknown> | undefined;
     const stream = await open((callbacks) => ({

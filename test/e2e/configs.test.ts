@@ -314,11 +314,6 @@ describe('ts-filter-host refuses', () => {
       [/empty\.ts/, /default/],
     ],
     [
-      'a filter that throws while it loads',
-      () => [file('throws.ts', 'throw new Error("at load");'), '--socket', socket],
-      [/throws\.ts/, /at load/],
-    ],
-    [
       'two filters of one name',
       () => [good, file('same.ts', "export { default } from '" + good + "';"), '--socket', socket],
       [/touch/],

@@ -15,7 +15,7 @@ import {
 } from '../fixture/index.js';
 import { LyingHost, type Liar } from '../fixture/lying-host.js';
 import { ControlKind, FrameKind } from '../../src/channel/codec/index.js';
-import { ended, scene, stage } from './support.js';
+import { ended, scene, stage, stopHost } from './support.js';
 
 const OPEN = { host_wait: '0s', failure_mode: 'open' };
 const MODES = ['closed', 'open'] as const;
@@ -36,7 +36,8 @@ interface Killed {
   readonly is: readonly string[];
 }
 const UPLOAD = { method: 'POST', path: '/sink' };
-const SSE = '/sse?n=2&ms=60&hold=20000';
+/** Pieces enough that two of them are not read at once. */
+const SSE = '/sse?n=6&ms=60&hold=20000';
 const KILLED: readonly Killed[] = [
   {
     where: 'a streamed request body partly sent on: 502',
@@ -202,8 +203,7 @@ describe.each(MODES)('failure_mode %s', (failure_mode) => {
       [{ name: 'touch', options: { ...options, host_stall_timeout: '0.5s', message_timeout: '20s' } }],
       async (fx) => {
         expect(ended(await get(fx.port, '/hello'))).toBe('200');
-        fx.host.signal('SIGSTOP');
-        await sleep(100);
+        await stopHost(fx);
         const answer = await get(fx.port, '/hello?stopped');
         expect(ended(answer)).toBe(failure_mode === 'open' ? '200' : '503');
         expect(answer.header('x-touch-response')).toBeUndefined();

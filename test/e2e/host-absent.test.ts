@@ -1,5 +1,4 @@
 /** The host is absent, too slow or stopped: answers in time, with the status that fits. */
-import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import {
   Connection,
@@ -13,7 +12,7 @@ import {
   type Response,
   type Seen,
 } from '../fixture/index.js';
-import { ended, scene } from './support.js';
+import { ended, scene, stopHost } from './support.js';
 
 describe('no host when the stream starts', () => {
   it('answers 503 ts_filter_no_host at once, and serves when a host comes', () =>
@@ -162,20 +161,13 @@ describe('message_timeout', () => {
     }));
 });
 
-function isStopped(pid: number): boolean {
-  const threads = readdirSync(`/proc/${pid}/task`);
-  return threads.every((thread) => /\) T /.test(readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8')));
-}
-
 describe('the host is stopped (SIGSTOP)', () => {
   it('is lost after host_stall_timeout, and serves again when it goes on', () =>
     scene(
       [{ name: 'touch', options: { host_wait: '0s', host_stall_timeout: '0.5s', message_timeout: '20s' } }],
       async (fx) => {
         expect((await get(fx.port, '/hello')).status).toBe(200);
-        fx.host.signal('SIGSTOP');
-        // the signal takes its time: what is answered meanwhile has another row of the table
-        await eventually('every thread of it has stopped', () => isStopped(fx.host.pid));
+        await stopHost(fx);
         const started = performance.now();
         const answers = await Promise.all(Array.from({ length: 20 }, (_, i) => get(fx.port, `/hello?stalled${i}`)));
         expect(performance.now() - started).toBeLessThan(4_000);

@@ -103,7 +103,7 @@ const POSITIONS: Position[] = [
     filter: 'park',
     parked: 'responseBodyLater',
     // one whose end is not there yet: after the end Envoy takes only one piece more
-    request: { path: '/sse?n=2&ms=60&hold=20000' },
+    request: { path: '/sse?n=6&ms=60&hold=20000' },
     closed: 'cut',
   },
   {
@@ -175,7 +175,7 @@ describe('the host is killed with many streams in every position', () => {
     scene([{ name: 'park', options: { host_wait: '0s' } }], async (fx) => {
       const places = ['decodeHeaders', 'encodeHeaders', 'responseBodyLater', 'reply'];
       const pathOf = (i: number) =>
-        i % places.length === 2 ? `/sse?n=2&ms=60&hold=20000&i=${i}` : `/bytes?n=100000&i=${i}`;
+        i % places.length === 2 ? `/sse?n=6&ms=60&hold=20000&i=${i}` : `/bytes?n=100000&i=${i}`;
       let begun = 0;
       const answers = Array.from({ length: 200 }, (_, i) =>
         http1(fx.port, {
@@ -253,7 +253,7 @@ describe('the host is killed, failure_mode open', () => {
     scene([{ name: 'park', options }], async (fx) => {
       let begun = false;
       const answer = http1(fx.port, {
-        path: '/sse?n=2&ms=60&hold=20000',
+        path: '/sse?n=6&ms=60&hold=20000',
         headers: [['x-park', 'responseBodyLater']],
         onHead: () => void (begun = true),
       });

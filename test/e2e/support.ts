@@ -1,6 +1,8 @@
 /** What the end-to-end tests share: a fixture for a whole describe block, and its logs when a test fails. */
+import { readdirSync, readFileSync } from 'node:fs';
 import { afterAll, beforeAll, onTestFailed } from 'vitest';
 import {
+  eventually,
   startEnvoy,
   startUpstream,
   type EnvoyOptions,
@@ -80,6 +82,17 @@ export function scene(
   more: Omit<EnvoyOptions, 'filters' | 'upstream'> = {},
 ): Promise<void> {
   return withUpstream((upstream) => withEnvoy({ filters, upstream, counters: true, ...more }, run));
+}
+
+function isStopped(pid: number): boolean {
+  const threads = readdirSync(`/proc/${pid}/task`);
+  return threads.every((thread) => /\) T /.test(readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8')));
+}
+
+/** The signal takes its time: what is answered meanwhile has another row of docs/failure.md. */
+export async function stopHost(fx: Fixture): Promise<void> {
+  fx.host.signal('SIGSTOP');
+  await eventually('every thread of it has stopped', () => isStopped(fx.host.pid));
 }
 
 /** The status of a whole answer, or `cut`. */

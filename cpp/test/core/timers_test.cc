@@ -69,14 +69,14 @@ TEST_F(SleeperTest, LooksAgainOnceItIsKnownToSleep) {
   EXPECT_EQ(until, soon);
 }
 
-TEST(Backoff, DoublesUpToHalfASecond) {
+TEST(Backoff, DoublesUpToATenthOfASecond) {
   Backoff backoff;
   std::vector<Nanos> millis;
   for (int i = 0; i < 8; ++i) millis.push_back(backoff.next() / 1'000'000);
-  EXPECT_EQ(millis, (std::vector<Nanos>{10, 20, 40, 80, 160, 320, 500, 500}));
+  EXPECT_EQ(millis, (std::vector<Nanos>{10, 20, 40, 80, 100, 100, 100, 100}));
   backoff.succeeded();
   EXPECT_EQ(backoff.next(), Backoff::kFirst);
-  EXPECT_EQ(backoff.longest(), Backoff::kLongest);
+  EXPECT_EQ(backoff.hopeless(), Backoff::kHopeless);
   EXPECT_EQ(backoff.next(), Backoff::kLongest);
 }
 
