@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { Bench, filterOf, REQUEST, settled, type TestStream } from '../../test/support/recorder.js';
 import { type FilterError } from '../api/errors.js';
 import { perChunk } from '../api/transform.js';
@@ -399,9 +399,10 @@ describe('an async transform', () => {
       transformRequest: new CompressionStream('gzip') as unknown as TransformStream<Uint8Array, Uint8Array>,
     }));
     stream.request().req('hello hello hello', 'last');
-    await new Promise((resolve) => setTimeout(resolve, 50));
     const { gunzipSync } = await import('node:zlib');
-    expect(gunzipSync(stream.sink.body(Direction.Request)).toString()).toBe('hello hello hello');
+    await vi.waitFor(() =>
+      expect(gunzipSync(stream.sink.body(Direction.Request)).toString()).toBe('hello hello hello'),
+    );
   });
 
   it('both directions run at once', async () => {
