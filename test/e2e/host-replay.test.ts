@@ -10,7 +10,7 @@ import {
   openSession,
   Random,
   seedOf,
-  Response,
+  type Response,
   sleep,
   type Fixture,
 } from '../fixture/index.js';
