@@ -162,6 +162,8 @@ class Chain {
   // Around a push; true: it has come to one of ours.
   void begin_push(Dir dir) { pushes_[static_cast<size_t>(dir)] = Push::kOnItsWay; }
   bool end_push(Dir dir) { return std::exchange(pushes_[static_cast<size_t>(dir)], Push::kNone) == Push::kHasCome; }
+  // One is on the stack.
+  bool is_pushing(Dir dir) const { return pushes_[static_cast<size_t>(dir)] != Push::kNone; }
   uint64_t growth_before(const Neighbour& flow, Dir dir) const;
   // Those before it: what lies in the buffer now is behind them.
   void tell_buffer_moved(const Neighbour& by, Dir dir) const;

@@ -1,6 +1,5 @@
 #include "stock/observing_stream.h"
 
-#include <algorithm>
 #include <vector>
 
 namespace tsf::stock {
@@ -16,6 +15,7 @@ void ObservingStream::on_new() {
 
 void ObservingStream::on_headers(Dir dir, bool end) {
   has_body_passed_[static_cast<size_t>(dir)] = false;
+  if (end && is_cut(dir)) return core_.on_unclear();
   if (dir == Dir::kRequest || !is_codec_error_) core_.on_headers(dir, end);
 }
 
@@ -23,28 +23,28 @@ void ObservingStream::on_body(Dir dir, bool end) {
   thread_local std::vector<core::Bytes> pieces;
   pieces.clear();
   const size_t length = envoy_.body_size(dir, BodySource::kReceived);
-  const auto again = shown_again(dir, length);
-  if (!again) return core_.on_unclear();
+  if (may_be_shown_again(dir, length) || (end && is_cut(dir))) return core_.on_unclear();
   if (length > 0 && !envoy_.body_chunks(dir, BodySource::kReceived, pieces)) return core_.on_unclear();
-  size_t skip = *again;
-  for (core::Bytes& piece : pieces) {
-    const size_t n = std::min(skip, piece.length);
-    piece = {piece.ptr + n, piece.length - n};
-    skip -= n;
-  }
   has_body_passed_[static_cast<size_t>(dir)] |= length > 0;
   core_.on_body(dir, pieces, end);
 }
 
-// Where somebody before us goes on with all that lies in the shared buffer, the chunk is that buffer: also what a
-// filter behind us keeps of what has gone by. One of ours says how much that is; of others it is known while nothing
-// has.
-std::optional<size_t> ObservingStream::shown_again(Dir dir, size_t length) const {
-  if (length == 0 || !envoy_.received_is_buffered(dir)) return 0;
+void ObservingStream::on_trailers(Dir dir) {
+  if (is_cut(dir)) return core_.on_unclear();
+  core_.on_trailers(dir);
+}
+
+// Where somebody before us goes on with all that lies in the shared buffer, the chunk is that buffer, with what filters
+// behind us keep of what has gone by. Nobody says how much that is, but one of ours whose push lay alone there.
+bool ObservingStream::may_be_shown_again(Dir dir, size_t length) const {
+  if (length == 0 || !has_body_passed_[static_cast<size_t>(dir)] || !envoy_.received_is_buffered(dir)) return false;
   const Chain* const chain = place_.chain();
-  if (chain != nullptr && !chain->is_empty()) return std::min(length, chain->pushed_over(dir));
-  if (has_body_passed_[static_cast<size_t>(dir)]) return std::nullopt;
-  return 0;
+  return chain == nullptr || !chain->is_pushing(dir) || chain->pushed_over(dir) > 0;
+}
+
+bool ObservingStream::is_cut(Dir dir) const {
+  const Chain* const chain = place_.chain();
+  return chain != nullptr && chain->open_before(flows_[static_cast<size_t>(dir)], dir) != nullptr;
 }
 
 void ObservingStream::on_local_reply(std::string_view details) {

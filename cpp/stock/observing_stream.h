@@ -6,7 +6,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 
@@ -49,14 +48,16 @@ class ObservingStream {
   void on_new();
   void on_headers(Dir dir, bool end);
   void on_body(Dir dir, bool end);
-  void on_trailers(Dir dir) { core_.on_trailers(dir); }
+  void on_trailers(Dir dir);
   // Envoy is about to answer itself, with these details.
   void on_local_reply(std::string_view details);
   void on_destroy();
 
  private:
-  // Of the chunk, what has gone by before; null: nobody can tell.
-  std::optional<size_t> shown_again(Dir dir, size_t length) const;
+  // The chunk may hold bytes that have gone by before.
+  bool may_be_shown_again(Dir dir, size_t length) const;
+  // A filter in between has ended the message of one of ours that is not through: the rest does not come by here.
+  bool is_cut(Dir dir) const;
 
   Envoy& envoy_;
   std::array<StillNeighbour, 2> flows_;

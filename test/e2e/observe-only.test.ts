@@ -1,6 +1,7 @@
 /** `observe_only`: the filter sees what goes by, and whatever it does, or whatever becomes of it, nobody else notices. */
 import { describe, expect, it } from 'vitest';
 import {
+  accessLogger,
   digest,
   dynamicModulePerRoute,
   envoyVersion,
@@ -13,6 +14,8 @@ import {
   type Fixture,
   type Seen,
 } from '../fixture/index.js';
+import { buffer } from './envoy-filters.js';
+import { mapRequest, mapResponse } from './filters/lib/maps.js';
 import { logsOnFailure, scene, stage } from './support.js';
 
 const observer = (options: Config = {}) => ({
@@ -262,5 +265,86 @@ describe('per route', () => {
     logsOnFailure(at);
     const answer = await get(at.port, '/sink?off');
     expect([answer.status, answer.header('x-observed'), answer.header('x-touch-response')]).toEqual([418, 'yes', 'on']);
+  });
+});
+
+describe('beside others', () => {
+  const before = { ...observer(), instance: 'before' };
+  const at = stage({
+    filters: [
+      buffer(1 << 20),
+      { ...before, config: { by: 'before' } },
+      { name: 'body-generator' },
+      { ...observer(), instance: 'between', config: { by: 'between' } },
+      {
+        name: 'list',
+        filters: [{ name: 'observed', plugin_config: { by: 'list' } }, { name: 'touch' }],
+        options: observer().options,
+      },
+    ],
+    edges: true,
+  });
+  const by = (name: string, path: string): Promise<View> =>
+    eventually(
+      `what ${name} saw of ${path}`,
+      () => at.fx.host.records.find((one) => one['by'] === name && one['path'] === path) ?? false,
+    );
+
+  it('each sees what goes by where it stands, once', async () => {
+    logsOnFailure(at);
+    await watched(at.fx);
+    const body = Buffer.alloc(60_000, 'beside others ');
+    const answer = await http1(at.port, {
+      method: 'POST',
+      path: '/echo?beside',
+      body: [body.subarray(0, 20_000), 30, body.subarray(20_000)],
+    });
+    const changed = Buffer.concat([Buffer.from('{'), Buffer.from(mapRequest(body)), Buffer.from('}')]);
+    const answered = Buffer.concat([Buffer.from('<'), Buffer.from(mapResponse(changed)), Buffer.from('>')]);
+    expect([answer.status, answer.digest, answer.complete]).toEqual([200, digest(answered), true]);
+    expect(await by('before', '/echo?beside')).toMatchObject({ request: digest(body), response: digest(answered) });
+    expect(await by('between', '/echo?beside')).toMatchObject({ request: digest(changed), response: digest(changed) });
+    expect(await by('list', '/echo?beside')).toMatchObject({ request: digest(changed), response: digest(changed) });
+  });
+});
+
+describe('where Envoy answers itself, and upstream', () => {
+  const at = stage({
+    filters: [observer()],
+    upstreamFilters: [{ ...observer(), instance: 'upstream' }],
+    routes: [{ match: { path: '/direct' }, direct_response: { status: 429, body: { inline_string: 'no' } } }],
+    hcm: accessLogger({ interval: '1s' }),
+  });
+
+  it("Envoy's own answer is seen", async () => {
+    logsOnFailure(at);
+    await watched(at.fx);
+    expect((await get(at.port, '/direct')).status).toBe(429);
+    expect(await view(at.fx, '/direct')).toMatchObject({ status: 429, response: digest('no'), logged: '429' });
+  });
+
+  it('a try of a request is seen, with its answer', async () => {
+    const answer = await http1(at.port, {
+      method: 'POST',
+      path: '/echo?try',
+      headers: [['x-act', 'upstream']],
+      body: 'tried',
+    });
+    expect(answer.text).toBe('tried');
+    const found = await eventually('both views', () => {
+      const all = at.fx.host.records.filter((one) => one['by'] === 'observed' && one['path'] === '/echo?try');
+      return all.length === 2 && all;
+    });
+    for (const one of found) expect(one).toMatchObject({ request: digest('tried'), response: digest('tried') });
+  });
+
+  it('an upgrade goes by', async () => {
+    const headers = [
+      ['connection', 'Upgrade'],
+      ['upgrade', 'websocket'],
+    ] as const;
+    const answer = await http1(at.port, { path: '/hello?upgrade', headers: [...headers, ['x-act', 'upstream']] });
+    expect(answer.status).toBe(101);
+    expect(await view(at.fx, '/hello?upgrade')).toMatchObject({ status: 101 });
   });
 });

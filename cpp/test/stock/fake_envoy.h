@@ -22,6 +22,7 @@
 #include "envoy_stub.h"
 #include "filter_manager.h"
 #include "stock/edge.h"
+#include "stock/observing_stream.h"
 #include "stock/stock_stream.h"
 #include "test/core/fake_worker.h"
 
@@ -54,7 +55,7 @@ struct Pauses {
 };
 
 struct ChainEntry {
-  enum class Kind : uint8_t { kOurs, kEdge, kOther } kind = Kind::kOurs;
+  enum class Kind : uint8_t { kOurs, kEdge, kOther, kObserver } kind = Kind::kOurs;
   std::array<Pauses, 2> pauses{};
 };
 
@@ -339,6 +340,35 @@ class FakeEnvoy : public StreamFacts, private FilterManager::Owner {
     TrailersStatus trailers_hook(Dir dir) override { return stream.on_trailers(dir); }
   };
 
+  // One of ours with `observe_only`, an entry of the configuration of its own.
+  class Observing final : public ModuleHop, public Retired {
+   public:
+    Observing(FakeEnvoy& envoy, const FilterConfig& like) : ModuleHop(envoy, envoy.main_) {
+      auto config = std::make_shared<FilterConfig>();
+      config->name = like.name;
+      config->settings = like.settings;
+      config->judged = like.judged;
+      stream = std::make_unique<stock::ObservingStream>(envoy.worker_, std::move(config), *this);
+    }
+    bool is_edge() const override { return false; }
+
+    std::unique_ptr<stock::ObservingStream> stream;
+
+   private:
+    HeadersStatus headers_hook(Dir dir, bool end) override {
+      stream->on_headers(dir, end);
+      return HeadersStatus::kContinue;
+    }
+    BodyStatus body_hook(Dir dir, bool end) override {
+      stream->on_body(dir, end);
+      return BodyStatus::kContinue;
+    }
+    TrailersStatus trailers_hook(Dir dir) override {
+      stream->on_trailers(dir);
+      return TrailersStatus::kContinue;
+    }
+  };
+
   class Edge final : public ModuleHop {
    public:
     Edge(FakeEnvoy& envoy, FilterManager& manager, const void* config)
@@ -426,6 +456,10 @@ class FakeEnvoy : public StreamFacts, private FilterManager::Owner {
         return;
       case ChainEntry::Kind::kOther:
         main_.add(*others_.emplace_back(std::make_unique<Other>(*this, entry.pauses)));
+        return;
+      case ChainEntry::Kind::kObserver:
+        main_.add(*observers_.emplace_back(std::make_unique<Observing>(*this, *config)));
+        observers_.back()->stream->on_new();
         return;
     }
   }
@@ -527,11 +561,16 @@ class FakeEnvoy : public StreamFacts, private FilterManager::Owner {
   }
   void destroy() {
     for (auto& filter : filters_) filter->stream.core().on_complete();
+    for (auto& observer : observers_) observer->stream->core().on_complete();
     if (logger != nullptr)
       for (auto& filter : filters_) filter->stream.core().on_log(wire::LogKind_End, *logger);
     for (auto& filter : filters_) {
       filter->stream.on_destroy();
       worker_.retire(std::move(filter));
+    }
+    for (auto& observer : observers_) {
+      observer->stream->on_destroy();
+      worker_.retire(std::move(observer));
     }
     for (auto& edge : edges_) {
       edge->destroy();
@@ -638,6 +677,7 @@ class FakeEnvoy : public StreamFacts, private FilterManager::Owner {
   std::vector<std::unique_ptr<Flags>> flags_;
   std::vector<std::unique_ptr<Filter>> filters_;
   std::vector<std::unique_ptr<Edge>> edges_;
+  std::vector<std::unique_ptr<Observing>> observers_;
   std::vector<std::unique_ptr<Other>> others_;
   std::array<Seen, 2> seen_;
   std::optional<HeaderMap> upstream_trailers_;

@@ -10,9 +10,10 @@ import { Digest } from '../../fixture/bytes.js';
 export default defineFilter({
   name: 'observed',
   attributes: ['request.method'],
-  create(_config, callbacks) {
+  parseConfig: (raw) => ({ by: 'observed', ...(raw as object | undefined) }),
+  create(config, callbacks) {
     let chunkMs = 0;
-    const seen: Record<string, unknown> = { by: 'observed' };
+    const seen: Record<string, unknown> = { by: config.by };
     const read = async function* (body: BodyStream, what: string) {
       const sum = new Digest();
       for await (const chunk of body) {
@@ -35,7 +36,7 @@ export default defineFilter({
         headers.set('x-observed', 'yes').delete('x-keep');
         headers.path = '/elsewhere';
         callbacks.streamInfo().dynamicMetadata.set('observed', 'key', 'value');
-        callbacks.clearRouteCache();
+        if (headers.get('x-act') !== 'upstream') callbacks.clearRouteCache();
         seen['method'] = callbacks.attributes['request.method'];
         // Envoy has a fast stream no more
         seen['asked'] = await callbacks.getProperty('request.method').catch((error: FilterError) => error.code);
