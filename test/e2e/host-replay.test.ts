@@ -26,19 +26,12 @@ async function stop(fx: Fixture): Promise<void> {
   await eventually('every thread of it has stopped', () => isStopped(fx.host.pid));
 }
 
-interface Timed {
-  readonly answer: Response | Error;
-  readonly took: number;
-}
-
 /** Many requests at once on few connections, each with headers of that length. */
-async function ask(fx: Fixture, path: string, count: number, length: number): Promise<Timed[]> {
+async function ask(fx: Fixture, path: string, count: number, length: number): Promise<(Response | Error)[]> {
   const sessions = await Promise.all(Array.from({ length: Math.ceil(count / 90) }, () => openSession(fx.port)));
-  const one = async (i: number): Promise<Timed> => {
-    const started = performance.now();
+  const one = (i: number): Promise<Response | Error> => {
     const request = { path: `${path}?${i}`, headers: [['x-large', 'a'.repeat(length)] as const], timeoutMs: 20_000 };
-    const answer = await http2(fx.port, request, sessions[i % sessions.length]).catch((error: Error) => error);
-    return { answer, took: performance.now() - started };
+    return http2(fx.port, request, sessions[i % sessions.length]).catch((error: Error) => error);
   };
   try {
     return await Promise.all(Array.from({ length: count }, (_, i) => one(i)));
@@ -47,11 +40,11 @@ async function ask(fx: Fixture, path: string, count: number, length: number): Pr
   }
 }
 
-const statuses = (all: readonly Timed[]) => [...new Set(all.map(({ answer }) => ended(answer)))];
+const statuses = (all: readonly (Response | Error)[]) => [...new Set(all.map(ended))];
 /** Requests whose headers do not all fit into the ring, by far. */
 const MANY = Number(process.env['REPLAY_REQUESTS'] ?? 150);
-/** What a loaded machine takes to write and read so many of them. */
-const SLACK_MS = 500 + MANY * 3;
+/** For a worker that gets no processor now and then. */
+const SLACK_MS = 250;
 
 describe('the host is stopped', () => {
   const modes = ['closed', 'open', 'replay'];
@@ -72,14 +65,18 @@ describe('the host is stopped', () => {
         const stopped = performance.now();
         const all = await Promise.all(modes.map((mode) => ask(fx, `/${mode}`, MANY, 15 << 10)));
         expect(all.map(statuses)).toEqual([['504'], ['200'], ['504']]);
-        const took = all.flat().map((one) => one.took);
-        expect(Math.max(...took)).toBeLessThan(1_250 + SLACK_MS);
-        expect(Math.min(...took)).toBeGreaterThan(950);
         await sleep(3_000 - (performance.now() - stopped));
         fx.host.signal('SIGCONT');
         await eventually('it serves again', async () => {
           return (await get(fx.port, '/again')).header('x-path') === '/again';
         });
+        // by Envoy's clock: a client of so many is busy itself
+        const took = await eventually('all are in the access log', () => {
+          const entries = fx.accessLog().filter(({ path }) => path.includes('?'));
+          return entries.length >= modes.length * MANY && entries.map(({ ms }) => Number(ms));
+        });
+        expect(Math.max(...took)).toBeLessThan(1_250 + SLACK_MS);
+        expect(Math.min(...took)).toBeGreaterThan(950);
         // the requests before, and those that waited for it to serve again
         expect((await fx.counters())['stateless.created']).toBeLessThan(20);
       },
@@ -97,7 +94,7 @@ describe('the host is stopped', () => {
         fx.host.signal('SIGCONT');
         const answers = await all;
         expect(statuses(answers)).toEqual(['200']);
-        for (const { answer } of answers) expect((answer as Response).header('x-response-attempt')).toBe('1');
+        for (const answer of answers) expect((answer as Response).header('x-response-attempt')).toBe('1');
         expect((await fx.counters())['stateless.created']).toBe(41);
       },
     ));
