@@ -63,12 +63,11 @@ HostSide::Found HostSide::look() {
 }
 
 void HostSide::begin(const RequestKind& kind, uint16_t traits) {
-  traits_ = traits;
+  traits_ = traits | (kind.is_head() ? wire::HeadersFlag_Head : 0);
   channel_.begin();
   phases_ = verdict_->phases;
   is_stateless_ = verdict_->is_stateless;
   begun_ = true;
-  head_ = kind.is_head();
 }
 
 void HostSide::lost() {
@@ -175,7 +174,7 @@ bool HostSide::send_some_headers(uint32_t& cursor, HeaderType type, uint16_t fla
   uint16_t frame_flags = flags;
   if (start)
     frame_flags |= wire::HeadersFlag_Start | traits_ | (grpc_ ? wire::HeadersFlag_Grpc : 0) |
-                   (head_ ? wire::HeadersFlag_Head : 0) | (mount_.is_upstream() ? wire::HeadersFlag_Upstream : 0);
+                   (mount_.is_upstream() ? wire::HeadersFlag_Upstream : 0);
   if (end < lines.size()) frame_flags |= wire::HeadersFlag_More;
   const auto fill = [&](wire::Headers& frame, FrameBytes& out) {
     frame.mutate_type(static_cast<wire::HeaderType>(type));

@@ -140,9 +140,8 @@ class HostSide {
   const Verdict* verdict_ = nullptr;  // the one that the stream began with, as long as it has the channel
   Attempt attempt_;
   uint32_t phases_ = UINT32_MAX;
-  uint16_t traits_ = 0;
+  uint16_t traits_ = 0;  // wire::HeadersFlag of its first frame, also when it goes to another host
   bool begun_ = false;
-  bool head_ = false;  // the request came as HEAD
   bool grpc_ = false;  // the request came as gRPC, which is what Envoy goes by
   bool waiting_for_room_ = false;
   bool is_stateless_ = false;

@@ -120,14 +120,14 @@ void Stream::ask(Flow& f) {
 
 void Stream::take_turn() {
   host_.has_turn();
-  if (dead_) return;
+  if (ending_.is_dead) return;
   send_calls();
   if (failing_) return carry_out_failure();
   if (!host_.begun()) begin_waiting();
   flush_reply();
   if (recreate_wanted_ && is_live()) recreate();
   for (Flow* f : {&response_, &request_}) {
-    if (dead_) return;
+    if (ending_.is_dead) return;
     f->mount().on_turn();
     if (!is_live()) return;
     f->on_ready();
@@ -157,7 +157,7 @@ Nanos Stream::deadline() const {
 }
 
 void Stream::on_deadline(Nanos now) {
-  if (dead_ || is_failing()) return;
+  if (ending_.is_dead || is_failing()) return;
   // Its own time comes first, where it is up as well.
   if (!is_late(now) && !host_.begun() && wait_.until != 0 && now >= wait_.until) return take_turn();
   for (Flow* f : {&request_, &response_}) {
@@ -167,9 +167,9 @@ void Stream::on_deadline(Nanos now) {
       if (!is_live()) return;
       f->on_ready();
     }
-    if (dead_ || !f->take_deadline(now)) continue;
+    if (ending_.is_dead || !f->take_deadline(now)) continue;
     if (!is_live()) return;
-    end_reason_ = wire::EndReason_Timeout;
+    ending_.reason = wire::EndReason_Timeout;
     fail_by_mode(*f, kTimeout);
   }
 }
@@ -198,8 +198,8 @@ void Stream::fail_by_mode(Flow& f, const Failure& failure) {
   if (outcome_of(failure, host_.failure_mode(), state) != Outcome::kPass) return fail(failure);
   leave_host();
   // What the other flow holds goes on as far as it is.
-  if (both && !dead_) pass_on(o);
-  if (!dead_) pass_on(f);
+  if (both && !ending_.is_dead) pass_on(o);
+  if (!ending_.is_dead) pass_on(f);
 }
 
 // As it came, also where the filter had begun to write to it.
@@ -220,7 +220,7 @@ void Stream::fail(const Failure& failure) {
   const FailedState state{response_.headers_gone(), false};
   const bool replies = outcome_of(failure, FailureMode::kClosed, state) == Outcome::kReply;
   const bool grpc = replies && host_.is_grpc();
-  if (end_reason_ == 0) end_reason_ = wire::EndReason_LocalReply;
+  if (ending_.reason == 0) ending_.reason = wire::EndReason_LocalReply;
   reply_.taken();
   end_flows();
   if (!replies) return reset(failure.code);
@@ -259,7 +259,7 @@ void Stream::end_flows() {
 // ---- ending ----
 
 uint8_t Stream::end_reason() const {
-  if (end_reason_ != 0) return end_reason_;
+  if (ending_.reason != 0) return ending_.reason;
   if (reply_.exists()) return reply_.is_under_way() ? wire::EndReason_Downstream : wire::EndReason_Complete;
   const bool response_done = response_.has_headers() && response_.input_ended() &&
                              (response_.state() == FlowState::kPassing || response_.state() == FlowState::kDone);
@@ -268,7 +268,7 @@ uint8_t Stream::end_reason() const {
 
 void Stream::on_destroy() {
   const Worker::Scope scope(worker_);
-  dead_ = true;
+  ending_.is_dead = true;
   if (host_.was_told()) {
     logs_.finish();
     host_.send_end(end_reason());

@@ -45,7 +45,7 @@ class Stream final : public FlowOwner, public WorkerStream, public LogListener {
   Flow& flow(Dir dir) { return dir == Dir::kRequest ? request_ : response_; }
   const Flow& flow(Dir dir) const { return dir == Dir::kRequest ? request_ : response_; }
   bool has_replied() const { return reply_.exists(); }
-  bool is_over() const { return dead_; }
+  bool is_over() const { return ending_.is_dead; }
   // Buffers of the response that are over their limit now.
   int response_watermarks() const { return reply_.watermarks(); }
   void on_above_watermark() { reply_.above_watermark(); }
@@ -95,7 +95,7 @@ class Stream final : public FlowOwner, public WorkerStream, public LogListener {
   HostSide& host() override { return host_; }
   const Settings& settings() const override { return config_->settings; }
   const RequestKind& request_kind() const override { return request_kind_; }
-  bool is_live() const override { return !dead_ && !reply_.exists(); }
+  bool is_live() const override { return !ending_.is_dead && !reply_.exists(); }
   MemoryCount& memory() override { return worker_.memory(); }
   void defer() override { worker_.defer(host_.id()); }
   void arm(Nanos deadline) override { worker_.arm(deadline); }
@@ -111,6 +111,10 @@ class Stream final : public FlowOwner, public WorkerStream, public LogListener {
     Nanos until = 0;
   };
   enum class Start : uint8_t { kReady, kWait, kFailed };
+  struct Ending {
+    uint8_t reason = 0;    // wire::EndReason that we caused
+    bool is_dead = false;  // destroyed by Envoy
+  };
   struct PendingFailure {
     Dir dir;  // whose
     Failure failure;
@@ -161,9 +165,8 @@ class Stream final : public FlowOwner, public WorkerStream, public LogListener {
   std::optional<PendingFailure> failing_;  // to be carried out outside hooks
   std::unique_ptr<Calls> calls_;
   std::unique_ptr<OriginalMaps> originals_;  // before the filter's first write to them
-  uint8_t end_reason_ = 0;                   // wire::EndReason that we caused
   bool recreate_wanted_ = false;             // once the request's end has come in
-  bool dead_ = false;                        // destroyed by Envoy
+  Ending ending_;
 };
 
 }  // namespace tsf::core

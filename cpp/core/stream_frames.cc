@@ -91,7 +91,7 @@ void Stream::begin_reply(std::vector<HeaderLine>& lines, bool end) {
   const bool in_one = response_.has_headers();
   reply_.taken();
   end_flows();
-  if (!dead_) reply_.begin(framing, lines, end, in_one);
+  if (!ending_.is_dead) reply_.begin(framing, lines, end, in_one);
 }
 
 bool Stream::on_reply(const wire::Reply& frame) {
@@ -100,7 +100,7 @@ bool Stream::on_reply(const wire::Reply& frame) {
   if (frame.part() > wire::ReplyPart_Trailers) return false;
   const auto of = frame.part() == wire::ReplyPart_Headers ? BlockOf::kReply : BlockOf::kTrailers;
   if (frame.part() != wire::ReplyPart_Data && !read_headers(block, of, headers)) return false;
-  if (dead_) return true;
+  if (ending_.is_dead) return true;
   if (frame.part() == wire::ReplyPart_Headers) {
     begin_reply(headers, frame.end());
     return true;
@@ -120,15 +120,15 @@ bool Stream::on_reply(const wire::Reply& frame) {
 
 void Stream::flush_reply() {
   const uint64_t taken = reply_.flush();
-  if (!dead_) host_.send_credit(wire::CreditOf_Reply, taken);
+  if (!ending_.is_dead) host_.send_credit(wire::CreditOf_Reply, taken);
 }
 
 bool Stream::on_fail(const wire::Fail& frame) {
   if (!is_header_type(frame.type())) return false;
-  if (dead_) return true;
+  if (ending_.is_dead) return true;
   report_failure(frame, *config_, mount_, worker_.process());
   if (reply_.is_under_way()) {
-    end_reason_ = wire::EndReason_LocalReply;
+    ending_.reason = wire::EndReason_LocalReply;
     cut_reply(kFilterErrorLate.code);
     return true;
   }
@@ -145,7 +145,7 @@ bool Stream::on_extend(const wire::Extend& frame) {
 // ---- acts and questions ----
 
 bool Stream::on_act(const wire::Act& frame) {
-  if (dead_) return true;
+  if (ending_.is_dead) return true;
   switch (do_act(frame, *config_, mount_, worker_.process())) {
     case ActDone::kDone: return true;
     case ActDone::kBroken: return false;
@@ -164,15 +164,15 @@ void Stream::recreate() {
   if (recreate_wanted_) return;  // its end comes back to it; message_timeout runs on
   if (!is_whole || request_.has_trailers() || response_.headers_gone()) return fail(kRecreateRefused);
   request_.mount().give_back();
-  if (dead_) return;
-  const uint8_t reason_before = std::exchange(end_reason_, wire::EndReason_LocalReply);
-  if (mount_.recreate() || dead_) return;
-  end_reason_ = reason_before;
+  if (ending_.is_dead) return;
+  const uint8_t reason_before = std::exchange(ending_.reason, wire::EndReason_LocalReply);
+  if (mount_.recreate() || ending_.is_dead) return;
+  ending_.reason = reason_before;
   fail(kRecreateRefused);
 }
 
 bool Stream::on_query(const wire::Query& frame) {
-  if (dead_ || host_.channel() == nullptr) return true;
+  if (ending_.is_dead || host_.channel() == nullptr) return true;
   const auto value = answer_query(frame, *config_, mount_);
   host_.send_answer(frame.query(), value.has_value(), value.value_or(""));
   return true;
@@ -189,7 +189,7 @@ void Stream::hear_call(Hear hear) {
 }
 
 bool Stream::on_call(const wire::Call& frame) {
-  if (dead_) return true;
+  if (ending_.is_dead) return true;
   if (!calls_) calls_ = std::make_unique<Calls>(mount_, config_->settings.max_pending_output);
   const bool ok = calls_->on_frame(frame);
   send_calls();
@@ -210,7 +210,7 @@ void Stream::on_call_reset(uint64_t call) {
 }
 
 void Stream::send_calls() {
-  if (calls_ && !dead_ && host_.reachable()) calls_->send(host_);
+  if (calls_ && !ending_.is_dead && host_.reachable()) calls_->send(host_);
 }
 
 }  // namespace tsf::core

@@ -59,7 +59,7 @@ void Stream::restore_maps(const Flow& f) {
 void Stream::on_channel_lost() {
   const bool is_drained = host_.channel()->was_drained();
   host_.lost();
-  if (dead_) return;
+  if (ending_.is_dead) return;
   if (calls_) calls_->cancel_all();
   if (!any_headers()) return host_.forget();
   if (reply_.exists()) {
