@@ -21,25 +21,22 @@ constexpr Nanos kNoMeansPause = nanos(std::chrono::milliseconds(500));
 }  // namespace
 
 Connection::Connection(const Shared& shared, uint32_t number, ConnectionEvents& events)
-    : target_(shared.target),
-      process_(shared.process),
-      poller_(shared.poller),
-      configs_(shared.configs),
+    : shared_(shared),
       number_(number),
       events_(events),
-      generations_(target_.workers),
-      chosen_(target_.workers) {}
+      generations_(shared_.target.workers),
+      chosen_(shared_.target.workers) {}
 
 // ---- beginning and end ----
 
 bool Connection::connect(std::string& error) {
-  if (!socket_.connect(target_.socket, target_.allowed_uids, error)) return false;
-  poller_.add_socket(socket_.fd(), number_);
+  if (!socket_.connect(shared_.target.socket, shared_.target.allowed_uids, error)) return false;
+  shared_.poller.add_socket(socket_.fd(), number_);
   watches_writes_ = false;
   greeting_until_ = now_ns() + kGreetingTimeout;
   last_channel_ = 0;
   events_.on_expected();
-  send_hello(socket_, process_, target_.workers);
+  send_hello(socket_, shared_.process, shared_.target.workers);
   return true;
 }
 
@@ -53,11 +50,11 @@ void Connection::close(std::string_view why, bool is_hopeless) {
     channel->mark_lost();
   }
   for (auto& channel : chosen_) channel.reset();
-  for (const GenerationId generation : ended) configs_.end_generation(generation);
+  for (const GenerationId generation : ended) shared_.configs.end_generation(generation);
   events_.on_lost(why, is_hopeless);
 }
 
-void Connection::let_go(Channel& channel) { poller_.remove_doorbell(channel.parts().worker_doorbell.fd()); }
+void Connection::let_go(Channel& channel) { shared_.poller.remove_doorbell(channel.parts().worker_doorbell.fd()); }
 
 // ---- what wakes the thread ----
 
@@ -89,12 +86,12 @@ void Connection::look(Nanos now) {
   if (!socket_.flush()) return close("cannot write to it");
   const bool wants_write = socket_.wants_write();
   if (wants_write != std::exchange(watches_writes_, wants_write))
-    poller_.watch_writes(socket_.fd(), number_, wants_write);
+    shared_.poller.watch_writes(socket_.fd(), number_, wants_write);
 }
 
 void Connection::send_configs() {
-  const ConfigsTold::News news = told_.take(configs_);
-  for (const auto& config : news.configs) send_config(socket_, *config, process_.capabilities());
+  const ConfigsTold::News news = told_.take(shared_.configs);
+  for (const auto& config : news.configs) send_config(socket_, *config, shared_.process.capabilities());
   for (const uint32_t id : news.forgotten) send_forget(socket_, id);
 }
 
@@ -123,8 +120,9 @@ bool Connection::on_welcome(std::string_view payload) {
           true);
     return true;
   }
-  process_.log(LogLevel::kInfo, "ts_filter: connected to ts-filter-host " + printable_text(welcome->host_version()) +
-                                    " (pid " + std::to_string(welcome->pid()) + ") at " + target_.socket);
+  shared_.process.log(LogLevel::kInfo, "ts_filter: connected to ts-filter-host " +
+                                           printable_text(welcome->host_version()) + " (pid " +
+                                           std::to_string(welcome->pid()) + ") at " + shared_.target.socket);
   greeting_until_ = kNever;
   told_ = {};
   events_.on_welcome();
@@ -148,15 +146,15 @@ bool Connection::on_verdict(std::string_view payload) {
   const bool accepted = verdict.accepted;
   const bool unavailable = verdict.unavailable;
   const std::string why = verdict.message;
-  const auto config = configs_.judge(message->id(), *generation, std::move(verdict));
+  const auto config = shared_.configs.judge(message->id(), *generation, std::move(verdict));
   if (!config) return true;
   if (unavailable)
-    process_.log(LogLevel::kWarn, "ts_filter: filter " + config->text().name + " cannot be served now: " + why);
+    shared_.process.log(LogLevel::kWarn, "ts_filter: filter " + config->text().name + " cannot be served now: " + why);
   else if (!accepted)
-    process_.log(LogLevel::kError,
-                 "ts_filter: the host refuses the config of filter " + config->text().name + ": " + why);
+    shared_.process.log(LogLevel::kError,
+                        "ts_filter: the host refuses the config of filter " + config->text().name + ": " + why);
   choose_channels();
-  for (uint32_t worker = 0; worker < target_.workers; ++worker) events_.on_news(worker);
+  for (uint32_t worker = 0; worker < shared_.target.workers; ++worker) events_.on_news(worker);
   return true;
 }
 
@@ -208,7 +206,7 @@ bool Connection::on_channel_done(std::string_view payload) {
 // ---- channels ----
 
 void Connection::begin_generation(uint32_t number) {
-  const GenerationId id = configs_.begin_generation();
+  const GenerationId id = shared_.configs.begin_generation();
   if (!generations_.begin(number, id)) return close("it may not begin generation " + std::to_string(number));
   fill_gaps(now_ns());
 }
@@ -228,8 +226,8 @@ void Connection::drop_stopped() {
   if (stopped.empty()) return;
   for (const uint32_t id : stopped) {
     const auto channel = generations_.remove(id);
-    process_.log(LogLevel::kWarn, "ts_filter: a channel to the host at " + target_.socket +
-                                      " is closed: " + std::string(channel->reason()));
+    shared_.process.log(LogLevel::kWarn, "ts_filter: a channel to the host at " + shared_.target.socket +
+                                             " is closed: " + std::string(channel->reason()));
     let_go(*channel);
     send_channel_done(socket_, id);
   }
@@ -240,7 +238,7 @@ void Connection::drop_stopped() {
 // Behind each channel that is let go of.
 void Connection::went_away() {
   choose_channels();
-  for (uint32_t worker = 0; worker < target_.workers; ++worker) events_.on_news(worker);
+  for (uint32_t worker = 0; worker < shared_.target.workers; ++worker) events_.on_news(worker);
 }
 
 void Connection::fill_gaps(Nanos now) {
@@ -255,8 +253,8 @@ void Connection::fill_gaps(Nanos now) {
 }
 
 Connection::Made Connection::make_channel(const Generations::Gap& gap) {
-  auto outbound = shm::Segment::create_outbound(target_.ring_bytes);
-  auto inbound = shm::Segment::create_inbound(target_.ring_bytes);
+  auto outbound = shm::Segment::create_outbound(shared_.target.ring_bytes);
+  auto inbound = shm::Segment::create_inbound(shared_.target.ring_bytes);
   auto host_doorbell = shm::Doorbell::create();
   auto worker_doorbell = shm::Doorbell::create();
   const bool all = outbound && inbound && host_doorbell && worker_doorbell;
@@ -267,12 +265,12 @@ Connection::Made Connection::make_channel(const Generations::Gap& gap) {
     for (const int fd : {outbound->fd(), inbound->fd(), host_doorbell->fd(), worker_doorbell->fd()})
       fds.emplace_back(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
   const bool is_able = endpoint && std::all_of(fds.begin(), fds.end(), [](const auto& fd) { return bool(fd); });
-  if (!is_able || !poller_.add_doorbell(worker_doorbell->fd(), gap.worker)) {
+  if (!is_able || !shared_.poller.add_doorbell(worker_doorbell->fd(), gap.worker)) {
     if (!std::exchange(said_no_means_, true))
-      process_.log(LogLevel::kError,
-                   "ts_filter: cannot make a channel (trying again): " + (!outbound  ? outbound.error
-                                                                          : !inbound ? inbound.error
-                                                                                     : std::strerror(errno)));
+      shared_.process.log(LogLevel::kError,
+                          "ts_filter: cannot make a channel (trying again): " + (!outbound  ? outbound.error
+                                                                                 : !inbound ? inbound.error
+                                                                                            : std::strerror(errno)));
     return Made::kNoMeans;
   }
   const uint32_t number = ++last_channel_;
@@ -280,15 +278,15 @@ Connection::Made Connection::make_channel(const Generations::Gap& gap) {
                    std::make_shared<Channel>(number, gap.id,
                                              Channel::Parts{std::move(*outbound), std::move(*inbound), *endpoint,
                                                             std::move(*host_doorbell), std::move(*worker_doorbell)}));
-  const bool sent = send_channel(socket_, {number, gap.worker, target_.ring_bytes, gap.number}, std::move(fds));
+  const bool sent = send_channel(socket_, {number, gap.worker, shared_.target.ring_bytes, gap.number}, std::move(fds));
   return sent ? Made::kYes : Made::kBroken;
 }
 
 void Connection::choose_channels() {
   for (const GenerationId generation : generations_.incomplete())
-    if (configs_.has_judged_all(generation)) generations_.complete(generation);
+    if (shared_.configs.has_judged_all(generation)) generations_.complete(generation);
   generations_.retire_old();
-  for (uint32_t worker = 0; worker < target_.workers; ++worker) {
+  for (uint32_t worker = 0; worker < shared_.target.workers; ++worker) {
     auto channel = generations_.for_new_streams(worker);
     if (channel == chosen_[worker]) continue;
     chosen_[worker] = channel;
@@ -299,7 +297,7 @@ void Connection::choose_channels() {
     let_go(*unused);
     send_channel_done(socket_, unused->id());
   }
-  for (const GenerationId ended : generations_.take_ended()) configs_.end_generation(ended);
+  for (const GenerationId ended : generations_.take_ended()) shared_.configs.end_generation(ended);
 }
 
 }  // namespace tsf::core

@@ -89,10 +89,7 @@ class Connection {
   void send_configs();
   void let_go(Channel& channel);
 
-  const Target& target_;
-  ProcessMount& process_;
-  Poller& poller_;
-  ConfigRegistry& configs_;
+  const Shared shared_;
   const uint32_t number_;
   ConnectionEvents& events_;
 
