@@ -162,8 +162,11 @@ class Chain {
   // Around a push; true: it has come to one of ours.
   void begin_push(Dir dir) { pushes_[static_cast<size_t>(dir)] = Push::kOnItsWay; }
   bool end_push(Dir dir) { return std::exchange(pushes_[static_cast<size_t>(dir)], Push::kNone) == Push::kHasCome; }
-  // One is on the stack.
-  bool is_pushing(Dir dir) const { return pushes_[static_cast<size_t>(dir)] != Push::kNone; }
+  // One is on the stack, by a continue or by a frame of its own: what it brings lay alone in the shared buffer.
+  bool is_pushing(Dir dir) const {
+    return pushes_[static_cast<size_t>(dir)] != Push::kNone || framed_[static_cast<size_t>(dir)];
+  }
+  void set_framed(Dir dir, bool on) { framed_[static_cast<size_t>(dir)] = on; }
   uint64_t growth_before(const Neighbour& flow, Dir dir) const;
   // Those before it: what lies in the buffer now is behind them.
   void tell_buffer_moved(const Neighbour& by, Dir dir) const;
@@ -210,6 +213,7 @@ class Chain {
   std::array<Aside*, 2> aside_{};
   std::array<bool, 2> ends_{};
   std::array<Push, 2> pushes_{};
+  std::array<bool, 2> framed_{};
   const Neighbour* pumped_ = nullptr;
 };
 

@@ -26,7 +26,9 @@ bool StockFlow::push_by_frame(core::ByteQueue& bytes) {
     }
   }
   frame_ = &bytes;
+  if (chain() != nullptr) chain()->set_framed(dir_, true);
   (void)stream_.pump(*this);
+  if (chain() != nullptr) chain()->set_framed(dir_, false);
   frame_ = nullptr;
   put_aside_back(aside, false, length - bytes.size());
   if (stream_.core().is_over()) return true;

@@ -345,6 +345,6 @@ describe('where Envoy answers itself, and upstream', () => {
     ] as const;
     const answer = await http1(at.port, { path: '/hello?upgrade', headers: [...headers, ['x-act', 'upstream']] });
     expect(answer.status).toBe(101);
-    expect(await view(at.fx, '/hello?upgrade')).toMatchObject({ status: 101 });
+    expect(await view(at.fx, '/hello?upgrade')).toMatchObject({ logged: '101' });
   });
 });
