@@ -4,7 +4,18 @@ import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const FOLDERS = ['test/e2e', 'test/e2e/exact', 'src/host', 'src/cli', 'src/loader', 'cpp/test/core', 'cpp/test/stock'];
+const FOLDERS = [
+  '.',
+  'src/observe',
+  'cpp/test/shm',
+  'test/e2e',
+  'test/e2e/exact',
+  'src/host',
+  'src/cli',
+  'src/loader',
+  'cpp/test/core',
+  'cpp/test/stock',
+];
 
 /** Tables, as lists of rows of cells; without their heads. */
 function tables(markdown: string): string[][][] {
