@@ -23,7 +23,8 @@ function named(files: readonly string[]): Map<string, string> {
 }
 
 const SOURCES = filesIn('src', /\.ts$/).filter((file) => !TABLES.includes(file));
-const known = [...Object.keys(HOST_ERROR_CODES), ...Object.keys(ERROR_CODES)];
+const OF_MODULE = named(filesIn('cpp/core', /\.(cc|h)$/));
+const known = [...Object.keys(HOST_ERROR_CODES), ...Object.keys(ERROR_CODES), ...OF_MODULE.keys()];
 
 describe('the codes of the host', () => {
   test.each([
@@ -34,7 +35,7 @@ describe('the codes of the host', () => {
   });
 
   test('each is said somewhere', () => {
-    const said = named([...SOURCES, ...filesIn('cpp/core', /\.(cc|h)$/)]);
-    expect(Object.keys(HOST_ERROR_CODES).filter((code) => !said.has(code))).toEqual([]);
+    const said = named(SOURCES);
+    expect(Object.keys(HOST_ERROR_CODES).filter((code) => !said.has(code) && !OF_MODULE.has(code))).toEqual([]);
   });
 });
