@@ -31,7 +31,7 @@ table(
       headers: { 'www-authenticate': 'apikey realm="key"', 'content-type': 'application/json' },
       upstream: false,
     },
-    'none': { conf: {}, ...byKey, status: 401, body: '{"message":"Missing API key in request"}\n', upstream: false },
+    none: { conf: {}, ...byKey, status: 401, body: '{"message":"Missing API key in request"}\n', upstream: false },
     'a header of another name': {
       conf: { header: 'Authorization' },
       ...byKey,
@@ -90,7 +90,10 @@ table(
   },
   [
     [{ header: 1 }, 'property "header" validation failed: wrong type: expected string, got number'],
-    [{ hide_credentials: 'yes' }, 'property "hide_credentials" validation failed: wrong type: expected boolean, got string'],
+    [
+      { hide_credentials: 'yes' },
+      'property "hide_credentials" validation failed: wrong type: expected boolean, got string',
+    ],
   ],
 );
 
@@ -99,8 +102,13 @@ const byName = { config: consumer('basic-auth', { username: 'foo', password: 'ba
 table(
   'basic-auth',
   {
-    'a name and its password': { conf: {}, ...byName, given: basic('foo:bar'), upstream: { 'x-consumer-username': 'jack' } },
-    'nothing': {
+    'a name and its password': {
+      conf: {},
+      ...byName,
+      given: basic('foo:bar'),
+      upstream: { 'x-consumer-username': 'jack' },
+    },
+    nothing: {
       conf: {},
       ...byName,
       status: 401,
@@ -128,15 +136,27 @@ table(
       status: 401,
       body: '{"message":"Invalid authorization in request"}\n',
     },
-    'another name': { conf: {}, ...byName, given: basic('bar:bar\n'), status: 401, body: '{"message":"Invalid user authorization"}\n' },
-    'another password': { conf: {}, ...byName, given: basic('foo:foo\n'), status: 401, body: '{"message":"Invalid user authorization"}\n' },
+    'another name': {
+      conf: {},
+      ...byName,
+      given: basic('bar:bar\n'),
+      status: 401,
+      body: '{"message":"Invalid user authorization"}\n',
+    },
+    'another password': {
+      conf: {},
+      ...byName,
+      given: basic('foo:foo\n'),
+      status: 401,
+      body: '{"message":"Invalid user authorization"}\n',
+    },
     'the scheme in any case': {
       conf: {},
       ...byName,
       given: headers({ authorization: 'bASiC Zm9vOmJhcg==' }),
       upstream: { authorization: 'bASiC Zm9vOmJhcg==' },
     },
-    'hide_credentials': {
+    hide_credentials: {
       conf: { hide_credentials: true },
       ...byName,
       given: basic('foo:bar'),
@@ -159,8 +179,10 @@ table(
 
 const HS = { key: 'user-key', secret: 'my-secret-key' };
 // Tokens of APISIX's own tests, signed there.
-const GOOD = 'eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJrZXkiOiJ1c2VyLWtleSIsImV4cCI6MTg3OTMxODU0MX0.fNtFJnNmJgzbiYmGB0Yjvm-l6A6M4jRV1l4mnVFSYjs';
-const EXPIRED = 'eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJrZXkiOiJ1c2VyLWtleSIsImV4cCI6MTU2Mzg3MDUwMX0.pPNVvh-TQsdDzorRwa-uuiLYiEBODscp9wv0cwD6c68';
+const GOOD =
+  'eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJrZXkiOiJ1c2VyLWtleSIsImV4cCI6MTg3OTMxODU0MX0.fNtFJnNmJgzbiYmGB0Yjvm-l6A6M4jRV1l4mnVFSYjs';
+const EXPIRED =
+  'eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJrZXkiOiJ1c2VyLWtleSIsImV4cCI6MTU2Mzg3MDUwMX0.pPNVvh-TQsdDzorRwa-uuiLYiEBODscp9wv0cwD6c68';
 const byToken = { config: consumer('jwt-auth', HS) };
 const bearer = (token: string) => headers({ authorization: `Bearer ${token}` });
 const sign = (alg: string, key: Parameters<SignJWT['sign']>[0], claims = {}): Promise<string> =>
@@ -183,18 +205,39 @@ table(
       given: headers({ 'jwt-header': `Bearer ${GOOD}` }),
       upstream: { 'jwt-header': `Bearer ${GOOD}` },
     },
-    'none': {
+    none: {
       conf: {},
       ...byToken,
       status: 401,
       body: '{"message":"Missing JWT token in request"}\n',
       headers: { 'www-authenticate': 'Bearer realm="jwt"' },
     },
-    'one that is none': { conf: {}, ...byToken, given: bearer(`invalid-${GOOD}`), status: 401, body: '{"message":"JWT token invalid"}\n' },
-    'expired': { conf: {}, ...byToken, given: bearer(EXPIRED), ...failed },
-    'expired, with an empty claims_to_verify': { conf: { claims_to_verify: [] }, ...byToken, given: bearer(EXPIRED), ...failed },
-    'expired, when only nbf counts': { conf: { claims_to_verify: ['nbf'] }, ...byToken, given: bearer(EXPIRED), upstream: {} },
-    'not yet valid': { conf: {}, ...byToken, given: bearer(await sign('HS256', secret, { nbf: now + 1000 })), ...failed },
+    'one that is none': {
+      conf: {},
+      ...byToken,
+      given: bearer(`invalid-${GOOD}`),
+      status: 401,
+      body: '{"message":"JWT token invalid"}\n',
+    },
+    expired: { conf: {}, ...byToken, given: bearer(EXPIRED), ...failed },
+    'expired, with an empty claims_to_verify': {
+      conf: { claims_to_verify: [] },
+      ...byToken,
+      given: bearer(EXPIRED),
+      ...failed,
+    },
+    'expired, when only nbf counts': {
+      conf: { claims_to_verify: ['nbf'] },
+      ...byToken,
+      given: bearer(EXPIRED),
+      upstream: {},
+    },
+    'not yet valid': {
+      conf: {},
+      ...byToken,
+      given: bearer(await sign('HS256', secret, { nbf: now + 1000 })),
+      ...failed,
+    },
     'within the grace period': {
       conf: {},
       config: consumer('jwt-auth', { ...HS, lifetime_grace_period: 100 }),
@@ -209,20 +252,25 @@ table(
       status: 401,
       body: '{"message":"Invalid user key in JWT token"}\n',
     },
-    'a wrong signature': { conf: {}, ...byToken, given: bearer(await sign('HS256', Buffer.from('another secret'))), ...failed },
+    'a wrong signature': {
+      conf: {},
+      ...byToken,
+      given: bearer(await sign('HS256', Buffer.from('another secret'))),
+      ...failed,
+    },
     'a secret in base64': {
       conf: {},
       config: consumer('jwt-auth', { key: 'user-key', secret: secret.toString('base64'), base64_secret: true }),
       given: bearer(GOOD),
       upstream: {},
     },
-    'HS512': {
+    HS512: {
       conf: {},
       config: consumer('jwt-auth', { ...HS, algorithm: 'HS512' }),
       given: bearer(await sign('HS512', secret)),
       upstream: {},
     },
-    'key_claim_name': {
+    key_claim_name: {
       conf: { key_claim_name: 'iss' },
       ...byToken,
       given: bearer(await sign('HS256', secret, { iss: 'user-key', key: 1 })),
@@ -254,7 +302,10 @@ table(
     },
   },
   [
-    [{ claims_to_verify: ['iat'] }, 'property "claims_to_verify" validation failed: failed to validate item 1: matches none of the enum values'],
+    [
+      { claims_to_verify: ['iat'] },
+      'property "claims_to_verify" validation failed: failed to validate item 1: matches none of the enum values',
+    ],
     [{ store_in_ctx: 1 }, 'property "store_in_ctx" validation failed: wrong type: expected boolean, got number'],
   ],
 );
@@ -265,32 +316,57 @@ const PAIRS = [
   ['EdDSA', generateKeyPairSync('ed25519')],
 ] as const;
 describe('jwt-auth', () => {
-  it.each(PAIRS)('verifies %s, and refuses a token of another algorithm', async (algorithm, { privateKey, publicKey }) => {
-    const public_key = publicKey.export({ type: 'spki', format: 'pem' }) as string;
-    const gateway = await Gateway.of({
-      plugins: [{ name: 'jwt-auth' }],
-      ...consumer('jwt-auth', { key: 'user-key', algorithm, public_key }),
-    });
-    expect((await gateway.send(bearer(await sign(algorithm, privateKey)))).status).toBe(200);
-    // The public key is no secret: signed with its text, a token must not pass.
-    expect((await gateway.send(bearer(await sign('HS256', Buffer.from(public_key))))).status).toBe(401);
-  });
+  it.each(PAIRS)(
+    'verifies %s, and refuses a token of another algorithm',
+    async (algorithm, { privateKey, publicKey }) => {
+      const public_key = publicKey.export({ type: 'spki', format: 'pem' }) as string;
+      const gateway = await Gateway.of({
+        plugins: [{ name: 'jwt-auth' }],
+        ...consumer('jwt-auth', { key: 'user-key', algorithm, public_key }),
+      });
+      expect((await gateway.send(bearer(await sign(algorithm, privateKey)))).status).toBe(200);
+      // The public key is no secret: signed with its text, a token must not pass.
+      expect((await gateway.send(bearer(await sign('HS256', Buffer.from(public_key))))).status).toBe(401);
+    },
+  );
 });
 
 it.each([
   ['key-auth', { key: 123 }, 'property "key" validation failed: wrong type: expected string, got number'],
   ['key-auth', {}, 'property "key" is required'],
-  ['basic-auth', { username: 123, password: 'bar' }, 'property "username" validation failed: wrong type: expected string, got number'],
+  [
+    'basic-auth',
+    { username: 123, password: 'bar' },
+    'property "username" validation failed: wrong type: expected string, got number',
+  ],
   ['basic-auth', { username: 'foo' }, 'property "password" is required'],
   ['jwt-auth', {}, 'property "key" is required'],
-  ['jwt-auth', { key: '', secret: 'x' }, 'property "key" validation failed: string too short, expected at least 1, got 0'],
-  ['jwt-auth', { key: 'a', secret: '' }, 'property "secret" validation failed: string too short, expected at least 1, got 0'],
+  [
+    'jwt-auth',
+    { key: '', secret: 'x' },
+    'property "key" validation failed: string too short, expected at least 1, got 0',
+  ],
+  [
+    'jwt-auth',
+    { key: 'a', secret: '' },
+    'property "secret" validation failed: string too short, expected at least 1, got 0',
+  ],
   ['jwt-auth', { key: 'a' }, 'property "secret" is required when using HS based algorithms'],
-  ['jwt-auth', { key: 'a', secret: '{^c0j4&]2!=J=', base64_secret: true }, 'base64_secret required but the secret is not in base64 format'],
-  ['jwt-auth', { key: 'a', algorithm: 'RS256' }, 'failed to validate dependent schema for "algorithm": value should match only one schema, but matches none'],
+  [
+    'jwt-auth',
+    { key: 'a', secret: '{^c0j4&]2!=J=', base64_secret: true },
+    'base64_secret required but the secret is not in base64 format',
+  ],
+  [
+    'jwt-auth',
+    { key: 'a', algorithm: 'RS256' },
+    'failed to validate dependent schema for "algorithm": value should match only one schema, but matches none',
+  ],
 ])("refuses a consumer's %s %j", async (plugin, conf, message) => {
   const config = { plugins: [{ name: plugin }], ...consumer(plugin, conf) };
-  await expect(Gateway.of(config)).rejects.toThrow(`failed to check the configuration of plugin ${plugin} err: ${message}`);
+  await expect(Gateway.of(config)).rejects.toThrow(
+    `failed to check the configuration of plugin ${plugin} err: ${message}`,
+  );
 });
 
 it('refuses a configuration that is no object', async () => {

@@ -34,7 +34,11 @@ export interface Given {
   readonly body?: string | Uint8Array;
   /** Envoy's idea of the client. */
   readonly remote?: string;
-  readonly upstream?: { readonly status?: number; readonly headers?: Pairs; readonly body?: string | readonly Uint8Array[] };
+  readonly upstream?: {
+    readonly status?: number;
+    readonly headers?: Pairs;
+    readonly body?: string | readonly Uint8Array[];
+  };
   readonly filterState?: Readonly<Record<string, string>>;
 }
 
@@ -84,7 +88,13 @@ class Sink extends RecordingSink {
     super.ops(type, ops);
     this.headerOps[type < HeaderType.Response ? Direction.Request : Direction.Response].push(...ops);
   }
-  override output(direction: Direction, flags: number, acknowledged: number, bytes: Uint8Array | undefined, owned: boolean) {
+  override output(
+    direction: Direction,
+    flags: number,
+    acknowledged: number,
+    bytes: Uint8Array | undefined,
+    owned: boolean,
+  ) {
     super.output(direction, flags, acknowledged, bytes, owned);
     this.acknowledged[direction] += acknowledged;
     this.flags[direction] |= flags;
@@ -108,13 +118,20 @@ class Sink extends RecordingSink {
 
 export class Gateway {
   readonly logger = new RecordingLogger();
+  private routed = false;
+  private readonly registry: FilterRegistry;
 
-  private constructor(private readonly registry: FilterRegistry) {}
+  private constructor(plugins: readonly Plugin[]) {
+    const filter = apisix({ plugins }) as unknown as Filter;
+    this.registry = new FilterRegistry([filter], { logger: this.logger });
+  }
 
   /** Throws what the configuration is refused with. */
-  static async of(config: unknown, { route, plugins = shipped }: { route?: unknown; plugins?: readonly Plugin[] } = {}) {
-    const filter = apisix({ plugins }) as unknown as Filter;
-    const gateway = new Gateway(new FilterRegistry([filter], { logger: new RecordingLogger() }));
+  static async of(
+    config: unknown,
+    { route, plugins = shipped }: { route?: unknown; plugins?: readonly Plugin[] } = {},
+  ) {
+    const gateway = new Gateway(plugins);
     const texts = route === undefined ? [config] : [config, route];
     for (const [i, text] of texts.entries()) {
       const verdict = await gateway.registry.parse(i + 1, 'apisix', i === 1, JSON.stringify(text), RULES);
@@ -123,7 +140,11 @@ export class Gateway {
     gateway.routed = route !== undefined;
     return gateway;
   }
-  private routed = false;
+
+  /** Envoy has dropped the configuration. */
+  release(): void {
+    this.registry.forget(1);
+  }
 
   async send(given: Given = {}): Promise<Outcome> {
     const sink = new Sink(given);
@@ -143,8 +164,12 @@ export class Gateway {
     sink.source = source;
     const stream = new Exchange(sink, source);
     const request = await stream.request(given);
-    const answer = request === undefined ? sink.local! : upstreamOf(given);
-    const response = await stream.response(answer.lines, answer.body, given.method === 'HEAD');
+    // The host shows a reply to its own hooks before it says it.
+    const { lines, body } = upstreamOf(given);
+    const response =
+      request === undefined
+        ? new Message(sink.local!.lines, sink.local!.body)
+        : await stream.response(lines, body, given.method === 'HEAD');
     source.onLogRun(2, attributesOf(given));
     sink.end();
     source.onEnd(EndReason.Complete);
@@ -173,9 +198,8 @@ class Exchange {
     return this.sink.local === undefined ? out : undefined;
   }
 
-  async response(lines: HeaderLines, body: readonly Uint8Array[] | Buffer, noBody: boolean): Promise<Message> {
-    const pieces = (Array.isArray(body) ? body : [body]) as readonly Uint8Array[];
-    const some = noBody ? [] : pieces.filter((piece) => piece.length > 0);
+  async response(lines: HeaderLines, body: readonly Uint8Array[], noBody: boolean): Promise<Message> {
+    const some = noBody ? [] : body.filter((piece) => piece.length > 0);
     const heard = (this.sink.phases ?? 0) & (PhaseBit.encodeHeaders | PhaseBit.transformResponse);
     if (heard === 0) return new Message(lines, Buffer.concat(some));
     return this.message(Direction.Response, lines, some, true);

@@ -16,25 +16,50 @@ table(
     'in the blacklist': { conf: { blacklist: LIST }, given: { remote: '113.74.26.106' }, ...refusedIp },
     'not in the blacklist': { conf: { blacklist: LIST }, given: { remote: '114.114.114.114' }, upstream: {} },
     'IPv6 in the blacklist': { conf: { blacklist: ['::1', 'fe80::/32'] }, given: { remote: '::1' }, ...refusedIp },
-    'IPv6 in a range of the blacklist': { conf: { blacklist: ['::1', 'fe80::/32'] }, given: { remote: 'fe80::1:1' }, ...refusedIp },
+    'IPv6 in a range of the blacklist': {
+      conf: { blacklist: ['::1', 'fe80::/32'] },
+      given: { remote: 'fe80::1:1' },
+      ...refusedIp,
+    },
     'IPv4 written as IPv6': { conf: { blacklist: LIST }, given: { remote: '::ffff:127.0.0.1' }, ...refusedIp },
     'a message': {
       conf: { blacklist: LIST, message: 'Do you want to do something bad?' },
       status: 403,
       body: '{"message":"Do you want to do something bad?"}\n',
     },
-    'response_code': { conf: { blacklist: LIST, response_code: 404 }, status: 404 },
+    response_code: { conf: { blacklist: LIST, response_code: 404 }, status: 404 },
   },
   [
     [{}, 'value should match only one schema, but matches none'],
     [{ blacklist: [] }, 'property "blacklist" validation failed: expect array to have at least 1 items'],
-    [{ whitelist: ['172.17.40.0/24'], blacklist: ['10.255.0.0/16'] }, 'value should match only one schema, but matches both schemas 1 and 2'],
-    [{ whitelist: ['10.255.256.0/24'] }, 'property "whitelist" validation failed: failed to validate item 1: object matches none of the required'],
-    [{ whitelist: ['10.255.254.0/38'] }, 'property "whitelist" validation failed: failed to validate item 1: object matches none of the required'],
-    [{ whitelist: ['::1/129'] }, 'property "whitelist" validation failed: failed to validate item 1: object matches none of the required'],
-    [{ whitelist: ['::1'], message: '' }, 'property "message" validation failed: string too short, expected at least 1, got 0'],
-    [{ whitelist: ['::1'], message: 'a'.repeat(1025) }, 'property "message" validation failed: string too long, expected at most 1024, got 1025'],
-    [{ whitelist: ['::1'], response_code: 409 }, 'property "response_code" validation failed: expected 409 to be at most 404'],
+    [
+      { whitelist: ['172.17.40.0/24'], blacklist: ['10.255.0.0/16'] },
+      'value should match only one schema, but matches both schemas 1 and 2',
+    ],
+    [
+      { whitelist: ['10.255.256.0/24'] },
+      'property "whitelist" validation failed: failed to validate item 1: object matches none of the required',
+    ],
+    [
+      { whitelist: ['10.255.254.0/38'] },
+      'property "whitelist" validation failed: failed to validate item 1: object matches none of the required',
+    ],
+    [
+      { whitelist: ['::1/129'] },
+      'property "whitelist" validation failed: failed to validate item 1: object matches none of the required',
+    ],
+    [
+      { whitelist: ['::1'], message: '' },
+      'property "message" validation failed: string too short, expected at least 1, got 0',
+    ],
+    [
+      { whitelist: ['::1'], message: 'a'.repeat(1025) },
+      'property "message" validation failed: string too long, expected at most 1024, got 1025',
+    ],
+    [
+      { whitelist: ['::1'], response_code: 409 },
+      'property "response_code" validation failed: expected 409 to be at most 404',
+    ],
   ],
 );
 
@@ -47,9 +72,13 @@ table(
     'in the whitelist, by wildcard': { conf: referers, given: referer('http://www.xx.com'), upstream: {} },
     'in the whitelist': { conf: referers, given: referer('https://yy.com/am'), upstream: {} },
     'not in the whitelist': { conf: referers, given: referer('https://www.yy.com/am'), ...noReferer },
-    'none': { conf: referers, ...noReferer },
+    none: { conf: referers, ...noReferer },
     'none, and that may be': { conf: { ...referers, bypass_missing: true }, upstream: {} },
-    'what is no URL is none': { conf: { ...referers, bypass_missing: true }, given: referer('www.yy.com'), upstream: {} },
+    'what is no URL is none': {
+      conf: { ...referers, bypass_missing: true },
+      given: referer('www.yy.com'),
+      upstream: {},
+    },
     'in the blacklist': {
       conf: { blacklist: ['*.xx.com'], message: 'Your referer host is deny' },
       given: referer('http://www.xx.com'),
@@ -60,9 +89,18 @@ table(
     'a port is not of the host': { conf: referers, given: referer('https://yy.com:8443/'), upstream: {} },
   },
   [
-    [{ whitelist: ['x.*'] }, 'property "whitelist" validation failed: failed to validate item 1: failed to match pattern'],
-    [{ whitelist: ['~y.xn'] }, 'property "whitelist" validation failed: failed to validate item 1: failed to match pattern'],
-    [{ whitelist: ['xx.com'], blacklist: ['yy.com'] }, 'value should match only one schema, but matches both schemas 1 and 2'],
+    [
+      { whitelist: ['x.*'] },
+      'property "whitelist" validation failed: failed to validate item 1: failed to match pattern',
+    ],
+    [
+      { whitelist: ['~y.xn'] },
+      'property "whitelist" validation failed: failed to validate item 1: failed to match pattern',
+    ],
+    [
+      { whitelist: ['xx.com'], blacklist: ['yy.com'] },
+      'value should match only one schema, but matches both schemas 1 and 2',
+    ],
     [{}, 'value should match only one schema, but matches none'],
   ],
 );
@@ -82,7 +120,7 @@ table(
     'matches the allowlist': { conf: allow, given: agents('Baiduspider/3.0'), upstream: {} },
     'not in the allowlist': { conf: allow, given: agents('foo/bar'), ...noAgent },
     'one of several in the allowlist': { conf: allow, given: agents('foo/bar', 'my-bot1'), upstream: {} },
-    'none': { conf: allow, ...noAgent },
+    none: { conf: allow, ...noAgent },
     'none, and that may be': { conf: { ...deny, bypass_missing: true }, upstream: {} },
     'a message': {
       conf: { ...deny, message: 'Do you want to do something bad?' },
@@ -94,7 +132,10 @@ table(
   [
     [{ ...allow, ...deny }, 'value should match only one schema, but matches both schemas 1 and 2'],
     [{}, 'value should match only one schema, but matches none'],
-    [{ bypass_missing: 'foo', ...deny }, 'property "bypass_missing" validation failed: wrong type: expected boolean, got string'],
+    [
+      { bypass_missing: 'foo', ...deny },
+      'property "bypass_missing" validation failed: wrong type: expected boolean, got string',
+    ],
     [{ allowlist: 'my-bot1' }, 'property "allowlist" validation failed: wrong type: expected array, got string'],
     [{ denylist: 100 }, 'property "denylist" validation failed: wrong type: expected array, got number'],
     [{ ...deny, message: 100 }, 'property "message" validation failed: wrong type: expected string, got number'],
@@ -108,9 +149,9 @@ table(
   {
     'a rule that matches': { conf: { block_rules: ['aa'] }, given: { path: '/hello?aa=1' }, ...blocked },
     'one that does not': { conf: { block_rules: ['aa'] }, given: { path: '/hello?bb=2' }, upstream: {} },
-    'several': { conf: { block_rules: ['aa', 'bb', 'c\\d+'] }, given: { path: '/hello?c1=2' }, ...blocked },
+    several: { conf: { block_rules: ['aa', 'bb', 'c\\d+'] }, given: { path: '/hello?c1=2' }, ...blocked },
     'none of several': { conf: { block_rules: ['aa', 'bb', 'c\\d+'] }, given: { path: '/hello?cc=2' }, upstream: {} },
-    'SQL': {
+    SQL: {
       conf: { block_rules: ['select.+(from|limit)', '(?:(union(.*?)select))'] },
       given: { path: '/hello?name=;select%20from%20sys' },
       ...blocked,
@@ -122,23 +163,39 @@ table(
       body: '{"error_msg":"access is not allowed"}\n',
     },
     'a code': { conf: { block_rules: ['aa'], rejected_code: 404 }, given: { path: '/aa' }, status: 404 },
-    'the case does not matter': { conf: { block_rules: ['AA'], case_insensitive: true }, given: { path: '/hello?aa=1' }, ...blocked },
+    'the case does not matter': {
+      conf: { block_rules: ['AA'], case_insensitive: true },
+      given: { path: '/hello?aa=1' },
+      ...blocked,
+    },
     'and does': { conf: { block_rules: ['AA'] }, given: { path: '/hello?aa=1' }, upstream: {} },
-    'paths that mean the same': { conf: { block_rules: ['^/internal/'] }, given: { path: '/./internal/x?aa=1' }, ...blocked },
+    'paths that mean the same': {
+      conf: { block_rules: ['^/internal/'] },
+      given: { path: '/./internal/x?aa=1' },
+      ...blocked,
+    },
     'encoded paths': { conf: { block_rules: ['^/internal/'] }, given: { path: '/%69nternal//x' }, ...blocked },
   },
   [
     [{ block_rules: ['.+('] }, 'pcre_compile() failed'],
     [{ block_rules: ['^a', '^b('] }, 'pcre_compile() failed'],
     [{}, 'property "block_rules" is required'],
-    [{ block_rules: ['a'], rejected_code: 199 }, 'property "rejected_code" validation failed: expected 199 to be at least 200'],
-    [{ block_rules: ['a'], rejected_msg: '' }, 'property "rejected_msg" validation failed: string too short, expected at least 1, got 0'],
+    [
+      { block_rules: ['a'], rejected_code: 199 },
+      'property "rejected_code" validation failed: expected 199 to be at least 200',
+    ],
+    [
+      { block_rules: ['a'], rejected_msg: '' },
+      'property "rejected_msg" validation failed: string too short, expected at least 1, got 0',
+    ],
   ],
 );
 
 // Tokens of APISIX's own tests, signed there with `userkey`.
-const token = 'eyJyYW5kb20iOjAuNDI5ODYzMTk3MTYxMzksInNpZ24iOiI0ODRlMDY4NTkxMWQ5NmJhMDc5YzQ1ZGI0OTE2NmZkYjQ0ODhjODVkNWQ0NmE1Y2FhM2UwMmFhZDliNjE5OTQ2IiwiZXhwaXJlcyI6MjY0MzExOTYyNH0=';
-const expired = 'eyJyYW5kb20iOjAuMDY3NjAxMDQwMDM5MzI4LCJzaWduIjoiOTE1Yjg2MjBhNTg1N2FjZmIzNjIxOTNhYWVlN2RkYjY5NmM0NWYwZjE5YjY5Zjg3NjM4ZTllNGNjNjYxYjQwNiIsImV4cGlyZXMiOjE2NDMxMjAxOTN9';
+const token =
+  'eyJyYW5kb20iOjAuNDI5ODYzMTk3MTYxMzksInNpZ24iOiI0ODRlMDY4NTkxMWQ5NmJhMDc5YzQ1ZGI0OTE2NmZkYjQ0ODhjODVkNWQ0NmE1Y2FhM2UwMmFhZDliNjE5OTQ2IiwiZXhwaXJlcyI6MjY0MzExOTYyNH0=';
+const expired =
+  'eyJyYW5kb20iOjAuMDY3NjAxMDQwMDM5MzI4LCJzaWduIjoiOTE1Yjg2MjBhNTg1N2FjZmIzNjIxOTNhYWVlN2RkYjY5NmM0NWYwZjE5YjY5Zjg3NjM4ZTllNGNjNjYxYjQwNiIsImV4cGlyZXMiOjE2NDMxMjAxOTN9';
 const key = { key: 'userkey' };
 const post = (named: Record<string, string>) => ({ method: 'POST', ...headers(named) });
 const both = (value: string) => post({ 'apisix-csrf-token': value, cookie: `apisix-csrf-token=${value}` });
@@ -146,10 +203,29 @@ const badToken = { status: 401, body: '{"error_msg":"Failed to verify the csrf t
 table(
   'csrf',
   {
-    'a cookie with every answer': { conf: key, headers: { 'set-cookie': /apisix-csrf-token=[\w+/=]+;path=\/;SameSite=Lax;Expires=.* GMT/ } },
-    'no header': { conf: key, given: { method: 'POST' }, status: 401, body: '{"error_msg":"no csrf token in headers"}\n', upstream: false },
-    'only the header': { conf: key, given: post({ 'apisix-csrf-token': 'x' }), status: 401, body: '{"error_msg":"no csrf cookie"}\n' },
-    'only the cookie': { conf: key, given: post({ cookie: 'apisix-csrf-token=x' }), status: 401, body: '{"error_msg":"no csrf token in headers"}\n' },
+    'a cookie with every answer': {
+      conf: key,
+      headers: { 'set-cookie': /apisix-csrf-token=[\w+/=]+;path=\/;SameSite=Lax;Expires=.* GMT/ },
+    },
+    'no header': {
+      conf: key,
+      given: { method: 'POST' },
+      status: 401,
+      body: '{"error_msg":"no csrf token in headers"}\n',
+      upstream: false,
+    },
+    'only the header': {
+      conf: key,
+      given: post({ 'apisix-csrf-token': 'x' }),
+      status: 401,
+      body: '{"error_msg":"no csrf cookie"}\n',
+    },
+    'only the cookie': {
+      conf: key,
+      given: post({ cookie: 'apisix-csrf-token=x' }),
+      status: 401,
+      body: '{"error_msg":"no csrf token in headers"}\n',
+    },
     'two that differ': {
       conf: key,
       given: post({ 'apisix-csrf-token': 'x', cookie: 'apisix-csrf-token=y' }),
@@ -181,10 +257,21 @@ it("csrf: the cookie's token passes", async () => {
   expect((await gateway.send(both(own))).status).toBe(200);
 });
 
-const cors = { allow_origins: 'http://sub.domain.com,http://sub2.domain.com', allow_methods: 'GET,POST', allow_headers: 'headr1,headr2', expose_headers: 'ex-headr1,ex-headr2', max_age: 50, allow_credential: true };
+const cors = {
+  allow_origins: 'http://sub.domain.com,http://sub2.domain.com',
+  allow_methods: 'GET,POST',
+  allow_headers: 'headr1,headr2',
+  expose_headers: 'ex-headr1,ex-headr2',
+  max_age: 50,
+  allow_credential: true,
+};
 const origin = (value: string) => headers({ origin: value });
 const ALL = 'GET,POST,PUT,DELETE,PATCH,HEAD,OPTIONS,CONNECT,TRACE';
-const nothing = { 'access-control-allow-origin': undefined, 'access-control-allow-methods': undefined, 'access-control-max-age': undefined };
+const nothing = {
+  'access-control-allow-origin': undefined,
+  'access-control-allow-methods': undefined,
+  'access-control-max-age': undefined,
+};
 const metadata = {
   config: { plugin_metadata: { cors: { allow_origins: { key_1: 'https://domain.com', key_3: '**' } } } },
 };
@@ -232,7 +319,14 @@ table(
       conf: { allow_origins: '**', allow_methods: '**', allow_headers: '**' },
       headers: { 'access-control-allow-origin': '*', 'access-control-allow-headers': undefined },
     },
-    'OPTIONS is answered here': { conf: {}, given: { method: 'OPTIONS' }, status: 200, body: '', upstream: false, headers: { 'access-control-allow-origin': '*' } },
+    'OPTIONS is answered here': {
+      conf: {},
+      given: { method: 'OPTIONS' },
+      status: 200,
+      body: '',
+      upstream: false,
+      headers: { 'access-control-allow-origin': '*' },
+    },
     'also where another plugin refuses': {
       conf: { allow_origins: '**' },
       plugins: [{ name: 'key-auth' }],
@@ -242,10 +336,18 @@ table(
     },
     "the upstream's are overwritten": {
       conf: { allow_origins: '**', allow_methods: '**' },
-      given: { ...origin('https://a.test'), upstream: { headers: [['access-control-allow-methods', 'x'], ['access-control-max-age', '10']] } },
+      given: {
+        ...origin('https://a.test'),
+        upstream: {
+          headers: [
+            ['access-control-allow-methods', 'x'],
+            ['access-control-max-age', '10'],
+          ],
+        },
+      },
       headers: { 'access-control-allow-methods': ALL, 'access-control-max-age': '5' },
     },
-    'allow_origins_by_regex': {
+    allow_origins_by_regex: {
       conf: { ...cors, allow_origins_by_regex: ['.*\\.test.com$', '.*\\.example.org$'] },
       given: origin('http://foo.example.org'),
       headers: { 'access-control-allow-origin': 'http://foo.example.org' },
@@ -262,7 +364,7 @@ table(
       headers: { 'access-control-allow-origin': 'http://sub.domain.com' },
       upstream: { origin: 'http://example.com' },
     },
-    'allow_origins_by_metadata': {
+    allow_origins_by_metadata: {
       conf: { allow_origins: 'https://test.com', allow_origins_by_metadata: ['key_1'] },
       ...metadata,
       given: origin('https://domain.com'),
@@ -274,7 +376,7 @@ table(
       given: origin('http://foo.example.org'),
       headers: nothing,
     },
-    'timing_allow_origins': {
+    timing_allow_origins: {
       conf: { timing_allow_origins: 'http://one.domain.com' },
       given: origin('http://one.domain.com'),
       headers: { 'access-control-allow-origin': '*', 'timing-allow-origin': 'http://one.domain.com' },

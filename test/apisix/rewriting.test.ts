@@ -69,7 +69,7 @@ table(
       headers: { location: 'https://foo.com:8443/hello' },
     },
     'http_to_https: https goes on': { conf: { http_to_https: true }, given: { scheme: 'https' }, upstream: {} },
-    'regex_uri': {
+    regex_uri: {
       conf: { regex_uri: ['^/test/(.*)', 'http://test.com/${1}'], ret_code: 301 },
       given: { path: '/test/1' },
       status: 301,
@@ -80,13 +80,13 @@ table(
       given: { path: '/hello' },
       body: 'hello world\n',
     },
-    'encode_uri': {
+    encode_uri: {
       conf: { regex_uri: ['^/test/(.*)', 'http://test.com/${1}'], ret_code: 301, encode_uri: true },
       given: { path: '/test/with%20space' },
       status: 301,
       headers: { location: 'http://test.com/with%20space' },
     },
-    'append_query_string': {
+    append_query_string: {
       conf: { uri: '$uri', append_query_string: true },
       given: { path: '/hello?name=json' },
       status: 302,
@@ -108,7 +108,10 @@ table(
   [
     [{ ret_code: 302 }, 'value should match only one schema, but matches none'],
     [{ http_to_https: true, uri: '/hello' }, 'value should match only one schema, but matches both schemas 1 and 3'],
-    [{ http_to_https: true, append_query_string: true }, 'only one of `http_to_https` and `append_query_string` can be configured.'],
+    [
+      { http_to_https: true, append_query_string: true },
+      'only one of `http_to_https` and `append_query_string` can be configured.',
+    ],
     [{ uri: '/a', ret_code: 100 }, 'property "ret_code" validation failed: expected 100 to be at least 200'],
     [{ uri: '/a', ret_code: '302' }, 'property "ret_code" validation failed: wrong type: expected integer, got string'],
     [{ regex_uri: ['^/a'] }, 'property "regex_uri" validation failed: expect array to have at least 2 items'],
@@ -116,7 +119,16 @@ table(
   ],
 );
 
-const full = { status: 200, headers: [['content-type', 'application/xml'], ['etag', '"33a6"'], ['last-modified', 'x'], ['content-length', '12'], ['x-server-id', '100']] } as const;
+const full = {
+  status: 200,
+  headers: [
+    ['content-type', 'application/xml'],
+    ['etag', '"33a6"'],
+    ['last-modified', 'x'],
+    ['content-length', '12'],
+    ['x-server-id', '100'],
+  ],
+} as const;
 
 table(
   'response-rewrite',
@@ -131,7 +143,14 @@ table(
       conf: { body: 'new body2\n' },
       given: { upstream: { ...full, headers: [...full.headers, ['content-encoding', 'gzip']] } },
       body: 'new body2\n',
-      headers: { 'x-server-id': '100', 'content-type': 'application/xml', 'content-encoding': undefined, etag: undefined, 'last-modified': undefined, 'content-length': undefined },
+      headers: {
+        'x-server-id': '100',
+        'content-type': 'application/xml',
+        'content-encoding': undefined,
+        etag: undefined,
+        'last-modified': undefined,
+        'content-length': undefined,
+      },
     },
     'a status and a location': {
       conf: { headers: { Location: 'https://www.iresty.com' }, status_code: 302 },
@@ -139,7 +158,7 @@ table(
       headers: { location: 'https://www.iresty.com' },
       body: 'hello world\n',
     },
-    'base64': { conf: { body: 'SGVsbG8K', body_base64: true }, body: 'Hello\n' },
+    base64: { conf: { body: 'SGVsbG8K', body_base64: true }, body: 'Hello\n' },
     'vars that hold': {
       conf: { body: 'new body3\n', status_code: 403, vars: [['status', '==', 500]] },
       given: { upstream: { status: 500 } },
@@ -156,7 +175,7 @@ table(
     },
     'an empty body': { conf: { body: '' }, body: '' },
     'a body for a response without one': { conf: { body: 'now\n' }, given: { upstream: { body: '' } }, body: 'now\n' },
-    'add': {
+    add: {
       conf: { headers: { add: ['Cache-Control: no-cache', 'Cache-Control : max-age=0, must-revalidate'] } },
       headers: { 'cache-control': 'no-cache, max-age=0, must-revalidate' },
     },
@@ -166,13 +185,27 @@ table(
       headers: { 'cache-control': 'max-age=0, must-revalidate' },
     },
     'remove last': {
-      conf: { headers: { add: ['Set-Cookie: a=b; Max-Age=1'], set: { 'Cache-Control': 'x' }, remove: ['Set-Cookie', 'Cache-Control'] } },
+      conf: {
+        headers: {
+          add: ['Set-Cookie: a=b; Max-Age=1'],
+          set: { 'Cache-Control': 'x' },
+          remove: ['Set-Cookie', 'Cache-Control'],
+        },
+      },
       headers: { 'set-cookie': undefined, 'cache-control': undefined },
     },
     'filters: the first match': { conf: { filters: [{ regex: 'hello', replace: 'test' }] }, body: 'test world\n' },
-    'filters: all of them': { conf: { filters: [{ regex: 'l', replace: 't', scope: 'global' }] }, body: 'hetto wortd\n' },
+    'filters: all of them': {
+      conf: { filters: [{ regex: 'l', replace: 't', scope: 'global' }] },
+      body: 'hetto wortd\n',
+    },
     'filters: one after the other': {
-      conf: { filters: [{ regex: 'hello', replace: 'HELLO' }, { regex: 'L', replace: 'T' }] },
+      conf: {
+        filters: [
+          { regex: 'hello', replace: 'HELLO' },
+          { regex: 'L', replace: 'T' },
+        ],
+      },
       body: 'HETLO world\n',
     },
     'filters: groups': { conf: { filters: [{ regex: '(\\w+) (\\w+)', replace: '$2 ${1}' }] }, body: 'world hello\n' },
@@ -201,12 +234,27 @@ table(
     [{ body: '', body_base64: true }, 'invalid base64 content'],
     [{ body_base64: true }, 'invalid base64 content'],
     [{ vars: [[]] }, "failed to validate the 'vars' expression: rule too short"],
-    [{ body: 'test', filters: [{ regex: 'l', replace: 'm' }] }, 'failed to validate dependent schema for "filters|body": value wasn\'t supposed to match schema'],
+    [
+      { body: 'test', filters: [{ regex: 'l', replace: 'm' }] },
+      'failed to validate dependent schema for "filters|body": value wasn\'t supposed to match schema',
+    ],
     [{ filters: [] }, 'property "filters" validation failed: expect array to have at least 1 items'],
-    [{ filters: [{ regex: 'l' }] }, 'property "filters" validation failed: failed to validate item 1: property "replace" is required'],
-    [{ filters: [{ regex: '', replace: 'm' }] }, 'property "filters" validation failed: failed to validate item 1: property "regex" validation failed: string too short, expected at least 1, got 0'],
-    [{ filters: [{ regex: 'l', replace: 'm', scope: '' }] }, 'property "filters" validation failed: failed to validate item 1: property "scope" validation failed: matches none of the enum values'],
-    [{ filters: [{ regex: 'hello', replace: 'HELLO', options: 'h' }] }, 'regex "hello" validation failed: unknown flag "h" (flags "h")'],
+    [
+      { filters: [{ regex: 'l' }] },
+      'property "filters" validation failed: failed to validate item 1: property "replace" is required',
+    ],
+    [
+      { filters: [{ regex: '', replace: 'm' }] },
+      'property "filters" validation failed: failed to validate item 1: property "regex" validation failed: string too short, expected at least 1, got 0',
+    ],
+    [
+      { filters: [{ regex: 'l', replace: 'm', scope: '' }] },
+      'property "filters" validation failed: failed to validate item 1: property "scope" validation failed: matches none of the enum values',
+    ],
+    [
+      { filters: [{ regex: 'hello', replace: 'HELLO', options: 'h' }] },
+      'regex "hello" validation failed: unknown flag "h" (flags "h")',
+    ],
     [{ headers: {} }, 'property "headers" validation failed: object matches none of the required'],
     [{ headers: { add: [] } }, 'property "headers" validation failed: object matches none of the required'],
     [{ headers: { remove: ['a:b'] } }, 'property "headers" validation failed: object matches none of the required'],
@@ -236,7 +284,7 @@ table(
       given: { path: '/test?new_uri=hello' },
       upstream: { ':path': '/hello?new_uri=hello' },
     },
-    'regex_uri': {
+    regex_uri: {
       conf: { regex_uri: ['^/test/(.*)/(.*)/(.*)', '/$1_$2_$3'] },
       given: { path: '/test/plugin/proxy/rewrite' },
       upstream: { ':path': '/plugin_proxy_rewrite' },
@@ -247,7 +295,9 @@ table(
       upstream: { ':path': '/plugin_proxy_rewrite?a=c' },
     },
     'several regex_uri: the first that matches': {
-      conf: { regex_uri: ['^/test/(.*)/(.*)/(.*)/hello', '/hello/$1_$2_$3', '^/test/(.*)/(.*)/(.*)/world', '/world/$1_$2_$3'] },
+      conf: {
+        regex_uri: ['^/test/(.*)/(.*)/(.*)/hello', '/hello/$1_$2_$3', '^/test/(.*)/(.*)/(.*)/world', '/world/$1_$2_$3'],
+      },
       given: { path: '/test/plugin/proxy/rewrite/world' },
       upstream: { ':path': '/world/plugin_proxy_rewrite' },
     },
@@ -281,11 +331,14 @@ table(
       upstream: { 'x-multi': 'origin, cap-echo, from-src' },
     },
     'groups that took no part are empty': {
-      conf: { regex_uri: ['^/test/(not_matched)?.*', '/echo'], headers: { add: { 'X-Request-ID': 'test1/$1/$2/test2' } } },
+      conf: {
+        regex_uri: ['^/test/(not_matched)?.*', '/echo'],
+        headers: { add: { 'X-Request-ID': 'test1/$1/$2/test2' } },
+      },
       given: { path: '/test/plugin' },
       upstream: { 'x-request-id': 'test1///test2' },
     },
-    'method': { conf: { method: 'POST' }, upstream: { ':method': 'POST' } },
+    method: { conf: { method: 'POST' }, upstream: { ':method': 'POST' } },
     'paths are encoded anew': {
       conf: { regex_uri: ['^/a(.*)', '/b$1'] },
       given: { path: '/a%0d%0aX: 1' },
@@ -331,7 +384,10 @@ table(
       body: 'before the body modification hello upstream after the body modification.',
       headers: { location: 'https://www.iresty.com', authorization: 'userpass' },
     },
-    'before alone': { conf: { before_body: 'before the body modification ' }, body: 'before the body modification hello world\n' },
+    'before alone': {
+      conf: { before_body: 'before the body modification ' },
+      body: 'before the body modification hello world\n',
+    },
     'after alone': { conf: { after_body: 'end' }, body: 'hello world\nend' },
     'body of many pieces': {
       conf: { body: 'hello upstream' },

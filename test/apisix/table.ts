@@ -58,7 +58,8 @@ function judge(one: Case, outcomes: readonly Outcome[]): void {
 }
 
 function same(name: string, found: string | undefined, wanted: string | RegExp | undefined): void {
-  if (wanted instanceof RegExp) expect(`${name}: ${found ?? ''}`).toMatch(new RegExp(`^${name}: (?:${wanted.source})$`, wanted.flags));
+  if (wanted instanceof RegExp)
+    expect(`${name}: ${found ?? ''}`).toMatch(new RegExp(`^${name}: (?:${wanted.source})$`, wanted.flags));
   else expect([name, found]).toEqual([name, wanted]);
 }
 

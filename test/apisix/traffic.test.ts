@@ -26,7 +26,7 @@ table(
       status: [200, 200, 429],
       body: '{"error_msg":"rejected"}\n',
     },
-    'headers': {
+    headers: {
       conf: two,
       headers: { 'x-ratelimit-limit': '2', 'x-ratelimit-remaining': '1', 'x-ratelimit-reset': '60' },
     },
@@ -87,14 +87,28 @@ table(
       given: headers({ user: 'jack' }),
       headers: { 'x-jack-ratelimit-limit': '2', 'x-jack-ratelimit-remaining': '1', 'x-jack-ratelimit-reset': '60' },
     },
-    'allow_degradation': { conf: { ...rules, allow_degradation: true }, upstream: {} },
+    allow_degradation: { conf: { ...rules, allow_degradation: true }, upstream: {} },
   },
   [
     [{ time_window: 60 }, 'value should match only one schema, but matches none'],
-    [{ count: -100, time_window: 60 }, 'property "count" validation failed: value should match only one schema, but matches none'],
-    [{ count: 2, time_window: 0 }, 'property "time_window" validation failed: value should match only one schema, but matches none'],
+    [
+      { count: -100, time_window: 60 },
+      'property "count" validation failed: value should match only one schema, but matches none',
+    ],
+    [
+      { count: 2, time_window: 0 },
+      'property "time_window" validation failed: value should match only one schema, but matches none',
+    ],
     [{ ...two, ...rules }, 'count/time_window and rules cannot be specified at the same time'],
-    [{ rules: [{ ...two, key: '${http_company}' }, { ...two, key: '${http_company}' }] }, "duplicate key '${http_company}' in rules"],
+    [
+      {
+        rules: [
+          { ...two, key: '${http_company}' },
+          { ...two, key: '${http_company}' },
+        ],
+      },
+      "duplicate key '${http_company}' in rules",
+    ],
     [{ ...two, policy: 'redis' }, 'then clause did not match: property "redis_host" is required'],
     [{ ...two, policy: 'redis-cluster' }, 'property "policy" validation failed: matches none of the enum values'],
     [{ ...two, rejected_code: 600 }, 'property "rejected_code" validation failed: expected 600 to be at most 599'],
@@ -114,7 +128,11 @@ const slow = { rate: 0.1, burst: 0.1, key: 'remote_addr' };
 table(
   'limit-req',
   {
-    'within the burst': { conf: { rate: 100, burst: 5, key: 'remote_addr' }, given: times(4), status: [200, 200, 200, 200] },
+    'within the burst': {
+      conf: { rate: 100, burst: 5, key: 'remote_addr' },
+      given: times(4),
+      status: [200, 200, 200, 200],
+    },
     'over the burst': { conf: slow, given: times(4), status: [200, 503, 503, 503], body: '' },
     'a code and a message': {
       conf: { ...slow, rejected_code: 403, rejected_msg: 'too fast' },
@@ -122,8 +140,16 @@ table(
       status: [200, 403],
       body: '{"error_msg":"too fast"}\n',
     },
-    'nodelay does not wait': { conf: { rate: 0.1, burst: 4, key: 'remote_addr', nodelay: true }, given: times(3), status: [200, 200, 200] },
-    'each address for itself': { conf: slow, given: [{ remote: '1.1.1.1' }, { remote: '1.1.1.2' }], status: [200, 200] },
+    'nodelay does not wait': {
+      conf: { rate: 0.1, burst: 4, key: 'remote_addr', nodelay: true },
+      given: times(3),
+      status: [200, 200, 200],
+    },
+    'each address for itself': {
+      conf: slow,
+      given: [{ remote: '1.1.1.1' }, { remote: '1.1.1.2' }],
+      status: [200, 200],
+    },
     'by a combination': {
       conf: { ...slow, key: '$http_a $http_b', key_type: 'var_combination' },
       given: [headers({ a: '1', b: '2' }), headers({ a: '1', b: '3' }), headers({ a: '1', b: '2' })],
@@ -136,7 +162,12 @@ table(
     },
     'by the consumer': {
       conf: { ...slow, key: 'consumer_name' },
-      config: { consumers: [{ username: 'a', plugins: { 'key-auth': { key: 'a' } } }, { username: 'b', plugins: { 'key-auth': { key: 'b' } } }] },
+      config: {
+        consumers: [
+          { username: 'a', plugins: { 'key-auth': { key: 'a' } } },
+          { username: 'b', plugins: { 'key-auth': { key: 'b' } } },
+        ],
+      },
       plugins: [{ name: 'key-auth' }],
       given: [headers({ apikey: 'a' }), headers({ apikey: 'b' }), headers({ apikey: 'a' })],
       status: [200, 200, 503],
@@ -152,14 +183,17 @@ table(
 );
 
 it('limit-req: what is over the rate waits', async () => {
-  const gateway = await Gateway.of({ plugins: [{ name: 'limit-req', conf: { rate: 10, burst: 2, key: 'remote_addr' } }] });
+  const gateway = await Gateway.of({
+    plugins: [{ name: 'limit-req', conf: { rate: 10, burst: 2, key: 'remote_addr' } }],
+  });
   await gateway.send();
   const before = performance.now();
   expect((await gateway.send()).status).toBe(200);
   expect(performance.now() - before).toBeGreaterThan(50);
 });
 
-const uuid = (version: number) => new RegExp(`[0-9a-f]{8}-[0-9a-f]{4}-${String(version)}[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}`);
+const uuid = (version: number) =>
+  new RegExp(`[0-9a-f]{8}-[0-9a-f]{4}-${String(version)}[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}`);
 table(
   'request-id',
   {
@@ -171,26 +205,39 @@ table(
       upstream: { 'x-request-id': '123' },
     },
     'an empty one is none': { conf: {}, given: headers({ 'x-request-id': '' }), headers: { 'x-request-id': uuid(4) } },
-    'a header of another name': { conf: { header_name: 'Custom-Header-Name' }, headers: { 'custom-header-name': uuid(4), 'x-request-id': undefined } },
-    'not in the response': { conf: { include_in_response: false }, headers: { 'x-request-id': undefined }, upstream: { 'x-request-id': uuid(4) } },
+    'a header of another name': {
+      conf: { header_name: 'Custom-Header-Name' },
+      headers: { 'custom-header-name': uuid(4), 'x-request-id': undefined },
+    },
+    'not in the response': {
+      conf: { include_in_response: false },
+      headers: { 'x-request-id': undefined },
+      upstream: { 'x-request-id': uuid(4) },
+    },
     "the upstream's own stays": {
       conf: {},
       given: { upstream: { headers: [['x-request-id', 'own']] } },
       headers: { 'x-request-id': 'own' },
     },
-    'uuidv7': { conf: { algorithm: 'uuidv7' }, headers: { 'x-request-id': uuid(7) } },
-    'nanoid': { conf: { algorithm: 'nanoid' }, headers: { 'x-request-id': /[\w-]{21}/ } },
-    'range_id': { conf: { algorithm: 'range_id' }, headers: { 'x-request-id': /[A-Za-z0-9]{16}/ } },
+    uuidv7: { conf: { algorithm: 'uuidv7' }, headers: { 'x-request-id': uuid(7) } },
+    nanoid: { conf: { algorithm: 'nanoid' }, headers: { 'x-request-id': /[\w-]{21}/ } },
+    range_id: { conf: { algorithm: 'range_id' }, headers: { 'x-request-id': /[A-Za-z0-9]{16}/ } },
     'range_id with a set and a length': {
       conf: { algorithm: 'range_id', range_id: { char_set: 'abcdefg', length: 20 } },
       headers: { 'x-request-id': /[a-g]{20}/ },
     },
-    'ksuid': { conf: { algorithm: 'ksuid' }, headers: { 'x-request-id': /[A-Za-z0-9]{27}/ } },
+    ksuid: { conf: { algorithm: 'ksuid' }, headers: { 'x-request-id': /[A-Za-z0-9]{27}/ } },
   },
   [
-    [{ include_in_response: 'bad_type' }, 'property "include_in_response" validation failed: wrong type: expected boolean, got string'],
+    [
+      { include_in_response: 'bad_type' },
+      'property "include_in_response" validation failed: wrong type: expected boolean, got string',
+    ],
     [{ algorithm: 'bad_algorithm' }, 'property "algorithm" validation failed: matches none of the enum values'],
-    [{ range_id: { length: 3 } }, 'property "range_id" validation failed: property "length" validation failed: expected 3 to be at least 6'],
+    [
+      { range_id: { length: 3 } },
+      'property "range_id" validation failed: property "length" validation failed: expected 3 to be at least 6',
+    ],
   ],
 );
 
@@ -204,9 +251,15 @@ table(
       headers: { 'content-type': 'text/plain', 'x-mock-by': /APISIX\/[\d.]+/ },
       upstream: false,
     },
-    'JSON unless told otherwise': { conf: { response_example: '{}' }, headers: { 'content-type': 'application/json;charset=utf8' } },
+    'JSON unless told otherwise': {
+      conf: { response_example: '{}' },
+      headers: { 'content-type': 'application/json;charset=utf8' },
+    },
     'a status': { conf: { response_example: 'x', response_status: 404 }, status: 404, body: 'x' },
-    'variables in the example': { conf: { response_example: 'remote_addr:$remote_addr' }, body: 'remote_addr:127.0.0.1' },
+    'variables in the example': {
+      conf: { response_example: 'remote_addr:$remote_addr' },
+      body: 'remote_addr:127.0.0.1',
+    },
     'a variable that is none': { conf: { response_example: 'empty_var:$foo' }, body: 'empty_var:' },
     'other letters': { conf: { response_example: 'grüße $remote_addr' }, body: 'grüße 127.0.0.1' },
     'headers with variables': {
@@ -218,34 +271,66 @@ table(
     'a schema: numbers': { conf: field({ type: 'number', example: 5.5 }), body: '{"field1":5.5}' },
     'a schema: booleans': { conf: field({ type: 'boolean', example: true }), body: '{"field1":true}' },
     'a schema: objects': { conf: field({ type: 'object' }), body: '{"field1":{}}' },
-    'a schema without examples': { conf: field({ type: 'array', items: { type: 'integer' } }), body: /^\{"field1":\[\d+(,\d+)*\]\}$/ },
+    'a schema without examples': {
+      conf: field({ type: 'array', items: { type: 'integer' } }),
+      body: /^\{"field1":\[\d+(,\d+)*\]\}$/,
+    },
   },
   [
     [{ content_type: 'text/plain' }, 'object matches none of the required'],
-    [{ response_example: 'x', response_status: 99 }, 'property "response_status" validation failed: expected 99 to be at least 100'],
-    [{ response_example: 'x', delay: 'a' }, 'property "delay" validation failed: wrong type: expected integer, got string'],
+    [
+      { response_example: 'x', response_status: 99 },
+      'property "response_status" validation failed: expected 99 to be at least 100',
+    ],
+    [
+      { response_example: 'x', delay: 'a' },
+      'property "delay" validation failed: wrong type: expected integer, got string',
+    ],
   ],
 );
 
 const abort = { http_status: 403, body: 'Fault Injection!\n' };
-const vars = [[['arg_name', '==', 'jack'], ['arg_age', '!', '<', 18]], [['http_apikey', '==', 'api-key']]];
+const vars = [
+  [
+    ['arg_name', '==', 'jack'],
+    ['arg_age', '!', '<', 18],
+  ],
+  [['http_apikey', '==', 'api-key']],
+];
 const injected = { status: 403, body: 'Fault Injection!\n', upstream: false } as const;
 table(
   'fault-injection',
   {
-    'aborts': { conf: { abort }, ...injected },
+    aborts: { conf: { abort }, ...injected },
     'aborts without a body': { conf: { abort: { http_status: 200 } }, body: '', upstream: false },
     'goes before redirect': { conf: { abort }, plugins: [{ name: 'redirect', conf: { uri: '/x' } }], ...injected },
-    'never, with 0 percent': { conf: { abort: { ...abort, percentage: 0 } }, plugins: [{ name: 'redirect', conf: { uri: '/x' } }], status: 302 },
+    'never, with 0 percent': {
+      conf: { abort: { ...abort, percentage: 0 } },
+      plugins: [{ name: 'redirect', conf: { uri: '/x' } }],
+      status: 302,
+    },
     'always, with 100 percent': { conf: { abort: { ...abort, percentage: 100 } }, ...injected },
-    'variables in the body': { conf: { abort: { ...abort, body: '{"count": $arg_count}' } }, given: { path: '/hello?count=2' }, status: 403, body: '{"count": 2}' },
-    'headers': {
+    'variables in the body': {
+      conf: { abort: { ...abort, body: '{"count": $arg_count}' } },
+      given: { path: '/hello?count=2' },
+      status: 403,
+      body: '{"count": 2}',
+    },
+    headers: {
       conf: { abort: { http_status: 200, headers: { h1: 'v1', h2: 2, h3: '$uri' } } },
       given: { path: '/hello' },
       headers: { h1: 'v1', h2: '2', h3: '/hello' },
     },
-    'vars: all of a group': { conf: { abort: { ...abort, vars } }, given: { path: '/hello?name=jack&age=20' }, ...injected },
-    'vars: one of the groups': { conf: { abort: { ...abort, vars } }, given: headers({ apikey: 'api-key' }), ...injected },
+    'vars: all of a group': {
+      conf: { abort: { ...abort, vars } },
+      given: { path: '/hello?name=jack&age=20' },
+      ...injected,
+    },
+    'vars: one of the groups': {
+      conf: { abort: { ...abort, vars } },
+      given: headers({ apikey: 'api-key' }),
+      ...injected,
+    },
     'vars: none': { conf: { abort: { ...abort, vars } }, given: { path: '/hello?name=allen' }, upstream: {} },
     'vars: a group turned round': {
       conf: { abort: { ...abort, vars: [['!AND', ['arg_name', '==', 'jack'], ['arg_age', '!', '<', 18]]] } },
@@ -257,17 +342,26 @@ table(
       given: { path: '/hello?name=jack&age=18' },
       upstream: {},
     },
-    'delays': { conf: { delay: { duration: 0.01 } }, upstream: {} },
+    delays: { conf: { delay: { duration: 0.01 } }, upstream: {} },
   },
   [
     [{}, 'expect object to have at least 1 properties'],
     [{ abort: {} }, 'property "abort" validation failed: property "http_status" is required'],
-    [{ abort: { http_status: 100 } }, 'property "abort" validation failed: property "http_status" validation failed: expected 100 to be at least 200'],
+    [
+      { abort: { http_status: 100 } },
+      'property "abort" validation failed: property "http_status" validation failed: expected 100 to be at least 200',
+    ],
     [{ delay: {} }, 'property "delay" validation failed: property "duration" is required'],
-    [{ delay: { duration: 'test' } }, 'property "delay" validation failed: property "duration" validation failed: wrong type: expected number, got string'],
+    [
+      { delay: { duration: 'test' } },
+      'property "delay" validation failed: property "duration" validation failed: wrong type: expected number, got string',
+    ],
     [{ abort: { ...abort, vars: [['arg_name', '!=', 'jack']] } }, 'rule should be wrapped inside brackets'],
     [{ abort: { ...abort, vars: [[['arg_name', '=', 'jack']]] } }, "invalid operator '='"],
-    [{ abort: { ...abort, percentage: 101 } }, 'property "abort" validation failed: property "percentage" validation failed: expected 101 to be at most 100'],
+    [
+      { abort: { ...abort, percentage: 101 } },
+      'property "abort" validation failed: property "percentage" validation failed: expected 101 to be at most 100',
+    ],
   ],
 );
 
@@ -285,15 +379,25 @@ table(
   {
     'an address': { conf: { source: 'http_xff' }, ...only, given: headers({ xff: '1.1.1.1' }), upstream: {} },
     'with a port': { conf: { source: 'http_xff' }, ...only, given: headers({ xff: '1.1.1.1:80' }), upstream: {} },
-    'none': { conf: { source: 'http_xff' }, ...only, status: 403 },
+    none: { conf: { source: 'http_xff' }, ...only, status: 403 },
     'no address': { conf: { source: 'http_xff' }, ...only, given: headers({ xff: '1.1.1.1.1' }), status: 403 },
     'no port': { conf: { source: 'http_xff' }, ...only, given: headers({ xff: '1.1.1.1:65536' }), status: 403 },
     'of an argument': { conf: { source: 'arg_realip' }, ...only, given: { path: '/?realip=1.1.1.1' }, upstream: {} },
-    'IPv6': { conf: { source: 'http_xff' }, ...only, given: headers({ xff: '::2' }), upstream: {} },
+    IPv6: { conf: { source: 'http_xff' }, ...only, given: headers({ xff: '::2' }), upstream: {} },
     'IPv6 with a port': { conf: { source: 'http_xff' }, ...only, given: headers({ xff: '[::2]:80' }), upstream: {} },
     'IPv6 in brackets': { conf: { source: 'http_xff' }, ...only, given: headers({ xff: '[::2]' }), upstream: {} },
-    'x-forwarded-for: the last': { conf: { source: 'http_x_forwarded_for' }, ...only, given: xff('::1, ::2'), upstream: {} },
-    'x-forwarded-for: the last of several lines': { conf: { source: 'http_x_forwarded_for' }, ...only, given: xff('::1', '::2'), upstream: {} },
+    'x-forwarded-for: the last': {
+      conf: { source: 'http_x_forwarded_for' },
+      ...only,
+      given: xff('::1, ::2'),
+      upstream: {},
+    },
+    'x-forwarded-for: the last of several lines': {
+      conf: { source: 'http_x_forwarded_for' },
+      ...only,
+      given: xff('::1', '::2'),
+      upstream: {},
+    },
     'from a peer that is not trusted': {
       conf: { source: 'http_x_forwarded_for', trusted_addresses: ['192.128.0.0/16'] },
       ...only,
@@ -315,8 +419,14 @@ table(
   },
   [
     [{}, 'property "source" is required'],
-    [{ source: 'http_xff', trusted_addresses: ['127.0.0.1/33'] }, 'property "trusted_addresses" validation failed: failed to validate item 1: object matches none of the required'],
-    [{ source: 'http_xff', recursive: 1 }, 'property "recursive" validation failed: wrong type: expected boolean, got number'],
+    [
+      { source: 'http_xff', trusted_addresses: ['127.0.0.1/33'] },
+      'property "trusted_addresses" validation failed: failed to validate item 1: object matches none of the required',
+    ],
+    [
+      { source: 'http_xff', recursive: 1 },
+      'property "recursive" validation failed: wrong type: expected boolean, got number',
+    ],
   ],
 );
 
@@ -339,7 +449,8 @@ describe('forward-auth', () => {
     uri = `http://127.0.0.1:${String((server.address() as AddressInfo).port)}/auth`;
   });
   afterAll(() => void server.close());
-  const gateway = (conf: object): Promise<Gateway> => Gateway.of({ plugins: [{ name: 'forward-auth', conf: { uri, ...conf } }] });
+  const gateway = (conf: object): Promise<Gateway> =>
+    Gateway.of({ plugins: [{ name: 'forward-auth', conf: { uri, ...conf } }] });
   const as = (authorization: string) => headers({ authorization });
 
   it('asks with request_headers, and gives upstream_headers to the upstream', async () => {
@@ -349,7 +460,11 @@ describe('forward-auth', () => {
   });
   it('says what is asked for, whatever the client claims', async () => {
     const at = await gateway({ request_headers: ['Authorization', 'X-Forwarded-Host'] });
-    await at.send({ path: '/hello?a=1', method: 'PUT', ...headers({ authorization: 'good', 'x-forwarded-host': 'apisix.apache.org' }) });
+    await at.send({
+      path: '/hello?a=1',
+      method: 'PUT',
+      ...headers({ authorization: 'good', 'x-forwarded-host': 'apisix.apache.org' }),
+    });
     expect(asked.at(-1)).toMatchObject({
       method: 'GET',
       headers: {
@@ -364,7 +479,11 @@ describe('forward-auth', () => {
   it('answers what the service refuses with, and client_headers', async () => {
     const at = await gateway({ request_headers: ['Authorization'], client_headers: ['Location'] });
     const { status, response, request } = await at.send(as('bad'));
-    expect([status, response.text, response.header('location')]).toEqual([403, 'not allowed', 'http://example.com/auth']);
+    expect([status, response.text, response.header('location')]).toEqual([
+      403,
+      'not allowed',
+      'http://example.com/auth',
+    ]);
     expect(request).toBeUndefined();
   });
   it('gives no headers to the client that are not named', async () => {
@@ -400,8 +519,14 @@ describe('forward-auth', () => {
   it.each([
     [{}, 'property "uri" is required'],
     [{ uri: 3233 }, 'property "uri" validation failed: wrong type: expected string, got number'],
-    [{ uri: 'http://a', request_headers: 'test' }, 'property "request_headers" validation failed: wrong type: expected array, got string'],
-    [{ uri: 'http://a', request_method: 'PUT' }, 'property "request_method" validation failed: matches none of the enum values'],
+    [
+      { uri: 'http://a', request_headers: 'test' },
+      'property "request_headers" validation failed: wrong type: expected array, got string',
+    ],
+    [
+      { uri: 'http://a', request_method: 'PUT' },
+      'property "request_method" validation failed: matches none of the enum values',
+    ],
     [{ uri: 'http://a', timeout: 0 }, 'property "timeout" validation failed: expected 0 to be at least 1'],
     [{ uri: 'ftp://a' }, 'invalid uri "ftp://a"'],
   ])('refuses %j', async (conf, message) => {

@@ -45,7 +45,8 @@ export const get_remote_client_ip = (ctx: Ctx): string | undefined => text(ctx.v
 export const get_remote_client_port = (ctx: Ctx): number | undefined => number(ctx.var['remote_port']);
 export const get_port = (ctx: Ctx): number | undefined => number(ctx.var['server_port']);
 
-const text = (value: string | number | undefined): string | undefined => (value === undefined ? undefined : String(value));
+const text = (value: string | number | undefined): string | undefined =>
+  value === undefined ? undefined : String(value);
 const number = (value: string | number | undefined): number | undefined =>
   value === undefined ? undefined : Number(value);
 

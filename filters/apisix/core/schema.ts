@@ -43,9 +43,7 @@ const unescape = (step: string): string => step.replaceAll('~1', '/').replaceAll
 
 function dependencyOf({ schemaPath }: ErrorObject): string {
   const name = /\/dependencies\/([^/]+)\//.exec(schemaPath)?.[1];
-  return name === undefined
-    ? ''
-    : `failed to validate dependent schema for "${unescape(decodeURIComponent(name))}": `;
+  return name === undefined ? '' : `failed to validate dependent schema for "${unescape(decodeURIComponent(name))}": `;
 }
 
 function message({ keyword, params, data, schema, message: otherwise }: ErrorObject): string {

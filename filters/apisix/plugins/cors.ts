@@ -23,7 +23,12 @@ declare module '../core/ctx.js' {
   }
 }
 
-const patterns = { type: 'array', minItems: 1, uniqueItems: true, items: { type: 'string', minLength: 1, maxLength: 4096 } };
+const patterns = {
+  type: 'array',
+  minItems: 1,
+  uniqueItems: true,
+  items: { type: 'string', minLength: 1, maxLength: 4096 },
+};
 const regexesOf = core.lrucache.per_conf((conf: Conf) => ({
   origins: conf.allow_origins_by_regex?.map((pattern) => compileRegex(pattern)),
   timing: conf.timing_allow_origins_by_regex?.map((pattern) => compileRegex(pattern)),
@@ -75,8 +80,7 @@ export const cors: Plugin<Conf> = {
   },
 
   header_filter(conf, ctx) {
-    const set = (name: string, value: string | number | undefined): void =>
-      core.response.set_header(ctx, name, value);
+    const set = (name: string, value: string | number | undefined): void => core.response.set_header(ctx, name, value);
     if (conf.allow_origins !== '*') addVary(ctx);
     const timing = timingOrigin(conf, ctx.cors_origin);
     if (timing !== undefined) set('timing-allow-origin', timing);
@@ -120,7 +124,8 @@ function allowedOrigin(conf: Conf, ctx: Ctx): string | undefined {
 
 function timingOrigin(conf: Conf, origin: string | undefined): string | undefined {
   const { timing } = regexesOf(conf);
-  if (timing !== undefined) return origin !== undefined && timing.some((regex) => regex.test(origin)) ? origin : undefined;
+  if (timing !== undefined)
+    return origin !== undefined && timing.some((regex) => regex.test(origin)) ? origin : undefined;
   return conf.timing_allow_origins === undefined ? undefined : matchOrigins(conf.timing_allow_origins, origin);
 }
 

@@ -19,12 +19,20 @@ const isOldForm = (headers: HeadersConf): boolean =>
 export function readHeaders(headers: HeadersConf | undefined): HeaderActions {
   if (headers === undefined) return { add: [], set: [], remove: [] };
   if (isOldForm(headers)) return { add: [], set: pairsOf(headers), remove: [] };
-  const { add = [], set = {}, remove = [] } = headers as {
+  const {
+    add = [],
+    set = {},
+    remove = [],
+  } = headers as {
     add?: readonly string[] | HeadersConf;
     set?: HeadersConf;
     remove?: readonly string[];
   };
-  return { add: Array.isArray(add) ? (add as readonly string[]).map(splitLine) : pairsOf(add as HeadersConf), set: pairsOf(set), remove };
+  return {
+    add: Array.isArray(add) ? (add as readonly string[]).map(splitLine) : pairsOf(add as HeadersConf),
+    set: pairsOf(set),
+    remove,
+  };
 }
 
 const pairsOf = (headers: HeadersConf): (readonly [string, readonly string[]])[] =>

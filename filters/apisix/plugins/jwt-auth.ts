@@ -155,14 +155,16 @@ async function verify(
   const now = Date.now() / 1000;
   const { exp, nbf } = payload;
   const grace = conf.lifetime_grace_period;
-  const isTime = (claim: unknown): boolean => claim === undefined || (typeof claim === 'number' && Number.isFinite(claim));
+  const isTime = (claim: unknown): boolean =>
+    claim === undefined || (typeof claim === 'number' && Number.isFinite(claim));
   if (wanted.includes('exp')) {
     if (!isTime(exp)) return "'exp' claim must be a number";
     if (exp !== undefined && now >= exp + grace) return `'exp' claim expired at ${new Date(exp * 1000).toUTCString()}`;
   }
   if (wanted.includes('nbf')) {
     if (!isTime(nbf)) return "'nbf' claim must be a number";
-    if (nbf !== undefined && now < nbf - grace) return `'nbf' claim not valid until ${new Date(nbf * 1000).toUTCString()}`;
+    if (nbf !== undefined && now < nbf - grace)
+      return `'nbf' claim not valid until ${new Date(nbf * 1000).toUTCString()}`;
   }
   return undefined;
 }

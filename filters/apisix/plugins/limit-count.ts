@@ -49,9 +49,16 @@ const countersOf = core.lrucache.per_conf(({ group }: Conf) => {
 });
 let configurations = 0;
 /** In Redis, counters of different configurations are kept apart by their content. */
-const idOf = core.lrucache.per_conf((conf: Conf) => conf.group ?? `${JSON.stringify(conf)}#${String(configurations++)}`);
+const idOf = core.lrucache.per_conf(
+  (conf: Conf) => conf.group ?? `${JSON.stringify(conf)}#${String(configurations++)}`,
+);
 
-const amount = { oneOf: [{ type: 'integer', exclusiveMinimum: 0 }, { type: 'string', minLength: 1 }] };
+const amount = {
+  oneOf: [
+    { type: 'integer', exclusiveMinimum: 0 },
+    { type: 'string', minLength: 1 },
+  ],
+};
 
 export const limitCount: Plugin<Conf> = {
   version: 0.4,
@@ -68,7 +75,12 @@ export const limitCount: Plugin<Conf> = {
         minItems: 1,
         items: {
           type: 'object',
-          properties: { count: amount, time_window: amount, key: { type: 'string' }, header_prefix: { type: 'string' } },
+          properties: {
+            count: amount,
+            time_window: amount,
+            key: { type: 'string' },
+            header_prefix: { type: 'string' },
+          },
           required: ['count', 'time_window', 'key'],
         },
       },

@@ -65,7 +65,8 @@ const TYPES = ['string', 'number', 'integer', 'boolean', 'object', 'array'];
 
 function wrongSchema(schema: MockSchema | undefined): string | undefined {
   if (schema === undefined) return undefined;
-  if (schema.type !== undefined && !TYPES.includes(schema.type)) return `unsupported type ${JSON.stringify(schema.type)}`;
+  if (schema.type !== undefined && !TYPES.includes(schema.type))
+    return `unsupported type ${JSON.stringify(schema.type)}`;
   for (const part of Object.values(schema.properties ?? {})) {
     const wrong = wrongSchema(part);
     if (wrong !== undefined) return wrong;

@@ -16,7 +16,9 @@ interface Conf {
 const headersOf = core.lrucache.per_conf((conf: Conf) => readHeaders(conf.headers));
 /** Pairs of pattern and replacement. */
 const rulesOf = core.lrucache.per_conf(({ regex_uri = [] }: Conf) =>
-  regex_uri.flatMap((pattern, i) => (i % 2 === 0 ? [{ regex: compileRegex(pattern), to: regex_uri[i + 1] ?? '' }] : [])),
+  regex_uri.flatMap((pattern, i) =>
+    i % 2 === 0 ? [{ regex: compileRegex(pattern), to: regex_uri[i + 1] ?? '' }] : [],
+  ),
 );
 
 const scalar = { oneOf: [{ type: 'string' }, { type: 'number' }] };

@@ -39,7 +39,11 @@ export const realIp: Plugin<Conf> = {
 };
 
 /** Of a list, the last, or the last that is not trusted. */
-function addressOf(conf: Conf, ctx: Ctx, trusted: InstanceType<typeof core.ip.IpMatcher> | undefined): string | undefined {
+function addressOf(
+  conf: Conf,
+  ctx: Ctx,
+  trusted: InstanceType<typeof core.ip.IpMatcher> | undefined,
+): string | undefined {
   const value = ctx.var[conf.source];
   if (value === undefined) return undefined;
   if (conf.source !== 'http_x_forwarded_for') return String(value);

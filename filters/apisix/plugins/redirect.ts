@@ -20,7 +20,11 @@ export const redirect: Plugin<Conf> = {
     type: 'object',
     properties: {
       ret_code: { type: 'integer', minimum: 200, default: 302 },
-      uri: { type: 'string', minLength: 2, pattern: String.raw`(\\\$[0-9a-zA-Z_]+)|\$\{([0-9a-zA-Z_]+)\}|\$([0-9a-zA-Z_]+)|(\$|[^$\\]+)` },
+      uri: {
+        type: 'string',
+        minLength: 2,
+        pattern: String.raw`(\\\$[0-9a-zA-Z_]+)|\$\{([0-9a-zA-Z_]+)\}|\$([0-9a-zA-Z_]+)|(\$|[^$\\]+)`,
+      },
       regex_uri: { type: 'array', minItems: 2, maxItems: 2, items: { type: 'string' } },
       http_to_https: { type: 'boolean' },
       encode_uri: { type: 'boolean', default: false },

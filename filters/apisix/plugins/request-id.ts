@@ -69,7 +69,8 @@ export const requestId: Plugin<Conf> = {
   header_filter(conf, ctx) {
     const id = ctx.request_ids?.[conf.header_name];
     if (!conf.include_in_response || id === undefined) return;
-    if (core.response.get_header(ctx, conf.header_name) === undefined) core.response.set_header(ctx, conf.header_name, id);
+    if (core.response.get_header(ctx, conf.header_name) === undefined)
+      core.response.set_header(ctx, conf.header_name, id);
   },
 };
 

@@ -27,11 +27,14 @@ declare module '../core/ctx.js' {
   }
 }
 
-const isBase64 = (text: string): boolean => text !== '' && /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}(?:==)?|[A-Za-z0-9+/]{3}=?)?$/.test(text);
+const isBase64 = (text: string): boolean =>
+  text !== '' && /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}(?:==)?|[A-Za-z0-9+/]{3}=?)?$/.test(text);
 
 const exprOf = core.lrucache.per_conf((conf: Conf) => compileExpr(conf.vars ?? []));
 const headersOf = core.lrucache.per_conf((conf: Conf) => readHeaders(conf.headers));
-const bodyOf = core.lrucache.per_conf((conf: Conf) => Buffer.from(conf.body ?? '', conf.body_base64 ? 'base64' : 'utf8'));
+const bodyOf = core.lrucache.per_conf((conf: Conf) =>
+  Buffer.from(conf.body ?? '', conf.body_base64 ? 'base64' : 'utf8'),
+);
 const regexesOf = core.lrucache.per_conf((conf: Conf) =>
   (conf.filters ?? []).map(({ regex, options, scope, replace }) => {
     const compiled = compileRegex(core.utils.latin1(regex), options);
@@ -59,12 +62,20 @@ export const responseRewrite: Plugin<Conf> = {
             minProperties: 1,
             properties: {
               add: { type: 'array', minItems: 1, items: { type: 'string', pattern: '^[^:]+:[^:]*[^/]$' } },
-              set: { type: 'object', minProperties: 1, additionalProperties: { anyOf: [{ type: 'string' }, { type: 'number' }] } },
+              set: {
+                type: 'object',
+                minProperties: 1,
+                additionalProperties: { anyOf: [{ type: 'string' }, { type: 'number' }] },
+              },
               remove: { type: 'array', minItems: 1, items: { type: 'string', pattern: '^[^:]+$' } },
             },
             additionalProperties: false,
           },
-          { type: 'object', minProperties: 1, additionalProperties: { anyOf: [{ type: 'string' }, { type: 'number' }, { type: 'object' }] } },
+          {
+            type: 'object',
+            minProperties: 1,
+            additionalProperties: { anyOf: [{ type: 'string' }, { type: 'number' }, { type: 'object' }] },
+          },
         ],
       },
       vars: { type: 'array' },
