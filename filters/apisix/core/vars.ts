@@ -1,4 +1,5 @@
 /** `ctx.var`: nginx's and APISIX's variables, made when they are asked for. */
+import { runtime } from 'envoy-ts-filter';
 import type { Ctx } from './ctx.js';
 import { gethostname, latin1, normalizePath, unescapeUri } from './utils.js';
 
@@ -7,7 +8,8 @@ export type Value = string | number | undefined;
 export type Vars = { [name: string]: Value };
 type Getter = (ctx: Ctx) => Value;
 
-const ownVars = new Map<string, Getter>();
+/** Of the thread: an init script has a copy of this module, and its variables are everybody's. */
+const ownVars = runtime.perWorker('apisix.vars', () => new Map<string, Getter>());
 
 /** A variable of one's own, for every stream of this thread. */
 export function register_var(name: string, getter: Getter): void {
