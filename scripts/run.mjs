@@ -108,7 +108,10 @@ function configFile() {
   if (process.env.DEMO_PORTS === undefined) return demo.config;
   const path = join(directory, 'envoy.yaml');
   const text = readFileSync(join(root, demo.config), 'utf8');
-  writeFileSync(path, text.replace(/(?<=port_value: )\d+/g, (port) => String(portOf(Number(port)))));
+  writeFileSync(
+    path,
+    text.replace(/(?<=port_value: )\d+/g, (port) => String(portOf(Number(port)))),
+  );
   return path;
 }
 
