@@ -86,6 +86,11 @@ table(
       body: '{"message":"Your referer host is deny"}\n',
     },
     'not in the blacklist': { conf: { blacklist: ['*.xx.com'] }, given: referer('https://yy.com'), upstream: {} },
+    'a name before the host is none': {
+      conf: referers,
+      given: referer('https://yy.com:x@evil.test/'),
+      ...noReferer,
+    },
     'a port is not of the host': { conf: referers, given: referer('https://yy.com:8443/'), upstream: {} },
   },
   [

@@ -344,6 +344,11 @@ table(
       given: { path: '/a%0d%0aX: 1' },
       upstream: { ':path': '/b%0D%0AX:%201' },
     },
+    'a question mark that came encoded begins no query': {
+      conf: { uri: '/$uri' },
+      given: { path: '/hello%3f0z=700%26a=c?b=1' },
+      upstream: { ':path': '//hello%253F0z=700&a=c?b=1' },
+    },
     'use_real_request_uri_unsafe leaves them': {
       conf: { regex_uri: ['/hello/(.+)', '/hello?v=$1'], use_real_request_uri_unsafe: true },
       given: { path: '/hello/%ED%85%8C' },

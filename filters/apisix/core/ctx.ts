@@ -30,7 +30,7 @@ export type CtxAttribute = (typeof ATTRIBUTES)[number];
  */
 // eslint-disable-next-line @typescript-eslint/no-empty-object-type
 export interface CtxFields {}
-// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging
+// eslint-disable-next-line @typescript-eslint/no-empty-object-type, @typescript-eslint/no-unsafe-declaration-merging
 export interface Ctx extends CtxFields {}
 
 type WriteHeader = (headers: HeaderMap) => void;
@@ -89,6 +89,7 @@ export class Ctx {
   async sleep(ms: number): Promise<void> {
     if (ms <= 0) return;
     const { signal } = this.callbacks;
+    signal.throwIfAborted();
     this.callbacks.extendTimeout(Math.ceil(ms));
     await new Promise<void>((resolve, reject) => {
       const stop = (): void => {

@@ -19,7 +19,8 @@ export function compileRegex(pattern: string, options = ''): RegExp {
   try {
     return new RegExp(body, flags);
   } catch (error) {
-    throw new Error(`pcre_compile() failed: ${(error as Error).message.replace(/^Invalid regular expression: /, '')}`);
+    const why = (error as Error).message.replace(/^Invalid regular expression: /, '');
+    throw new Error(`pcre_compile() failed: ${why}`, { cause: error });
   }
 }
 

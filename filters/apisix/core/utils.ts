@@ -12,18 +12,23 @@ export function resolve_var(template: string, vars: VarSource): string {
   return resolveVars(template, vars).text;
 }
 
-/** Also says how many of the variables had a value. */
-export function resolveVars(template: string, vars: VarSource): { readonly text: string; readonly resolved: number } {
+/** Also says how many of the variables had a value, which go through `change` on their way. */
+export function resolveVars(
+  template: string,
+  vars: VarSource,
+  change: (value: string, name: string) => string = (value) => value,
+): { readonly text: string; readonly resolved: number } {
   if (!template.includes('$')) return { text: latin1(template), resolved: 0 };
   let resolved = 0;
   const text = latin1(template).replace(
     VARIABLE,
     (found: string, escaped: string, braced: string | undefined, otherwise: string | undefined, plain?: string) => {
       if (escaped !== '') return found;
-      const value = vars[braced ?? plain ?? ''] ?? otherwise;
+      const name = braced ?? plain ?? '';
+      const value = vars[name] ?? otherwise;
       if (value === undefined || value === '') return '';
       resolved++;
-      return String(value);
+      return change(String(value), name);
     },
   );
   return { text, resolved };

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { core, type Ctx, type Exit, type Plugin } from '../core/index.js';
 import { resolveVars } from '../core/utils.js';
 import { Counters, type KeyConf, keyOf, REDIS_PROPERTIES, type RedisConf } from './limits.js';
@@ -47,10 +48,9 @@ const countersOf = core.lrucache.per_conf(({ group }: Conf) => {
   if (counters === undefined) groups.set(group, (counters = new Counters<Window>()));
   return counters;
 });
-let configurations = 0;
-/** In Redis, counters of different configurations are kept apart by their content. */
+/** Threads and hosts that share a Redis count together what is configured alike. The text has secrets in it. */
 const idOf = core.lrucache.per_conf(
-  (conf: Conf) => conf.group ?? `${JSON.stringify(conf)}#${String(configurations++)}`,
+  (conf: Conf) => conf.group ?? createHash('sha256').update(JSON.stringify(conf)).digest('base64url').slice(0, 22),
 );
 
 const amount = {
@@ -154,8 +154,8 @@ async function apply(conf: Conf, ctx: Ctx, limit: Limit): Promise<Exit | undefin
 
 /** At once when the counter is one of this thread. */
 function take(conf: Conf, { key, count, window }: Limit): Quota | Promise<Quota> {
-  const name = `${key}\n${String(window)}`;
-  if (conf.policy === 'redis') return takeFromRedis(conf, `plugin-limit-count${idOf(conf)}:${name}`, count, window);
+  const name = `${String(window)}:${key}`;
+  if (conf.policy === 'redis') return takeFromRedis(conf, `apisix:limit-count:${idOf(conf)}:${name}`, count, window);
   const counters = countersOf(conf);
   const now = performance.now();
   let state = counters.get(name, now);

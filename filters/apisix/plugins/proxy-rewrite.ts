@@ -1,5 +1,6 @@
 import { checkRegex, compileRegex, core, type Ctx, type Plugin } from '../core/index.js';
 import { checkReplacement, expandCaptures } from '../core/regex.js';
+import { resolveVars } from '../core/utils.js';
 import { checkHeaders, type HeadersConf, readHeaders } from './headers-conf.js';
 
 const METHODS = 'GET POST PUT HEAD DELETE OPTIONS MKCOL COPY MOVE PROPFIND LOCK UNLOCK PATCH TRACE'.split(' ');
@@ -81,12 +82,16 @@ export const proxyRewrite: Plugin<Conf> = {
   },
 };
 
+/** A question mark that came encoded does not begin a query. */
+const inPath = (path: string): string => path.replaceAll('?', '%3F');
+
 /** Sets where the request goes; answers the groups of the pattern that matched. */
 function rewriteUri(conf: Conf, ctx: Ctx): readonly (string | undefined)[] {
   const raw = conf.use_real_request_uri_unsafe;
-  const subject = raw ? ctx.path : core.request.get_path(ctx);
+  const subject = raw ? ctx.path : inPath(core.request.get_path(ctx));
   if (conf.uri !== undefined) {
-    setUri(ctx, core.utils.resolve_var(conf.uri, ctx.var), raw);
+    const { text } = resolveVars(conf.uri, ctx.var, (value, name) => (name === 'uri' ? inPath(value) : value));
+    setUri(ctx, text, raw);
     return [];
   }
   for (const { regex, to } of rulesOf(conf)) {

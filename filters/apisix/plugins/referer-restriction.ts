@@ -35,7 +35,8 @@ export const refererRestriction: Plugin<Conf> = {
 
 /** undefined also for what is no URL. */
 function hostOf(referer: string | undefined): string | undefined {
-  return /^https?:\/\/([^/?#:@]+)(?=[/?#:]|$)/i.exec(referer ?? '')?.[1]?.toLowerCase();
+  if (referer === undefined || !/^https?:\/\//i.test(referer) || !URL.canParse(referer)) return undefined;
+  return new URL(referer).hostname;
 }
 
 const matches = (host: string, pattern: string): boolean =>
