@@ -4,7 +4,7 @@ const minutes = (n: number) => n * 60_000;
 const LIMITS = { testTimeout: minutes(1), hookTimeout: minutes(1) };
 
 /** They measure memory, load Envoy as far as it goes, or keep a core busy. */
-const ALONE = ['flow', 'mixed', 'disconnects', 'exact/late-output', 'host-threads'].map(
+const ALONE = ['flow', 'mixed', 'disconnects', 'exact/late-output', 'host-threads', 'apisix-cost'].map(
   (name) => `test/e2e/${name}.test.ts`,
 );
 

@@ -104,7 +104,7 @@ export class Ctx {
     });
   }
 
-  /** Writes to the response's headers, or keeps it until there are some. */
+  /** Writes to the response's headers, at once or when there are some. */
   onResponse(write: WriteHeader): void {
     if (this.response === undefined) this.waiting.push(write);
     else write(this.response);

@@ -1,6 +1,6 @@
 /** `core.request`. */
 import type { Ctx } from './ctx.js';
-import { escapeArg, unescapeUri } from './utils.js';
+import { escapeArg, headerLines, type HeaderValue, replaceHeader, unescapeUri } from './utils.js';
 import { argsOf } from './vars.js';
 
 /** The first line of that name. */
@@ -18,18 +18,14 @@ export function headers(ctx: Ctx): Record<string, string | string[]> {
 }
 
 /** An empty value, or none, removes the header. */
-export function set_header(ctx: Ctx, name: string, value: string | number | readonly string[] | undefined): void {
-  const values = [value ?? []].flat().map(String);
-  if (name.toLowerCase() === 'host') {
-    if (values[0] !== undefined && values[0] !== '') ctx.request.host = values[0];
-    return;
-  }
-  ctx.request.delete(name);
-  for (const one of values) if (one !== '') ctx.request.add(name, one);
+export function set_header(ctx: Ctx, name: string, value: HeaderValue): void {
+  if (name.toLowerCase() !== 'host') return replaceHeader(ctx.request, name, value);
+  const [host] = headerLines(value);
+  if (host !== undefined) ctx.request.host = host;
 }
 
-export function add_header(ctx: Ctx, name: string, value: string | number | readonly string[]): void {
-  for (const one of [value].flat().map(String)) if (one !== '') ctx.request.add(name, one);
+export function add_header(ctx: Ctx, name: string, value: HeaderValue): void {
+  for (const line of headerLines(value)) ctx.request.add(name, line);
 }
 
 export const get_method = (ctx: Ctx): string => ctx.request.method;

@@ -3,25 +3,19 @@ import type { Json } from 'envoy-ts-filter';
 import type { BodyPart } from './body-part.js';
 import type { Ctx } from './ctx.js';
 import type { Exit } from './plugin.js';
-
-type HeaderValue = string | number | readonly (string | number)[] | undefined;
+import { headerLines, type HeaderValue, replaceHeader } from './utils.js';
 
 /** What a phase of the request returns to end it. */
 export const exit = (status: number, body?: Json | Uint8Array): Exit => (body === undefined ? status : [status, body]);
 
 /** An empty value, or none, removes the header. */
 export function set_header(ctx: Ctx, name: string, value: HeaderValue): void {
-  const values = [value ?? []].flat().map(String);
-  ctx.onResponse((headers) => {
-    headers.delete(name);
-    for (const one of values) if (one !== '') headers.add(name, one);
-  });
+  ctx.onResponse((headers) => replaceHeader(headers, name, value));
 }
 
 export function add_header(ctx: Ctx, name: string, value: HeaderValue): void {
-  const values = [value ?? []].flat().map(String);
   ctx.onResponse((headers) => {
-    for (const one of values) if (one !== '') headers.add(name, one);
+    for (const line of headerLines(value)) headers.add(name, line);
   });
 }
 

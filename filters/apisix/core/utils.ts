@@ -1,5 +1,6 @@
 /** Helpers that plugins of APISIX know from `core.utils`. */
 import { hostname } from 'node:os';
+import type { HeaderMap } from 'envoy-ts-filter';
 
 /** Anything that knows variables by name. */
 export type VarSource = { readonly [name: string]: string | number | undefined };
@@ -75,6 +76,23 @@ export function normalizePath(raw: string): string {
 }
 
 export const gethostname = (): string => hostname();
+
+export type HeaderValue = string | number | readonly (string | number)[] | undefined;
+
+/** The lines that a value stands for; empty ones are none. */
+export function headerLines(value: HeaderValue): readonly string[] {
+  if (value === undefined || value === '') return [];
+  if (typeof value === 'object') return value.map(String).filter((line) => line !== '');
+  return [String(value)];
+}
+
+/** These lines in the place of those of that name. */
+export function replaceHeader(headers: HeaderMap, name: string, value: HeaderValue): void {
+  const lines = headerLines(value);
+  if (lines.length > 0) headers.set(name, lines[0]!);
+  else if (headers.has(name)) headers.delete(name);
+  for (let i = 1; i < lines.length; i++) headers.add(name, lines[i]!);
+}
 
 /** What is wrong with a header's name or value, in APISIX's words. */
 export function validate_header_field(name: string): string | undefined {
