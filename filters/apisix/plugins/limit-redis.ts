@@ -19,10 +19,10 @@ export async function takeFromRedis(conf: RedisConf, key: string, count: number,
   return { left: count - used, reset: Math.max(reset, 0) };
 }
 
-/** One connection for each server and thread. */
+/** One connection for each server, user and thread. */
 function clientOf(conf: RedisConf): Promise<Redis> {
-  const { redis_host, redis_port, redis_username, redis_database, redis_ssl } = conf;
-  const name = JSON.stringify([redis_host, redis_port, redis_username, redis_database, redis_ssl]);
+  const { redis_host, redis_port, redis_username, redis_password, redis_database, redis_ssl } = conf;
+  const name = JSON.stringify([redis_host, redis_port, redis_username, redis_password, redis_database, redis_ssl]);
   let client = clients().get(name);
   if (client === undefined) clients().set(name, (client = connect(conf)));
   return client;
