@@ -52,6 +52,13 @@ describe('limit-count with policy redis', () => {
     expect((await at.send()).status).toBe(200);
   });
 
+  it('counts in sliding windows', async () => {
+    const at = await gateway({ count: 2, time_window: 60, window_type: 'sliding' });
+    const outcomes = [await at.send(), await at.send(), await at.send()];
+    expect(outcomes.map(({ status }) => status)).toEqual([200, 200, 503]);
+    expect(outcomes[0]!.response.header('x-ratelimit-remaining')).toBe('1');
+  });
+
   it('a server that is away is an error, or none with allow_degradation', async () => {
     const away = { count: 1, time_window: 60, redis_port: 1 };
     const refused = await (await gateway(away)).send();

@@ -2,7 +2,9 @@
  *  and tests. */
 import { createServer, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { Counters } from '../../filters/apisix/plugins/limits.js';
+import { takeLocal, type Window } from '../../filters/apisix/plugins/windows.js';
 import { Gateway, type Given } from './gateway.js';
 import { headers, table } from './table.js';
 
@@ -81,6 +83,17 @@ table(
       body: '{"error_msg":"rejected"}\n',
       headers: { 'x-1-ratelimit-limit': '2', 'x-2-ratelimit-limit': undefined },
     },
+    'sliding windows': {
+      conf: { ...two, window_type: 'sliding' },
+      given: times(4),
+      status: [200, 200, 503, 503],
+      headers: { 'x-ratelimit-limit': '2', 'x-ratelimit-remaining': '0' },
+    },
+    'names of the headers by metadata': {
+      conf: two,
+      config: { plugin_metadata: { 'limit-count': { limit_header: 'APISIX-RATELIMIT-QUOTA' } } },
+      headers: { 'apisix-ratelimit-quota': '2', 'x-ratelimit-limit': undefined, 'x-ratelimit-remaining': '1' },
+    },
     'rules: none fits': { conf: rules, status: 500 },
     'rules: header_prefix': {
       conf: { rules: [{ key: '${http_user}', count: 2, time_window: 60, header_prefix: 'jack' }] },
@@ -109,7 +122,7 @@ table(
       },
       "duplicate key '${http_company}' in rules",
     ],
-    [{ ...two, policy: 'redis' }, 'then clause did not match: property "redis_host" is required'],
+    [{ ...two, policy: 'redis' }, 'then clause did not match'],
     [{ ...two, policy: 'redis-cluster' }, 'property "policy" validation failed: matches none of the enum values'],
     [{ ...two, rejected_code: 600 }, 'property "rejected_code" validation failed: expected 600 to be at most 599'],
   ],
@@ -122,6 +135,21 @@ it('limit-count: a group shares its counters, other configurations have their ow
   const shared = { ...conf, group: 'services_1#1640140620' };
   const [c, d] = await Promise.all([1, 2].map(() => Gateway.of({ plugins: [{ name: 'limit-count', conf: shared }] })));
   expect([(await c!.send()).status, (await d!.send()).status]).toEqual([200, 503]);
+});
+
+it('limit-count: of a sliding window, the part before counts that is not over yet', () => {
+  const counters = new Counters<Window>();
+  const take = () => takeLocal(counters, 'sliding', 'k', 4, 10).left;
+  vi.useFakeTimers({ now: 1_000_000_000 });
+  try {
+    expect([take(), take(), take(), take(), take()]).toEqual([3, 2, 1, 0, -1]);
+    vi.advanceTimersByTime(12_500); // A quarter of the next window: three of the four still count.
+    expect([take(), take()]).toEqual([0, -1]);
+    vi.advanceTimersByTime(20_000);
+    expect(take()).toBe(3);
+  } finally {
+    vi.useRealTimers();
+  }
 });
 
 const slow = { rate: 0.1, burst: 0.1, key: 'remote_addr' };

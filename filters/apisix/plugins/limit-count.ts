@@ -3,6 +3,7 @@ import { core, type Ctx, type Exit, type Plugin } from '../core/index.js';
 import { resolveVars } from '../core/utils.js';
 import { Counters, type KeyConf, keyOf, REDIS_PROPERTIES, type RedisConf } from './limits.js';
 import { takeFromRedis } from './limit-redis.js';
+import { type Quota, takeLocal, type Window, type WindowType } from './windows.js';
 
 type Amount = number | string;
 interface Rule {
@@ -15,6 +16,7 @@ interface Conf extends KeyConf, RedisConf {
   readonly count?: Amount;
   readonly time_window?: Amount;
   readonly rules?: readonly Rule[];
+  readonly window_type: WindowType;
   readonly policy: 'local' | 'redis';
   readonly group?: string;
   readonly rejected_code: number;
@@ -23,23 +25,24 @@ interface Conf extends KeyConf, RedisConf {
   readonly show_limit_quota_header: boolean;
 }
 
+/** Plugin metadata: the names of the response's headers. */
+interface Metadata {
+  readonly limit_header: string;
+  readonly remaining_header: string;
+  readonly reset_header: string;
+}
+const NAMES: Metadata = {
+  limit_header: 'X-RateLimit-Limit',
+  remaining_header: 'X-RateLimit-Remaining',
+  reset_header: 'X-RateLimit-Reset',
+};
+
 /** One limit as it is for one request. */
 interface Limit {
   readonly key: string;
   readonly count: number;
   readonly window: number;
-  /** Of the response's headers. */
-  readonly prefix: string;
-}
-/** What a request has left, below 0 when it is one too many, and after how many seconds all is there again. */
-export interface Quota {
-  readonly left: number;
-  readonly reset: number;
-}
-
-interface Window {
-  used: number;
-  readonly until: number;
+  readonly names: Metadata;
 }
 const groups = new Map<string, Counters<Window>>();
 const countersOf = core.lrucache.per_conf(({ group }: Conf) => {
@@ -69,7 +72,7 @@ export const limitCount: Plugin<Conf> = {
     properties: {
       count: amount,
       time_window: amount,
-      window_type: { type: 'string', enum: ['fixed'], default: 'fixed' },
+      window_type: { type: 'string', enum: ['fixed', 'sliding'], default: 'fixed' },
       rules: {
         type: 'array',
         minItems: 1,
@@ -96,7 +99,17 @@ export const limitCount: Plugin<Conf> = {
     },
   },
 
-  check_schema(conf) {
+  metadata_schema: {
+    type: 'object',
+    properties: {
+      limit_header: { type: 'string', default: NAMES.limit_header },
+      remaining_header: { type: 'string', default: NAMES.remaining_header },
+      reset_header: { type: 'string', default: NAMES.reset_header },
+    },
+  },
+
+  check_schema(conf, type) {
+    if (type === 'metadata') return core.schema.check(this.metadata_schema!, conf);
     const wrong = core.schema.check(this.schema, conf);
     if (wrong !== undefined) return wrong;
     const hasOwn = conf.count !== undefined || conf.time_window !== undefined;
@@ -108,7 +121,7 @@ export const limitCount: Plugin<Conf> = {
     const twice = keys.find((key, i) => keys.indexOf(key) !== i);
     if (twice !== undefined) return `duplicate key '${twice}' in rules`;
     if (conf.policy === 'redis' && conf.redis_host === undefined) {
-      return 'then clause did not match: property "redis_host" is required';
+      return 'then clause did not match';
     }
     return undefined;
   },
@@ -142,10 +155,9 @@ async function apply(conf: Conf, ctx: Ctx, limit: Limit): Promise<Exit | undefin
     return degrade(conf, ctx, `failed to limit count: ${(error as Error).message}`);
   }
   if (conf.show_limit_quota_header) {
-    const name = `x-${limit.prefix}ratelimit-`;
-    core.response.set_header(ctx, `${name}limit`, limit.count);
-    core.response.set_header(ctx, `${name}remaining`, Math.max(quota.left, 0));
-    core.response.set_header(ctx, `${name}reset`, quota.reset);
+    core.response.set_header(ctx, limit.names.limit_header, limit.count);
+    core.response.set_header(ctx, limit.names.remaining_header, Math.max(quota.left, 0));
+    core.response.set_header(ctx, limit.names.reset_header, quota.reset);
   }
   if (quota.left >= 0) return undefined;
   const { rejected_code, rejected_msg } = conf;
@@ -155,28 +167,32 @@ async function apply(conf: Conf, ctx: Ctx, limit: Limit): Promise<Exit | undefin
 /** At once when the counter is one of this thread. */
 function take(conf: Conf, { key, count, window }: Limit): Quota | Promise<Quota> {
   const name = `${String(window)}:${key}`;
-  if (conf.policy === 'redis') return takeFromRedis(conf, `apisix:limit-count:${idOf(conf)}:${name}`, count, window);
-  const counters = countersOf(conf);
-  const now = performance.now();
-  let state = counters.get(name, now);
-  if (state === undefined) counters.set(name, (state = { used: 0, until: now + window * 1000 }));
-  if (state.used <= count) state.used++;
-  return { left: count - state.used, reset: Math.ceil((state.until - now) / 1000) };
+  const type = conf.window_type;
+  if (conf.policy === 'local') return takeLocal(countersOf(conf), type, name, count, window);
+  return takeFromRedis(conf, type, `apisix:limit-count:${idOf(conf)}:${name}`, count, window);
 }
 
 function limitsOf(conf: Conf, ctx: Ctx): readonly Limit[] {
   if (conf.rules === undefined) {
     const [count, window] = [valueOf(conf.count ?? 0, ctx), valueOf(conf.time_window ?? 0, ctx)];
-    return [{ key: keyOf(conf, ctx), count, window, prefix: '' }];
+    const names = ctx.scope.metadata<Metadata>('limit-count') ?? NAMES;
+    return [{ key: keyOf(conf, ctx), count, window, names }];
   }
   return conf.rules.flatMap((rule, i) => {
     const { text, resolved } = resolveVars(rule.key, ctx.var);
     // A rule is for requests that have what it counts by.
     if (resolved === 0) return [];
-    const prefix = `${rule.header_prefix ?? String(i + 1)}-`;
-    return [{ key: text, count: valueOf(rule.count, ctx), window: valueOf(rule.time_window, ctx), prefix }];
+    const names = namesFor(rule.header_prefix ?? String(i + 1));
+    return [{ key: text, count: valueOf(rule.count, ctx), window: valueOf(rule.time_window, ctx), names }];
   });
 }
+
+/** With rules, each has headers of its own. */
+const namesFor = (prefix: string): Metadata => ({
+  limit_header: `X-${prefix}-RateLimit-Limit`,
+  remaining_header: `X-${prefix}-RateLimit-Remaining`,
+  reset_header: `X-${prefix}-RateLimit-Reset`,
+});
 
 /** Numbers from variables come from clients: nothing else than a whole number above 0 passes. */
 function valueOf(amount: Amount, ctx: Ctx): number {
