@@ -1,4 +1,4 @@
-/** limit-count with a Redis that really runs. */
+/** limit-count and limit-req with a Redis that really runs. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
@@ -29,9 +29,9 @@ afterAll(async () => {
   await gone;
 });
 
-const gateway = (conf: object): Promise<Gateway> => {
+const gateway = (conf: object, name = 'limit-count'): Promise<Gateway> => {
   const redis = { policy: 'redis', redis_host: '127.0.0.1', redis_port: port, redis_password: 'sesame' };
-  return Gateway.of({ plugins: [{ name: 'limit-count', conf: { ...redis, ...conf } }] });
+  return Gateway.of({ plugins: [{ name, conf: { ...redis, ...conf } }] });
 };
 
 describe('limit-count with policy redis', () => {
@@ -69,5 +69,28 @@ describe('limit-count with policy redis', () => {
   it('so is a wrong password', async () => {
     const at = await gateway({ count: 1, time_window: 60, redis_password: 'wrong' });
     expect((await at.send()).status).toBe(500);
+  });
+});
+
+describe('limit-req with policy redis', () => {
+  const slow = { rate: 0.1, burst: 0.1, key: 'remote_addr' };
+
+  it('fills one bucket for all that is configured alike', async () => {
+    const [a, b] = [await gateway(slow, 'limit-req'), await gateway(slow, 'limit-req')];
+    expect([(await a.send()).status, (await b.send()).status]).toEqual([200, 503]);
+    expect((await a.send({ remote: '1.1.1.1' })).status).toBe(200);
+  });
+
+  it('lets what is over the rate wait', async () => {
+    const at = await gateway({ rate: 4, burst: 2, key: 'remote_addr' }, 'limit-req');
+    const before = performance.now();
+    expect([(await at.send()).status, (await at.send()).status]).toEqual([200, 200]);
+    expect(performance.now() - before).toBeGreaterThan(240);
+  });
+
+  it('a server that is away is an error, or none with allow_degradation', async () => {
+    const away = { ...slow, redis_port: 1 };
+    expect((await (await gateway(away, 'limit-req')).send()).status).toBe(500);
+    expect((await (await gateway({ ...away, allow_degradation: true }, 'limit-req')).send()).status).toBe(200);
   });
 });

@@ -330,6 +330,14 @@ table(
       given: { path: '/test/echo', ...headers({ 'x-src': 'from-src', 'x-multi': 'origin' }) },
       upstream: { 'x-multi': 'origin, cap-echo, from-src' },
     },
+    'what a client sends is no template': {
+      conf: {
+        regex_uri: ['^/test/(.*)', '/x'],
+        headers: { set: { 'x-a': '$1 $http_b', 'x-c': 'price: $$5' } },
+      },
+      given: { path: '/test/$server_addr', ...headers({ b: '$1 ${hostname}' }) },
+      upstream: { 'x-a': '$server_addr $1 ${hostname}', 'x-c': 'price: $' },
+    },
     'groups that took no part are empty': {
       conf: {
         regex_uri: ['^/test/(not_matched)?.*', '/echo'],

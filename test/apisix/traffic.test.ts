@@ -202,7 +202,8 @@ table(
     },
   },
   [
-    [{ burst: 0, key: 'remote_addr' }, 'property "rate" is required'],
+    [{ burst: 0, key: 'remote_addr' }, 'value should match only one schema, but matches none'],
+    [{ ...slow, policy: 'redis' }, 'then clause did not match'],
     [{ ...slow, rate: -1 }, 'property "rate" validation failed: expected -1 to be greater than 0'],
     [{ ...slow, rate: 0 }, 'property "rate" validation failed: expected 0 to be greater than 0'],
     [{ ...slow, burst: -1 }, 'property "burst" validation failed: expected -1 to be at least 0'],

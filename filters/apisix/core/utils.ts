@@ -5,7 +5,7 @@ import type { HeaderMap } from 'envoy-ts-filter';
 /** Anything that knows variables by name. */
 export type VarSource = { readonly [name: string]: string | number | undefined };
 
-const VARIABLE = /(\\?)\$(?:\{\s*(\w+)\s*(?:\?\?\s*([^}]*?)\s*)?\}|([A-Za-z_]\w*))/g;
+const VARIABLE = /(\\?)\$(?:\{\s*(\w+)\s*(?:\?\?\s*([^}]*?)\s*)?\}|(\w+))/g;
 
 /** Puts the values of `$name` and `${name}` into a text; `${name ?? text}` gives a text for a variable without value, and
  *  `\$name` stays as it is. The result is bytes, one code unit each, as headers are. */

@@ -19,6 +19,8 @@ interface Conf {
   readonly keepalive_pool: number;
 }
 type Headers = Record<string, string>;
+/** A refusal goes to the client whole. */
+const MAX_ANSWER_BYTES = 16 << 20;
 interface Answer {
   readonly status: number;
   readonly headers: IncomingMessage['headers'];
@@ -133,7 +135,12 @@ async function ask(conf: Conf, ctx: Ctx, body: Buffer | undefined): Promise<Answ
     const send = url.protocol === 'https:' ? httpsRequest : httpRequest;
     const request = send(url, { method: conf.request_method, headers, agent, signal }, (response) => {
       const pieces: Buffer[] = [];
-      response.on('data', (piece: Buffer) => pieces.push(piece));
+      let length = 0;
+      response.on('data', (piece: Buffer) => {
+        length += piece.length;
+        if (length > MAX_ANSWER_BYTES) response.destroy(new Error('the answer is too large'));
+        else pieces.push(piece);
+      });
       response.on('error', reject);
       response.on('end', () =>
         resolve({ status: response.statusCode ?? 0, headers: response.headers, body: Buffer.concat(pieces) }),

@@ -1,8 +1,8 @@
-import { createHash } from 'node:crypto';
 import { core, type Ctx, type Exit, type Plugin } from '../core/index.js';
 import { resolveVars } from '../core/utils.js';
 import { Counters, type KeyConf, keyOf, REDIS_PROPERTIES, type RedisConf } from './limits.js';
 import { takeFromRedis } from './limit-redis.js';
+import { contentId } from './redis.js';
 import { type Quota, takeLocal, type Window, type WindowType } from './windows.js';
 
 type Amount = number | string;
@@ -51,11 +51,6 @@ const countersOf = core.lrucache.per_conf(({ group }: Conf) => {
   if (counters === undefined) groups.set(group, (counters = new Counters<Window>()));
   return counters;
 });
-/** Threads and hosts that share a Redis count together what is configured alike. The text has secrets in it. */
-const idOf = core.lrucache.per_conf(
-  (conf: Conf) => conf.group ?? createHash('sha256').update(JSON.stringify(conf)).digest('base64url').slice(0, 22),
-);
-
 const amount = {
   oneOf: [
     { type: 'integer', exclusiveMinimum: 0 },
@@ -169,7 +164,7 @@ function take(conf: Conf, { key, count, window }: Limit): Quota | Promise<Quota>
   const name = `${String(window)}:${key}`;
   const type = conf.window_type;
   if (conf.policy === 'local') return takeLocal(countersOf(conf), type, name, count, window);
-  return takeFromRedis(conf, type, `apisix:limit-count:${idOf(conf)}:${name}`, count, window);
+  return takeFromRedis(conf, type, `apisix:limit-count:${conf.group ?? contentId(conf)}:${name}`, count, window);
 }
 
 function limitsOf(conf: Conf, ctx: Ctx): readonly Limit[] {

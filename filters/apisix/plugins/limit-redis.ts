@@ -1,8 +1,6 @@
-/** Counters in Redis, for limit-count. */
-import { runtime } from 'envoy-ts-filter';
-import type { Redis } from 'ioredis';
-import { core } from '../core/index.js';
+/** Counters and buckets in Redis, for limit-count and limit-req. */
 import type { RedisConf } from './limits.js';
+import { clientOf } from './redis.js';
 import { type Quota, windowAt, type WindowType } from './windows.js';
 
 /** Counts one, and answers the count and the seconds that are left of its window. */
@@ -20,8 +18,6 @@ if used > tonumber(ARGV[1]) then return -1 end
 redis.call('INCR', KEYS[1])
 redis.call('EXPIRE', KEYS[1], 2 * tonumber(ARGV[3]))
 return math.floor(tonumber(ARGV[1]) - used)`;
-
-const clients = (): Map<string, Promise<Redis>> => runtime.perWorker('apisix.redis', () => new Map());
 
 export async function takeFromRedis(
   conf: RedisConf,
@@ -41,29 +37,29 @@ export async function takeFromRedis(
   return { left, reset: Math.ceil(window * (1 - passed)) };
 }
 
-/** One connection for each server, user and thread. */
-function clientOf(conf: RedisConf): Promise<Redis> {
-  const { redis_host, redis_port, redis_username, redis_password, redis_database, redis_ssl } = conf;
-  const name = JSON.stringify([redis_host, redis_port, redis_username, redis_password, redis_database, redis_ssl]);
-  let client = clients().get(name);
-  if (client === undefined) clients().set(name, (client = connect(conf)));
-  return client;
-}
+/** A bucket that leaks: ARGV are the rate, the burst, the time in milliseconds, and for how many seconds it is of use.
+ *  Answers the excess as text (Redis makes whole numbers of others), or -1 when the request is one too many. */
+const BUCKET = `
+local rate, now = tonumber(ARGV[1]), tonumber(ARGV[3])
+local before = redis.call('HMGET', KEYS[1], 'excess', 'at')
+local excess = 0
+if before[1] then
+  local leaked = math.max(now - tonumber(before[2]), 0) / 1000 * rate
+  excess = math.max(tonumber(before[1]) - leaked + 1, 0)
+end
+if excess > tonumber(ARGV[2]) then return '-1' end
+redis.call('HSET', KEYS[1], 'excess', tostring(excess), 'at', ARGV[3])
+redis.call('EXPIRE', KEYS[1], ARGV[4])
+return tostring(excess)`;
 
-async function connect(conf: RedisConf): Promise<Redis> {
-  const { Redis } = await import('ioredis');
-  const client = new Redis({
-    host: conf.redis_host!,
-    port: conf.redis_port,
-    db: conf.redis_database,
-    connectTimeout: conf.redis_timeout,
-    commandTimeout: conf.redis_timeout,
-    // A request does not wait for a server that is away.
-    maxRetriesPerRequest: 0,
-    ...(conf.redis_username === undefined ? {} : { username: conf.redis_username }),
-    ...(conf.redis_password === undefined ? {} : { password: conf.redis_password }),
-    ...(conf.redis_ssl ? { tls: { rejectUnauthorized: conf.redis_ssl_verify } } : {}),
-  });
-  client.on('error', (error: Error) => core.log.error(`redis ${conf.redis_host!}: ${error.message}`));
-  return client;
+/** How many requests this one is above the rate; undefined = it is one too many. */
+export async function fillInRedis(
+  conf: RedisConf & { readonly rate: number; readonly burst: number },
+  key: string,
+): Promise<number | undefined> {
+  const redis = await clientOf(conf);
+  const { rate, burst } = conf;
+  const seconds = Math.ceil((burst + 1) / rate);
+  const excess = Number((await redis.eval(BUCKET, 1, key, rate, burst, Date.now(), seconds)) as string);
+  return excess < 0 ? undefined : excess;
 }

@@ -1,7 +1,10 @@
-import { core, type Ctx, type Plugin } from '../core/index.js';
-import { Counters, type KeyConf, keyOf } from './limits.js';
+import { core, type Plugin } from '../core/index.js';
+import { Counters, type KeyConf, keyOf, REDIS_PROPERTIES, type RedisConf } from './limits.js';
+import { fillInRedis } from './limit-redis.js';
+import { contentId } from './redis.js';
 
-interface Conf extends KeyConf {
+interface Conf extends KeyConf, RedisConf {
+  readonly policy: 'local' | 'redis';
   readonly rate: number;
   readonly burst: number;
   readonly rejected_code: number;
@@ -29,30 +32,45 @@ export const limitReq: Plugin<Conf> = {
       burst: { type: 'number', minimum: 0 },
       key: { type: 'string' },
       key_type: { type: 'string', enum: ['var', 'var_combination'], default: 'var' },
-      policy: { type: 'string', enum: ['local'], default: 'local' },
+      policy: { type: 'string', enum: ['local', 'redis'], default: 'local' },
       rejected_code: { type: 'integer', minimum: 200, maximum: 599, default: 503 },
       rejected_msg: { type: 'string', minLength: 1 },
       nodelay: { type: 'boolean', default: false },
       allow_degradation: { type: 'boolean', default: false },
+      ...REDIS_PROPERTIES,
     },
-    required: ['rate', 'burst', 'key'],
+    oneOf: [{ required: ['rate', 'burst', 'key'] }],
+  },
+
+  check_schema(conf) {
+    const wrong = core.schema.check(this.schema, conf);
+    if (wrong !== undefined) return wrong;
+    return conf.policy === 'redis' && conf.redis_host === undefined ? 'then clause did not match' : undefined;
   },
 
   async access(conf, ctx) {
-    const seconds = take(conf, ctx);
-    if (seconds === undefined) {
+    let excess: number | undefined;
+    try {
+      excess = await fill(conf, keyOf(conf, ctx));
+    } catch (error) {
+      ctx.log.error(`failed to limit req: ${(error as Error).message}`);
+      return conf.allow_degradation ? undefined : 500;
+    }
+    if (excess === undefined) {
       const { rejected_code, rejected_msg } = conf;
       return rejected_msg === undefined ? rejected_code : [rejected_code, { error_msg: rejected_msg }];
     }
+    const seconds = excess / conf.rate;
     if (seconds >= 0.001 && !conf.nodelay) await ctx.sleep(seconds * 1000);
     return undefined;
   },
 };
 
-/** How long the request has to wait; undefined = it is one too many. */
-function take(conf: Conf, ctx: Ctx): number | undefined {
+/** How many requests this one is above the rate; undefined = it is one too many. At once when the bucket is one of this
+ *  thread. */
+function fill(conf: Conf, key: string): number | undefined | Promise<number | undefined> {
+  if (conf.policy === 'redis') return fillInRedis(conf, `apisix:limit-req:${contentId(conf)}:${key}`);
   const buckets = bucketsOf(conf);
-  const key = keyOf(conf, ctx);
   const now = performance.now();
   const before = buckets.get(key, now);
   const leaked = before === undefined ? 0 : ((now - before.at) / 1000) * conf.rate;
@@ -60,5 +78,5 @@ function take(conf: Conf, ctx: Ctx): number | undefined {
   if (excess > conf.burst) return undefined;
   // When it is empty and one request is through, it is as good as none.
   buckets.set(key, { excess, at: now, until: now + ((excess + 1) / conf.rate) * 1000 });
-  return excess / conf.rate;
+  return excess;
 }

@@ -1,6 +1,6 @@
 import { checkRegex, compileRegex, core, type Ctx, type Plugin } from '../core/index.js';
 import { checkReplacement, expandCaptures } from '../core/regex.js';
-import { resolveVars } from '../core/utils.js';
+import { resolveVars, type VarSource } from '../core/utils.js';
 import { checkHeaders, type HeadersConf, readHeaders } from './headers-conf.js';
 
 const METHODS = 'GET POST PUT HEAD DELETE OPTIONS MKCOL COPY MOVE PROPFIND LOCK UNLOCK PATCH TRACE'.split(' ');
@@ -71,16 +71,24 @@ export const proxyRewrite: Plugin<Conf> = {
 
   rewrite(conf, ctx) {
     if (conf.host !== undefined) ctx.var['upstream_host'] = conf.host;
-    const captures = rewriteUri(conf, ctx);
+    const vars = withCaptures(ctx.var, rewriteUri(conf, ctx));
     const { add, set, remove } = headersOf(conf);
-    const resolve = (value: string): string =>
-      core.utils.headerSafe(core.utils.resolve_var(expandCaptures(value, captures), ctx.var));
+    const resolve = (value: string): string => core.utils.headerSafe(core.utils.resolve_var(value, vars));
     for (const [name, texts] of add) core.request.add_header(ctx, name, texts.map(resolve));
     for (const [name, texts] of set) core.request.set_header(ctx, name, texts.map(resolve));
     for (const name of remove) core.request.set_header(ctx, name, undefined);
     if (conf.method !== undefined) core.request.set_method(ctx, conf.method);
   },
 };
+
+/** `$1` beside the variables: what a client has put into one is not looked through for the other. */
+const withCaptures = (vars: VarSource, captures: readonly (string | undefined)[]): VarSource =>
+  new Proxy(vars, {
+    get: (target, name) => {
+      if (typeof name !== 'string') return undefined;
+      return /^\d+$/.test(name) ? captures[Number(name)] : target[name];
+    },
+  });
 
 /** A question mark that came encoded does not begin a query. */
 const inPath = (path: string): string => path.replaceAll('?', '%3F');
