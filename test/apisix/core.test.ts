@@ -248,7 +248,7 @@ describe('configurations are refused', () => {
 
 it('ctx.var has the variables of nginx and APISIX', async () => {
   const names =
-    'uri request_uri args is_args query_string host http_host scheme request_method remote_addr remote_port server_addr server_port server_protocol arg_a arg_none http_x_y cookie_sid content_type route_id none'.split(
+    'uri request_uri args is_args query_string host http_host scheme request_method remote_addr remote_port server_addr server_port server_protocol arg_a arg_none http_x_y cookie_sid content_type route_id none constructor'.split(
       ' ',
     );
   let found: unknown[] = [];

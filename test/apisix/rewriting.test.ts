@@ -419,6 +419,7 @@ table(
       headers: { 'content-length': undefined },
     },
     'a response without a body': { conf: { body: 'x' }, given: { upstream: { body: '' } }, body: 'x' },
+    'no body for 204': { conf: { body: 'x' }, given: { upstream: { status: 204, body: '' } }, status: 204, body: '' },
     'no body for HEAD': { conf: { body: 'x' }, given: { method: 'HEAD' }, body: '' },
   },
   [

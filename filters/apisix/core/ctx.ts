@@ -51,6 +51,8 @@ export class Ctx {
   body: Buffer | undefined;
   /** While `log` runs. */
   entry: LogEntry | undefined;
+  /** As it came. */
+  readonly original_method: string;
   /** As it came, with the query. */
   readonly original_path: string;
   /** The path of the request without the query, and the query; what is written here goes upstream. */
@@ -65,6 +67,7 @@ export class Ctx {
     /** What the configuration says beside the plugins. */
     readonly scope: Scope,
   ) {
+    this.original_method = request.method;
     this.original_path = request.path;
     const [path = '', query] = splitOnce(request.path, '?');
     this.path = path;

@@ -104,7 +104,7 @@ class Exchange {
       ctx.upstream_address = await this.callbacks.getProperty('upstream.address').catch(() => undefined);
     }
     for (const { plugin, conf } of running(chain.header_filter, ctx)) await plugin.header_filter?.(conf, ctx);
-    if (end && ctx.request.method !== 'HEAD' && chain.body_filter.length > 0) {
+    if (end && chain.body_filter.length > 0 && mayHaveBody(ctx, headers.status)) {
       const body = this.filterBody(ctx, chain, '', true);
       if (body.length > 0) this.callbacks.encoderFilterCallbacks().addData(body);
     }
@@ -189,6 +189,9 @@ class Exchange {
     return data;
   }
 }
+
+const mayHaveBody = (ctx: Ctx, status: number): boolean =>
+  ctx.original_method !== 'HEAD' && status !== 204 && status !== 304;
 
 interface Ended {
   readonly use: Use;

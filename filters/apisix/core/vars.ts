@@ -31,7 +31,7 @@ export function makeVars(ctx: Ctx): Vars {
 }
 
 function valueOf(name: string, ctx: Ctx): Value {
-  const known = KNOWN[name] ?? ownVars.get(name);
+  const known = Object.hasOwn(KNOWN, name) ? KNOWN[name] : ownVars.get(name);
   if (known !== undefined) return known(ctx);
   for (const [prefix, getter] of PREFIXES) if (name.startsWith(prefix)) return getter(ctx, name.slice(prefix.length));
   return undefined;
