@@ -1,12 +1,15 @@
 /** APISIX's plugins on a real Envoy; each plugin's cases are in test/apisix. */
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
+import { createServer as createHttpServer } from 'node:http';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import {
   Child,
+  Digest,
+  dynamicModulePerRoute,
   eventually,
   get,
   http1,
@@ -52,6 +55,27 @@ const EIGHT = [
   { name: 'proxy-rewrite', conf: { uri: '/sink', headers: { set: { 'x-was': '$uri' } } } },
 ];
 
+/** Lets requests go whose body has `good` in it. */
+const authorizer = createHttpServer((request, response) => {
+  const pieces: Buffer[] = [];
+  request.on('data', (piece: Buffer) => pieces.push(piece));
+  request.on('end', () => {
+    const isGood = Buffer.concat(pieces).includes('good');
+    response.writeHead(isGood ? 200 : 403, { 'x-user-id': 'ali' }).end(isGood ? '' : 'no\n');
+  });
+});
+authorizer.listen(0, '127.0.0.1');
+await once(authorizer, 'listening');
+afterAll(() => void authorizer.close());
+const forwardAuth = {
+  name: 'forward-auth',
+  conf: {
+    uri: `http://127.0.0.1:${String((authorizer.address() as AddressInfo).port)}/`,
+    request_method: 'POST',
+    upstream_headers: ['x-user-id'],
+  },
+};
+
 const at = stage({
   filters: [
     fromMetadata,
@@ -65,6 +89,15 @@ const at = stage({
   routes: [
     withPlugins('/eight', EIGHT),
     withPlugins('/echo', [{ name: 'flip' }, { name: 'held', conf: { needs: '$upstream_addr' } }]),
+    {
+      match: { prefix: '/sink/auth' },
+      route: { cluster: 'upstream' },
+      typed_per_filter_config: {
+        'apisix-own': dynamicModulePerRoute('apisix-own', {
+          plugin_config: { plugins: [forwardAuth, { name: 'proxy-rewrite', conf: { uri: '/sink' } }] },
+        }),
+      },
+    },
     withPlugins('/wrong', [{ name: 'redirect', conf: {} }]),
     { match: { prefix: '/sink' }, route: { cluster: 'upstream' } },
     withPlugins('/', [{ name: 'redirect', conf: { ret_code: 302, uri: '/redirected/path' } }]),
@@ -116,6 +149,18 @@ it('64 KiB pass two body filters byte for byte; ctx is one for both halves, and 
   expect(answer.header('x-held-path')).toBe('/echo');
   expect(answer.header('x-upstream')).toBe(`127.0.0.1:${at.upstream.port}`);
   expect(Date.parse(answer.header('x-began') ?? '')).toBeGreaterThan(0);
+});
+
+it("a route's own plugins see the request's body before it goes on, and can refuse it", async () => {
+  logsOnFailure(at);
+  const body = Buffer.concat([Buffer.from('good'), patternBody(0, 65536)]);
+  const answer = await http1(at.port, { method: 'POST', path: '/sink/auth', body });
+  const seen = answer.json as Seen;
+  expect([answer.status, seen.path, seen.digest]).toEqual([200, '/sink', new Digest().update(body).end()]);
+  expect(seen.headers).toContainEqual(['x-user-id', 'ali']);
+
+  const refused = await http1(at.port, { method: 'POST', path: '/sink/auth', body: 'bad' });
+  expect([refused.status, refused.text]).toEqual([403, 'no\n']);
 });
 
 it('metadata with a bad configuration ends the request with 500, and the log has the reason', async () => {
