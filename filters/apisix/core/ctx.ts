@@ -1,4 +1,5 @@
 /** `ctx`: one stream, for the request's and the response's half. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { FilterCallbacks, HeaderMap, LogEntry, Logger, RequestHeaders, ResponseHeaders } from 'envoy-ts-filter';
 import type { Consumer } from './plugin.js';
 import type { Scope } from './scope.js';
@@ -44,21 +45,17 @@ export class Ctx {
   /** The answer is made here and not by the upstream. */
   local = false;
   response: ResponseHeaders | undefined;
-  /** The status that the upstream gave. */
-  upstream_status: string | undefined;
-  upstream_address: string | undefined;
+  /** Once it has answered, and its address when that is known. */
+  upstream: { readonly status: string | undefined; address: string | undefined } | undefined;
   /** The request's body, for plugins that ask for it by `needs_body`. */
   body: Buffer | undefined;
   /** While `log` runs. */
   entry: LogEntry | undefined;
-  /** As it came. */
-  readonly original_method: string;
-  /** As it came, with the query. */
-  readonly original_path: string;
+  /** As it came; the path with the query. */
+  readonly asked: { readonly method: string; readonly path: string };
   /** The path of the request without the query, and the query; what is written here goes upstream. */
   path: string;
   query: string;
-  private readonly untouched: string;
   private readonly waiting: WriteHeader[] = [];
 
   constructor(
@@ -67,17 +64,11 @@ export class Ctx {
     /** What the configuration says beside the plugins. */
     readonly scope: Scope,
   ) {
-    this.original_method = request.method;
-    this.original_path = request.path;
+    this.asked = { method: request.method, path: request.path };
     const [path = '', query] = splitOnce(request.path, '?');
     this.path = path;
     this.query = query ?? '';
-    this.untouched = this.pathAndQuery;
     this.var = makeVars(this);
-  }
-
-  private get pathAndQuery(): string {
-    return this.query === '' ? this.path : `${this.path}?${this.query}`;
   }
 
   get log(): Logger {
@@ -91,20 +82,8 @@ export class Ctx {
   /** Waits; ends with an error when the client leaves. */
   async sleep(ms: number): Promise<void> {
     if (ms <= 0) return;
-    const { signal } = this.callbacks;
-    signal.throwIfAborted();
     this.callbacks.extendTimeout(Math.ceil(ms));
-    await new Promise<void>((resolve, reject) => {
-      const stop = (): void => {
-        clearTimeout(timer);
-        reject(signal.reason as Error);
-      };
-      const timer = setTimeout(() => {
-        signal.removeEventListener('abort', stop);
-        resolve();
-      }, ms);
-      signal.addEventListener('abort', stop, { once: true });
-    });
+    await sleep(ms, undefined, { signal: this.callbacks.signal });
   }
 
   /** Writes to the response's headers, at once or when there are some. */
@@ -116,15 +95,16 @@ export class Ctx {
   /** The response has come. */
   respond(response: ResponseHeaders): void {
     this.response = response;
-    this.upstream_status = response.get(':status');
+    if (!this.local) this.upstream = { status: response.get(':status'), address: undefined };
     for (const write of this.waiting.splice(0)) write(response);
   }
 
   /** The request goes on: with the path, the query and the host that plugins have chosen. */
   applyRequest(): void {
     const uri = this.var['upstream_uri'];
+    const own = this.query === '' ? this.path : `${this.path}?${this.query}`;
     if (uri !== undefined) this.request.path = String(uri);
-    else if (this.pathAndQuery !== this.untouched) this.request.path = this.pathAndQuery;
+    else if (own !== this.asked.path.replace(/\?$/, '')) this.request.path = own;
     const host = this.var['upstream_host'];
     if (host !== undefined && host !== '') this.request.host = latin1(String(host));
   }

@@ -100,8 +100,8 @@ class Exchange {
     const { ctx, chain } = this;
     if (ctx === undefined || chain === undefined) return;
     ctx.respond(headers);
-    if (chain.asksUpstream && !ctx.local) {
-      ctx.upstream_address = await this.callbacks.getProperty('upstream.address').catch(() => undefined);
+    if (chain.asksUpstream && ctx.upstream !== undefined) {
+      ctx.upstream.address = await this.callbacks.getProperty('upstream.address').catch(() => undefined);
     }
     for (const { plugin, conf } of running(chain.header_filter, ctx)) await plugin.header_filter?.(conf, ctx);
     if (end && chain.body_filter.length > 0 && mayHaveBody(ctx, headers.status)) {
@@ -128,7 +128,8 @@ class Exchange {
     const { ctx, chain } = this;
     if (ctx === undefined || chain === undefined) return;
     ctx.entry = entry;
-    ctx.upstream_address ??= entry.attributes['upstream.address'];
+    if (!ctx.local) ctx.upstream ??= { status: undefined, address: undefined };
+    if (ctx.upstream !== undefined) ctx.upstream.address ??= entry.attributes['upstream.address'];
     for (const { plugin, conf } of running(chain.log, ctx)) plugin.log?.(conf, ctx);
   }
 
@@ -191,7 +192,7 @@ class Exchange {
 }
 
 const mayHaveBody = (ctx: Ctx, status: number): boolean =>
-  ctx.original_method !== 'HEAD' && status !== 204 && status !== 304;
+  ctx.asked.method !== 'HEAD' && status !== 204 && status !== 304;
 
 interface Ended {
   readonly use: Use;

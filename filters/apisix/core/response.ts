@@ -34,4 +34,4 @@ export function clear_header_as_body_modified(ctx: Ctx): void {
 export const hold_body_chunk = (_ctx: Ctx, part: BodyPart, max?: number): Buffer | undefined => part.hold(max);
 
 export const get_upstream_status = (ctx: Ctx): number | undefined =>
-  ctx.local || ctx.upstream_status === undefined ? undefined : Number(ctx.upstream_status);
+  ctx.upstream?.status === undefined ? undefined : Number(ctx.upstream.status);

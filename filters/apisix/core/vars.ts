@@ -86,18 +86,17 @@ function addressOf(text: string | undefined): readonly [ip: string | undefined, 
   const found = /^\[?([^\]]*?)\]?:(\d+)$/.exec(text ?? '');
   return [found?.[1], found?.[2]];
 }
-export const ipOf = (text: string | undefined): string | undefined => addressOf(text)[0];
+const ipOf = (text: string | undefined): string | undefined => addressOf(text)[0];
 const portOf = (text: string | undefined): string | undefined => addressOf(text)[1];
 
 const nonEmpty = (text: string | undefined): string | undefined => (text === '' ? undefined : text);
 const hostOf = (authority: string): string => authority.replace(/:\d+$/, '').toLowerCase();
-const upstream = (ctx: Ctx): string | undefined => (ctx.local ? undefined : ctx.upstream_address);
 const seconds = (ctx: Ctx): string => ((Date.now() - ctx.began) / 1000).toFixed(3);
 
 const KNOWN: Readonly<Record<string, Getter>> = {
   uri: (ctx) => normalizePath(ctx.path),
   document_uri: (ctx) => normalizePath(ctx.path),
-  request_uri: (ctx) => ctx.original_path,
+  request_uri: (ctx) => ctx.asked.path,
   args: (ctx) => nonEmpty(ctx.query),
   query_string: (ctx) => nonEmpty(ctx.query),
   is_args: (ctx) => (ctx.query === '' ? undefined : '?'),
@@ -107,7 +106,7 @@ const KNOWN: Readonly<Record<string, Getter>> = {
   https: (ctx) => (ctx.request.scheme === 'https' ? 'on' : undefined),
   request_method: (ctx) => ctx.request.method,
   method: (ctx) => ctx.request.method,
-  request: (ctx) => `${ctx.request.method} ${ctx.original_path} ${ctx.attributes['request.protocol'] ?? ''}`,
+  request: (ctx) => `${ctx.request.method} ${ctx.asked.path} ${ctx.attributes['request.protocol'] ?? ''}`,
   server_protocol: (ctx) => ctx.attributes['request.protocol'],
   content_type: (ctx) => ctx.request.get('content-type'),
   content_length: (ctx) => ctx.request.get('content-length'),
@@ -128,10 +127,10 @@ const KNOWN: Readonly<Record<string, Getter>> = {
   status: (ctx) => ctx.response?.get(':status'),
   bytes_sent: (ctx) => ctx.entry?.attributes['response.total_size'],
   body_bytes_sent: (ctx) => ctx.entry?.attributes['response.size'],
-  upstream_status: (ctx) => (ctx.local ? undefined : ctx.upstream_status),
-  upstream_addr: upstream,
-  balancer_ip: (ctx) => ipOf(upstream(ctx)),
-  balancer_port: (ctx) => portOf(upstream(ctx)),
+  upstream_status: (ctx) => ctx.upstream?.status,
+  upstream_addr: (ctx) => ctx.upstream?.address,
+  balancer_ip: (ctx) => ipOf(ctx.upstream?.address),
+  balancer_port: (ctx) => portOf(ctx.upstream?.address),
   route_id: (ctx) => nonEmpty(ctx.attributes['xds.route_name']),
   route_name: (ctx) => nonEmpty(ctx.attributes['xds.route_name']),
   service_id: (ctx) => nonEmpty(ctx.attributes['xds.cluster_name']),
