@@ -123,7 +123,12 @@ table(
       "duplicate key '${http_company}' in rules",
     ],
     [{ ...two, policy: 'redis' }, 'then clause did not match'],
-    [{ ...two, policy: 'redis-cluster' }, 'property "policy" validation failed: matches none of the enum values'],
+    [{ ...two, policy: 'redis-cluster' }, 'then clause did not match'],
+    [
+      { ...two, policy: 'redis-sentinel', redis_sentinels: [] },
+      'property "redis_sentinels" validation failed: expect array to have at least 1 items',
+    ],
+    [{ ...two, policy: 'memcached' }, 'property "policy" validation failed: matches none of the enum values'],
     [{ ...two, rejected_code: 600 }, 'property "rejected_code" validation failed: expected 600 to be at most 599'],
   ],
 );

@@ -1,8 +1,8 @@
 import { core, type Ctx, type Exit, type Plugin } from '../core/index.js';
 import { resolveVars } from '../core/utils.js';
-import { Counters, type KeyConf, keyOf, REDIS_PROPERTIES, type RedisConf } from './limits.js';
+import { Counters, type KeyConf, keyOf } from './limits.js';
 import { takeFromRedis } from './limit-redis.js';
-import { contentId } from './redis.js';
+import { checkRedis, contentId, REDIS_PROPERTIES, type RedisConf, SENTINEL_PROPERTIES } from './redis.js';
 import { type Quota, takeLocal, type Window, type WindowType } from './windows.js';
 
 type Amount = number | string;
@@ -17,7 +17,6 @@ interface Conf extends KeyConf, RedisConf {
   readonly time_window?: Amount;
   readonly rules?: readonly Rule[];
   readonly window_type: WindowType;
-  readonly policy: 'local' | 'redis';
   readonly group?: string;
   readonly rejected_code: number;
   readonly rejected_msg?: string;
@@ -87,10 +86,11 @@ export const limitCount: Plugin<Conf> = {
       key_type: { type: 'string', enum: ['var', 'var_combination', 'constant'], default: 'var' },
       rejected_code: { type: 'integer', minimum: 200, maximum: 599, default: 503 },
       rejected_msg: { type: 'string', minLength: 1 },
-      policy: { type: 'string', enum: ['local', 'redis'], default: 'local' },
+      policy: { type: 'string', enum: ['local', 'redis', 'redis-cluster', 'redis-sentinel'], default: 'local' },
       allow_degradation: { type: 'boolean', default: false },
       show_limit_quota_header: { type: 'boolean', default: true },
       ...REDIS_PROPERTIES,
+      ...SENTINEL_PROPERTIES,
     },
   },
 
@@ -115,10 +115,7 @@ export const limitCount: Plugin<Conf> = {
     const keys = (conf.rules ?? []).map(({ key }) => key);
     const twice = keys.find((key, i) => keys.indexOf(key) !== i);
     if (twice !== undefined) return `duplicate key '${twice}' in rules`;
-    if (conf.policy === 'redis' && conf.redis_host === undefined) {
-      return 'then clause did not match';
-    }
-    return undefined;
+    return checkRedis(conf);
   },
 
   async access(conf, ctx) {

@@ -1,6 +1,5 @@
 /** Counters and buckets in Redis, for limit-count and limit-req. */
-import type { RedisConf } from './limits.js';
-import { clientOf } from './redis.js';
+import { evaluate, type RedisConf } from './redis.js';
 import { type Quota, windowAt, type WindowType } from './windows.js';
 
 /** Counts one, and answers the count and the seconds that are left of its window. */
@@ -26,14 +25,14 @@ export async function takeFromRedis(
   count: number,
   window: number,
 ): Promise<Quota> {
-  const redis = await clientOf(conf);
   if (type === 'fixed') {
-    const [used, reset] = (await redis.eval(FIXED, 1, key, window)) as [number, number];
+    const [used, reset] = (await evaluate(conf, FIXED, [key], [window])) as [number, number];
     return { left: count - used, reset: Math.max(reset, 0) };
   }
   const { index, passed } = windowAt(Date.now(), window);
-  const keys = [`${key}:${String(index)}`, `${key}:${String(index - 1)}`];
-  const left = (await redis.eval(SLIDING, 2, ...keys, count, 1 - passed, window)) as number;
+  // In braces: a cluster keeps both in one place.
+  const keys = [index, index - 1].map((one) => `{${key}}:${String(one)}`);
+  const left = (await evaluate(conf, SLIDING, keys, [count, 1 - passed, window])) as number;
   return { left, reset: Math.ceil(window * (1 - passed)) };
 }
 
@@ -57,9 +56,8 @@ export async function fillInRedis(
   conf: RedisConf & { readonly rate: number; readonly burst: number },
   key: string,
 ): Promise<number | undefined> {
-  const redis = await clientOf(conf);
   const { rate, burst } = conf;
   const seconds = Math.ceil((burst + 1) / rate);
-  const excess = Number((await redis.eval(BUCKET, 1, key, rate, burst, Date.now(), seconds)) as string);
+  const excess = Number(await evaluate(conf, BUCKET, [key], [rate, burst, Date.now(), seconds]));
   return excess < 0 ? undefined : excess;
 }

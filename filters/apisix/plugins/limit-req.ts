@@ -1,10 +1,9 @@
 import { core, type Plugin } from '../core/index.js';
-import { Counters, type KeyConf, keyOf, REDIS_PROPERTIES, type RedisConf } from './limits.js';
+import { Counters, type KeyConf, keyOf } from './limits.js';
 import { fillInRedis } from './limit-redis.js';
-import { contentId } from './redis.js';
+import { checkRedis, contentId, REDIS_PROPERTIES, type RedisConf } from './redis.js';
 
 interface Conf extends KeyConf, RedisConf {
-  readonly policy: 'local' | 'redis';
   readonly rate: number;
   readonly burst: number;
   readonly rejected_code: number;
@@ -32,7 +31,7 @@ export const limitReq: Plugin<Conf> = {
       burst: { type: 'number', minimum: 0 },
       key: { type: 'string' },
       key_type: { type: 'string', enum: ['var', 'var_combination'], default: 'var' },
-      policy: { type: 'string', enum: ['local', 'redis'], default: 'local' },
+      policy: { type: 'string', enum: ['local', 'redis', 'redis-cluster'], default: 'local' },
       rejected_code: { type: 'integer', minimum: 200, maximum: 599, default: 503 },
       rejected_msg: { type: 'string', minLength: 1 },
       nodelay: { type: 'boolean', default: false },
@@ -43,9 +42,7 @@ export const limitReq: Plugin<Conf> = {
   },
 
   check_schema(conf) {
-    const wrong = core.schema.check(this.schema, conf);
-    if (wrong !== undefined) return wrong;
-    return conf.policy === 'redis' && conf.redis_host === undefined ? 'then clause did not match' : undefined;
+    return core.schema.check(this.schema, conf) ?? checkRedis(conf);
   },
 
   async access(conf, ctx) {
@@ -69,7 +66,7 @@ export const limitReq: Plugin<Conf> = {
 /** How many requests this one is above the rate; undefined = it is one too many. At once when the bucket is one of this
  *  thread. */
 function fill(conf: Conf, key: string): number | undefined | Promise<number | undefined> {
-  if (conf.policy === 'redis') return fillInRedis(conf, `apisix:limit-req:${contentId(conf)}:${key}`);
+  if (conf.policy !== 'local') return fillInRedis(conf, `apisix:limit-req:${contentId(conf)}:${key}`);
   const buckets = bucketsOf(conf);
   const now = performance.now();
   const before = buckets.get(key, now);

@@ -38,25 +38,3 @@ export class Counters<T extends { readonly until: number }> {
     if (this.entries.size > MAX_COUNTERS) this.entries.delete(this.entries.keys().next().value!);
   }
 }
-
-export const REDIS_PROPERTIES = {
-  redis_host: { type: 'string', minLength: 2 },
-  redis_port: { type: 'integer', minimum: 1, default: 6379 },
-  redis_username: { type: 'string', minLength: 1 },
-  redis_password: { type: 'string', minLength: 0 },
-  redis_database: { type: 'integer', minimum: 0, default: 0 },
-  redis_timeout: { type: 'integer', minimum: 1, default: 1000 },
-  redis_ssl: { type: 'boolean', default: false },
-  redis_ssl_verify: { type: 'boolean', default: false },
-} as const;
-
-export interface RedisConf {
-  readonly redis_host?: string;
-  readonly redis_port: number;
-  readonly redis_username?: string;
-  readonly redis_password?: string;
-  readonly redis_database: number;
-  readonly redis_timeout: number;
-  readonly redis_ssl: boolean;
-  readonly redis_ssl_verify: boolean;
-}
