@@ -148,19 +148,18 @@ export class Gateway {
 
   async send(given: Given = {}): Promise<Outcome> {
     const sink = new Sink(given);
-    const source = this.registry.createStream(
-      {
-        configId: 1,
-        routeConfigId: this.routed ? 2 : 0,
-        attempt: 1,
-        workerId: 0,
-        grpc: false,
-        upstream: false,
-        head: given.method === 'HEAD',
-        attributes: attributesOf(given),
-      },
-      sink,
-    );
+    const start = {
+      configId: 1,
+      routeConfigId: this.routed ? 2 : 0,
+      attempt: 1,
+      workerId: 0,
+      grpc: false,
+      upstream: false,
+      head: given.method === 'HEAD',
+      observed: false,
+      attributes: attributesOf(given),
+    };
+    const source = this.registry.createStream(start, sink);
     sink.source = source;
     const stream = new Exchange(sink, source);
     const request = await stream.request(given);
