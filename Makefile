@@ -203,7 +203,7 @@ build/ts_filter_addon.node: $(ADDON_INPUTS) | build/stamps/npm
 
 # ---- the whole ----------------------------------------------------------------------------------------------------
 
-.PHONY: build build-envoy run
+.PHONY: build build-envoy run demo-apisix
 build: module addon ts
 
 build-envoy: build $(ENVOY) ## Module and stock Envoy (ENVOY_VERSION=...), tried together
@@ -213,6 +213,8 @@ build-envoy: build $(ENVOY) ## Module and stock Envoy (ENVOY_VERSION=...), tried
 
 run: build $(ENVOY) ## Demo: backend, host and Envoy; Ctrl-C ends it
 	@ENVOY_VERSION=$(ENVOY_VERSION) exec node scripts/run.mjs
+demo-apisix: build $(ENVOY) ## Demo: APISIX's plugins in Envoy, on port 8000; Ctrl-C ends it
+	@ENVOY_VERSION=$(ENVOY_VERSION) exec node scripts/run.mjs apisix
 
 # ---- tests --------------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,6 @@ createServer((request, response) => {
     response.setHeader('content-type', request.headers['content-type'] ?? 'application/octet-stream');
     request.pipe(response);
   }
-}).listen(8080, '127.0.0.1');
+}).listen(Number(process.argv[2] ?? 8080), '127.0.0.1');
 
 process.once('SIGTERM', () => process.exit(0));

@@ -1,7 +1,8 @@
-// `make run`: demo backend, ts-filter-host and stock Envoy until Ctrl-C, each ended by its own process id.
+// `make run` and `make demo-...`: demo backend, ts-filter-host and stock Envoy until Ctrl-C, each ended by its own
+// process id. DEMO_PORTS=8000:18000,... takes other ports than those of the configuration.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { get } from 'node:http';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -12,7 +13,32 @@ import { fileURLToPath } from 'node:url';
 const READY_WITHIN_MS = 20_000;
 const STOP_WITHIN_MS = 10_000;
 
+const DEMOS = {
+  run: {
+    config: 'envoy.yaml',
+    host: ['filters/'],
+    port: 8085,
+    ready: ['/hello', 200],
+    lines: (port) => [
+      `curl -i localhost:${port}/hello`,
+      `curl -d 'streamed through TypeScript' localhost:${port}/upper`,
+    ],
+  },
+  apisix: {
+    config: 'filters/apisix/envoy.yaml',
+    host: ['filters/apisix', '--init', 'filters/apisix/init.ts'],
+    port: 8000,
+    ready: ['/', 302],
+    lines: (port) => [`curl -i 127.0.0.1:${port}/`, `curl -i -H 'apikey: sesame' 127.0.0.1:${port}/hello`],
+  },
+};
+
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const [demoName = 'run'] = process.argv.slice(2);
+const demo = DEMOS[demoName];
+const label = demoName === 'run' ? 'make run' : `make demo-${demoName}`;
+const otherPorts = new Map((process.env.DEMO_PORTS ?? '').split(',').map((pair) => pair.split(':').map(Number)));
+const portOf = (port) => otherPorts.get(port) ?? port;
 const envoyVersion = process.env.ENVOY_VERSION ?? '1.40';
 const envoy = join(root, 'build/envoy', envoyVersion, 'envoy');
 const directory = mkdtempSync(join(tmpdir(), 'ts-filter-demo-'));
@@ -29,12 +55,13 @@ try {
   await requireFile(envoy, `make build-envoy ENVOY_VERSION=${envoyVersion}`);
   await requireFile(join(root, 'build/libts_filter.so'), 'make module');
   await requireFile(join(root, 'dist/src/cli/main.js'), 'make ts');
-  for (const port of [8080, 8085, 9901]) await requireFreePort(port);
+  const [backendPort, port, adminPort] = [8080, demo.port, 9901].map(portOf);
+  for (const one of [backendPort, port, adminPort]) await requireFreePort(one);
 
-  start('backend', process.execPath, ['scripts/demo-backend.mjs']);
+  start('backend', process.execPath, ['scripts/demo-backend.mjs', String(backendPort)]);
   start('ts-filter-host', process.execPath, [
     'bin/ts-filter-host.js',
-    'filters/',
+    ...demo.host,
     '--socket',
     socket,
     '--workers',
@@ -53,7 +80,7 @@ try {
       '--component-log-level',
       'main:error',
       '-c',
-      'envoy.yaml',
+      configFile(),
     ],
     {
       ENVOY_DYNAMIC_MODULES_SEARCH_PATH: join(root, 'build'),
@@ -61,31 +88,42 @@ try {
     },
   );
 
-  await answers(8080, '/hello', 'the backend');
-  await answers(9901, '/ready', 'Envoy');
-  await answers(8085, '/hello', 'the filter (Envoy → ts-filter-host → backend)');
+  await answers(backendPort, '/hello', 200, 'the backend');
+  await answers(adminPort, '/ready', 200, 'Envoy');
+  await answers(port, ...demo.ready, 'the filter (Envoy → ts-filter-host → backend)');
   if (!stopping) {
-    console.log('\nReady: Envoy 8085 (admin 9901), backend 8080. Try:\n');
-    console.log('  curl -i localhost:8085/hello');
-    console.log("  curl -d 'streamed through TypeScript' localhost:8085/upper\n");
-    console.log('Ctrl-C ends it.');
+    console.log(`\nReady: Envoy ${port} (admin ${adminPort}), backend ${backendPort}. Try:\n`);
+    for (const line of demo.lines(port)) console.log(`  ${line}`);
+    console.log('\nCtrl-C ends it.');
   }
 } catch (error) {
   if (!stopping) {
-    console.error(`make run: ${error.message}`);
+    console.error(`${label}: ${error.message}`);
     await stop(1);
   }
+}
+
+/** The demo's own, or a copy with other ports. */
+function configFile() {
+  if (process.env.DEMO_PORTS === undefined) return demo.config;
+  const path = join(directory, 'envoy.yaml');
+  const text = readFileSync(join(root, demo.config), 'utf8');
+  writeFileSync(
+    path,
+    text.replace(/(?<=port_value: )\d+/g, (port) => String(portOf(Number(port)))),
+  );
+  return path;
 }
 
 /** Starts a part; when it ends by itself, everything ends. */
 function start(name, command, args, env = {}) {
   // A process group of its own: Ctrl-C goes to this process only, which then stops the parts in order.
   const child = spawn(command, args, { cwd: root, env: { ...process.env, ...env }, stdio: 'inherit', detached: true });
-  const exited = once(child, 'exit').catch((error) => console.error(`make run: ${name}: ${error.message}`));
+  const exited = once(child, 'exit').catch((error) => console.error(`${label}: ${name}: ${error.message}`));
   running.push({ name, child, exited });
   void exited.then(async () => {
     if (stopping) return;
-    console.error(`make run: ${name} ended by itself (${child.signalCode ?? child.exitCode}); its output is above`);
+    console.error(`${label}: ${name} ended by itself (${child.signalCode ?? child.exitCode}); its output is above`);
     await stop(1);
   });
 }
@@ -98,7 +136,7 @@ async function stop(code) {
     if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) continue;
     child.kill('SIGTERM');
     const late = setTimeout(() => {
-      console.error(`make run: ${name} did not end within ${STOP_WITHIN_MS / 1000} s and is killed`);
+      console.error(`${label}: ${name} did not end within ${STOP_WITHIN_MS / 1000} s and is killed`);
       child.kill('SIGKILL');
     }, STOP_WITHIN_MS);
     await exited;
@@ -131,11 +169,11 @@ async function appears(path, what) {
   }
 }
 
-async function answers(port, path, what) {
+async function answers(port, path, wanted, what) {
   const deadline = Date.now() + READY_WITHIN_MS;
   while (!stopping) {
     const last = await status(port, path);
-    if (last === 200) return;
+    if (last === wanted) return;
     if (Date.now() > deadline) throw new Error(`${what} is not ready after ${READY_WITHIN_MS / 1000} s: ${last}`);
     await sleep(100);
   }

@@ -18,6 +18,7 @@ need_command h2load nghttp2-client
 need_command curl curl
 need_command openssl openssl
 need_command go golang-go
+need_command redis-check-rdb redis-tools
 need_command python3 python3
 python3 -c 'import ensurepip, venv' 2> /dev/null || missing+=(python3-venv)
 # The fuzzers' runtime is only recommended by clang's package, and some systems leave recommended packages out.
