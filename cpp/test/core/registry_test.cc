@@ -93,7 +93,7 @@ TEST_F(RegistryTest, AVerdictBelongsToItsGeneration) {
 
 TEST_F(RegistryTest, AFilterThatCannotBeLoadedIsNotRefused) {
   const auto one = add("a");
-  registry_->begin_generation(1);
+  EXPECT_EQ(registry_->begin_generation(), 1u);
   registry_->judge(one->id(), 1, unavailable());
   EXPECT_TRUE(registry_->has_judged_all(1));
   EXPECT_TRUE(registry_->wait_for_verdict(*one, std::chrono::seconds(30))->unavailable) << "nobody waits for it";
