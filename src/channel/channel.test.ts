@@ -339,6 +339,24 @@ test('output of one direction is never further ahead of its credit than one and 
   expect(room).toHaveBeenCalledOnce();
 });
 
+test('frames that take their time leave the event loop its turns', async () => {
+  const f = make(1024 * 1024);
+  let handled = 0;
+  f.onStart = () => {
+    handled++;
+    const until = performance.now() + 1;
+    while (performance.now() < until);
+  };
+  const frames = 200;
+  for (let slot = 1; slot <= frames; slot++) f.headers(slot, 1, HeadersFlag.Start);
+  const seen: number[] = [];
+  const timer = setInterval(() => seen.push(handled), 1);
+  await f.run(frames);
+  clearInterval(timer);
+  expect(handled).toBe(frames);
+  expect(seen.find((count) => count > 0)).toBeLessThan(100);
+});
+
 test('a filter may yield 60 MB at once', async () => {
   const size = 60_000_000;
   const all = Buffer.alloc(size, 'some bytes that repeat. ');
