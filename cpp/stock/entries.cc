@@ -33,25 +33,12 @@ core::Worker& worker_of(FilterEnvoy envoy, const Configured& configured) {
   return configured.config->link->worker(envoy_dynamic_module_callback_http_filter_get_worker_index(envoy));
 }
 
-// One of our filters in one stream.
-class FilterInStream final : public StreamEntry {
+// What both of the next have: a configured filter's part in one stream, and where its calls and its end go.
+template <class Part>
+class InStream : public StreamEntry {
  public:
-  FilterInStream(FilterEnvoy envoy, const ConfiguredPtr& configured)
-      : StreamEntry(envoy),
-        configured_(configured),
-        stream_(worker_of(envoy, *configured), configured->config, configured->facts, *this,
-                envoy_process().shared_continue_flag()) {
-    stream_.on_new();
-  }
-
-  HeadersStatus on_headers(Dir dir, bool end) override { return stream_.on_headers(dir, end); }
-  BodyStatus on_body(Dir dir, bool end) override { return stream_.on_body(dir, end); }
-  TrailersStatus on_trailers(Dir dir) override { return stream_.on_trailers(dir); }
-  void on_local_reply(std::string_view details) override { stream_.on_local_reply(details); }
-  void on_complete() override { stream_.on_complete(); }
   void on_scheduled() override { stream_.core().worker().run(); }
-  void on_above_watermark() override { stream_.on_above_watermark(); }
-  void on_below_watermark() override { stream_.core().on_below_watermark(); }
+  void on_local_reply(std::string_view details) override { stream_.on_local_reply(details); }
   void on_call_headers(uint64_t id, std::span<const core::HeaderLine> lines, bool end) override {
     stream_.core().on_call_headers(id, lines, end);
   }
@@ -69,24 +56,45 @@ class FilterInStream final : public StreamEntry {
     stream_.on_destroy();
     worker.retire(std::unique_ptr<core::Retired>(this));
   }
+  RouteHandle route_config() const override { return route_of(envoy_); }
+
+ protected:
+  template <class... Args>
+  InStream(FilterEnvoy envoy, const ConfiguredPtr& configured, Args&&... args)
+      : StreamEntry(envoy),
+        configured_(configured),
+        stream_(worker_of(envoy, *configured), configured->config, std::forward<Args>(args)...) {}
+
+  const ConfiguredPtr configured_;
+  Part stream_;
+};
+
+// One of our filters in one stream.
+class FilterInStream final : public InStream<StockStream> {
+ public:
+  FilterInStream(FilterEnvoy envoy, const ConfiguredPtr& configured)
+      : InStream(envoy, configured, configured->facts, *this, envoy_process().shared_continue_flag()) {
+    stream_.on_new();
+  }
+
+  HeadersStatus on_headers(Dir dir, bool end) override { return stream_.on_headers(dir, end); }
+  BodyStatus on_body(Dir dir, bool end) override { return stream_.on_body(dir, end); }
+  TrailersStatus on_trailers(Dir dir) override { return stream_.on_trailers(dir); }
+  void on_complete() override { stream_.on_complete(); }
+  void on_above_watermark() override { stream_.on_above_watermark(); }
+  void on_below_watermark() override { stream_.core().on_below_watermark(); }
 
   bool recreate() override {
     if (is_upstream()) return false;
     stream_.on_recreate();
     return RealEnvoy::recreate();
   }
-  RouteHandle route_config() const override { return route_of(envoy_); }
-
- private:
-  const ConfiguredPtr configured_;
-  StockStream stream_;
 };
 
 // One of our filters that only observes.
-class ObserverInStream final : public StreamEntry {
+class ObserverInStream final : public InStream<ObservingStream> {
  public:
-  ObserverInStream(FilterEnvoy envoy, const ConfiguredPtr& configured)
-      : StreamEntry(envoy), configured_(configured), stream_(worker_of(envoy, *configured), configured->config, *this) {
+  ObserverInStream(FilterEnvoy envoy, const ConfiguredPtr& configured) : InStream(envoy, configured, *this) {
     stream_.on_new();
   }
 
@@ -102,31 +110,7 @@ class ObserverInStream final : public StreamEntry {
     stream_.on_trailers(dir);
     return TrailersStatus::kContinue;
   }
-  void on_local_reply(std::string_view details) override { stream_.on_local_reply(details); }
   void on_complete() override { stream_.core().on_complete(); }
-  void on_scheduled() override { stream_.core().worker().run(); }
-  void on_call_headers(uint64_t id, std::span<const core::HeaderLine> lines, bool end) override {
-    stream_.core().on_call_headers(id, lines, end);
-  }
-  void on_call_data(uint64_t id, std::span<const core::Bytes> chunks, bool end) override {
-    stream_.core().on_call_data(id, chunks, end);
-  }
-  void on_call_trailers(uint64_t id, std::span<const core::HeaderLine> lines) override {
-    stream_.core().on_call_trailers(id, lines);
-  }
-  void on_call_reset(uint64_t id) override { stream_.core().on_call_reset(id); }
-  void on_destroy() override {
-    // As FilterInStream's.
-    const auto configured = configured_;
-    auto& worker = stream_.core().worker();
-    stream_.on_destroy();
-    worker.retire(std::unique_ptr<core::Retired>(this));
-  }
-  RouteHandle route_config() const override { return route_of(envoy_); }
-
- private:
-  const ConfiguredPtr configured_;
-  ObservingStream stream_;
 };
 
 // One of our filters in a stream of Envoy's main thread, whose own requests (a remote JWKS, xDS) pass a cluster's
