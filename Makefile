@@ -98,8 +98,9 @@ build/stamps/ts: $(TS_SOURCES) build/stamps/ring build/gen/exchange_generated.h 
 # ---- C++ ----------------------------------------------------------------------------------------------------------
 
 WARNINGS := -Wall -Wextra -Werror
-CXXFLAGS_ALL := -std=c++20 -fPIC -pthread -fvisibility=hidden -fno-omit-frame-pointer -MMD -MP $(WARNINGS) \
-  -Icpp -isystem build/gen
+# The flags in files are those of `ts-filter-host build-addon` and `build-module`, too.
+CXXFLAGS_ALL := $(file < cpp/compile.flags) -MMD -MP $(WARNINGS) -Icpp -isystem build/gen
+LINKFLAGS := $(file < cpp/link.flags)
 
 # A flavour is one way to compile everything: build/obj/<flavour>/. Sanitizers' reports need lines only, and -g1 spares
 # a third of the compile time.
@@ -115,7 +116,11 @@ tsan_FLAGS := -O1 -g1 -fsanitize=thread $(if $(findstring clang,$(SANITIZER_CXX)
 fuzz_CXX := $(FUZZ_CXX)
 fuzz_LIBS := -fsanitize=fuzzer
 fuzz_FLAGS := -O1 -g1 -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all
-FLAVOURS := release asan tsan fuzz
+# The host's end of the shared memory. Node-API's ABI is stable: one file serves every Node.
+addon_CXX := $(CXX)
+addon_FLAGS := -O2 -g $(file < cpp/addon/compile.flags) -isystem $(NODE_DIR)/headers/include/node \
+  -isystem node_modules/node-addon-api
+FLAVOURS := release addon asan tsan fuzz
 
 LAYERS := shm core stock
 shm_WITH := shm
@@ -173,11 +178,14 @@ $(foreach flavour,$(FLAVOURS),$(eval $(call flavour_rules,$(flavour),$($(flavour
 
 -include $(shell find build/obj -name '*.d' 2>/dev/null)
 
-build/libts_filter.so: $(MODULE_SOURCES:%.cc=build/obj/release/%.o) cpp/stock/exports.map scripts/check-symbols.sh
-	@$(CXX) -shared -g -pthread -static-libstdc++ -static-libgcc -Wl,--version-script=cpp/stock/exports.map -Wl,-z,relro \
-	  $(filter %.o,$^) -o $@.new $(BUILD_OPTS)
+# What is shipped is small; debuggers find the rest beside it by the name that is left in it.
+split_debug = @cd $(@D) && objcopy --only-keep-debug $(@F).new $(@F).debug && \
+  objcopy --strip-debug --add-gnu-debuglink=$(@F).debug $(@F).new && mv $(@F).new $(@F)
+
+build/libts_filter.so: $(MODULE_SOURCES:%.cc=build/obj/release/%.o) cpp/stock/exports.map cpp/link.flags scripts/check-symbols.sh
+	@$(CXX) $(LINKFLAGS) -Wl,--version-script=cpp/stock/exports.map $(filter %.o,$^) -o $@.new $(BUILD_OPTS)
 	@scripts/check-symbols.sh $@.new
-	@mv $@.new $@
+	$(split_debug)
 
 tools: gen
 	@$(if $(TOOLS),$(BUILD) $(TOOLS),:)
@@ -188,18 +196,15 @@ build/grpc-interop: $(wildcard test/grpc-interop/*) | build/stamps/packages
 	@echo "  go $@"
 	@cd test/grpc-interop && go build -trimpath -buildvcs=false -o $(CURDIR)/$@ .
 
-addon: build/ts_filter_addon.node ## build/ts_filter_addon.node, the host's end of the shared memory
+ADDON_SOURCES := $(wildcard cpp/shm/*.cc cpp/addon/*.cc)
+$(ADDON_SOURCES:%.cc=build/obj/addon/%.o): | build/stamps/npm
 
-ADDON_INPUTS := binding.gyp $(wildcard cpp/shm/* cpp/addon/*)
+addon: gen build/stamps/npm ## build/ts_filter_addon.node, the host's end of the shared memory
+	@$(BUILD) build/ts_filter_addon.node
 
-# configure + build, never rebuild: that empties build/. Node-API's ABI is stable: one file serves every Node.
-build/ts_filter_addon.node: $(ADDON_INPUTS) | build/stamps/npm
-	@mkdir -p build/log
-	@echo "  addon (log: build/log/addon.log)"
-	@node node_modules/node-gyp/bin/node-gyp.js configure build --nodedir="$$(readlink -f $(NODE_DIR)/headers)" \
-	  -j $(JOBS) --loglevel=warn > build/log/addon.log 2>&1 || { cat build/log/addon.log >&2; exit 1; }
-	@cp build/Release/ts_filter_addon.node $@.new
-	@mv $@.new $@
+build/ts_filter_addon.node: $(ADDON_SOURCES:%.cc=build/obj/addon/%.o) cpp/addon/exports.map cpp/link.flags
+	@$(CXX) $(LINKFLAGS) -Wl,--version-script=cpp/addon/exports.map $(filter %.o,$^) -o $@.new $(BUILD_OPTS)
+	$(split_debug)
 
 # ---- the whole ----------------------------------------------------------------------------------------------------
 

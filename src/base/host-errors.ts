@@ -2,7 +2,11 @@
 export const HOST_ERROR_CODES = {
   TSF_USAGE: 'a flag or an argument of the command line is wrong',
   TSF_NOT_YET: 'this version cannot do that yet',
-  TSF_ADDON_MISSING: 'the native addon is not built',
+  TSF_ADDON_MISSING: 'the native addon is not there, or not for this machine',
+  TSF_MODULE_MISSING: 'the module for Envoy is not there, or not for this machine',
+  TSF_COMPILER_MISSING: 'there is no C++ compiler to build the addon or the module with',
+  TSF_HEADERS_MISSING: "building the addon needs Node's headers, which are nowhere",
+  TSF_BUILD_FAILED: 'the addon or the module does not compile or link',
   TSF_TYPESCRIPT_MISSING: "check needs TypeScript, which the filters' project does not have",
   TSF_NODE_VERSION: 'this Node.js is too old',
   TSF_SOCKET_DIR: "the socket's folder is missing or other users may write to it",

@@ -6,8 +6,11 @@ import { loadFailure } from '../loader/loader-import.js';
 import { createLog, type Logger } from '../base/log.js';
 import { LoadError } from '../host/place.js';
 import { socketPath } from '../host/socket-path.js';
+import { buildAddon } from './build-addon.js';
+import { buildModule } from './build-module.js';
 import { check } from './check.js';
 import { doctor } from './doctor.js';
+import { modulePath } from './module-path.js';
 import { HELP, parseCommand, type ServeOptions } from './options.js';
 import { printConfig } from './print-config.js';
 import { heedParent, Supervisor } from './supervise.js';
@@ -102,6 +105,15 @@ async function main(): Promise<void> {
       return;
     case 'doctor':
       process.exitCode = doctor(command.socket) ? 0 : EXIT_FAILED;
+      return;
+    case 'module-path':
+      process.stdout.write(`${modulePath()}\n`);
+      return;
+    case 'build-module':
+      process.stdout.write(`${await buildModule(command.out)}\n`);
+      return;
+    case 'build-addon':
+      process.stdout.write(`${await buildAddon(command)}\n`);
       return;
     case 'serve':
       await serve(command.serve);

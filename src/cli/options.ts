@@ -24,13 +24,25 @@ A second host on the same socket takes it over: the first one ends what it has, 
                                                        TypeScript of your project
   ts-filter-host print-config <name> [--socket PATH]   the snippet for envoy.yaml
   ts-filter-host doctor [--socket PATH]                checks Node, the addon and the socket's folder
+  ts-filter-host module-path                           where the module for Envoy is (libts_filter.so)
+  ts-filter-host build-module [--out FILE]             compiles the module here, for machines that there is none for
+  ts-filter-host build-addon [--out FILE] [--node-headers DIR]   the same for the host's addon (both: $CXX, $CXXFLAGS)
 
-Not yet: --metrics-port, dev, create, build-addon.
+Not yet: --metrics-port, dev, create.
 `;
 
-const SUBCOMMANDS = ['dev', 'create', 'check', 'print-config', 'doctor', 'build-addon'] as const;
+const SUBCOMMANDS = [
+  'dev',
+  'create',
+  'check',
+  'print-config',
+  'doctor',
+  'module-path',
+  'build-module',
+  'build-addon',
+] as const;
 type Subcommand = (typeof SUBCOMMANDS)[number];
-const NOT_YET: readonly Subcommand[] = ['dev', 'create', 'build-addon'];
+const NOT_YET: readonly Subcommand[] = ['dev', 'create'];
 
 const MAX_WORKERS = 256;
 
@@ -38,7 +50,9 @@ const MAX_WORKERS = 256;
 export const STARTED_AGAIN = 'started-again';
 
 export type Command =
-  | { readonly do: 'help' | 'version' }
+  | { readonly do: 'help' | 'version' | 'module-path' }
+  | { readonly do: 'build-module'; readonly out: string | undefined }
+  | { readonly do: 'build-addon'; readonly out: string | undefined; readonly nodeHeaders: string | undefined }
   | { readonly do: 'check'; readonly paths: readonly string[] }
   | { readonly do: 'doctor'; readonly socket: string | undefined }
   | { readonly do: 'print-config'; readonly name: string; readonly socket: string | undefined }
@@ -75,6 +89,9 @@ export function parseCommand(args: readonly string[]): Command {
     throw new HostError('TSF_NOT_YET', `${subcommand} is not there yet; see ts-filter-host --help`);
   }
   if (subcommand === 'doctor') return { do: 'doctor', socket };
+  if (subcommand === 'module-path') return { do: 'module-path' };
+  if (subcommand === 'build-module') return { do: 'build-module', out: values.out };
+  if (subcommand === 'build-addon') return { do: 'build-addon', out: values.out, nodeHeaders: values['node-headers'] };
   if (subcommand === 'check') return { do: 'check', paths: rest.length === 0 ? ['.'] : rest };
   if (subcommand === 'print-config') {
     const [name] = rest;
@@ -121,6 +138,8 @@ function parse(args: readonly string[]) {
         'no-supervise': { type: 'boolean' },
         [STARTED_AGAIN]: { type: 'boolean' },
         'drain-timeout': { type: 'string' },
+        out: { type: 'string' },
+        'node-headers': { type: 'string' },
         help: { type: 'boolean', short: 'h' },
         version: { type: 'boolean' },
       },
