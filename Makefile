@@ -216,6 +216,24 @@ build-envoy: build $(ENVOY) ## Module and stock Envoy (ENVOY_VERSION=...), tried
 	@echo "Envoy $(ENVOY_VERSION): $(CURDIR)/$(ENVOY)"
 	@echo "module: $(CURDIR)/build/libts_filter.so"
 
+# All that the tarball has beside what is committed. build/include: headers of others for build-addon and build-module.
+.PHONY: package package-files package-tarball
+package-files: build build/stamps/include
+
+build/stamps/include: scripts/package-headers.sh build/gen/exchange_generated.h $(wildcard cpp/*/*) | build/stamps/npm
+	@scripts/package-headers.sh build/include
+	@touch $@
+
+# One file of that name, so that nobody installs an older one.
+package-tarball: package-files
+	@rm -rf build/package && mkdir -p build/package
+	@npm pack --ignore-scripts --loglevel=error --pack-destination build/package > build/log/package.log
+
+package: package-tarball build/envoy/1.40/envoy build/node/22/ready build/node/24/ready ## The tarball in build/package/, installed and tried
+	@echo "test: the package, installed"
+	@$(VITEST) --project package --reporter=default --reporter=json --outputFile.json=build/reports/package.json
+	@echo "tarball: $$(echo $(CURDIR)/build/package/*.tgz)"
+
 run: build $(ENVOY) ## Demo: backend, host and Envoy; Ctrl-C ends it
 	@ENVOY_VERSION=$(ENVOY_VERSION) exec node scripts/run.mjs
 demo-apisix: build $(ENVOY) ## Demo: APISIX's plugins in Envoy, on port 8000; Ctrl-C ends it
@@ -228,7 +246,7 @@ E2E_DEPENDENCIES := build tools build/grpc-interop
 E2E := $(ENVOY_VERSIONS:%=e2e-%)
 
 .PHONY: test cpp-test unit test-envoy go-matrix smoke $(E2E) check fuzz fuzz-short soak torture torture-short framing-torture framing-short bench profile
-test: cpp-test unit fuzz-short test-envoy framing-short torture-short ## Every suite; CI runs check and smoke besides
+test: cpp-test unit fuzz-short package test-envoy framing-short torture-short ## Every suite; CI runs check and smoke besides
 # A failing suite does not keep the others from running, nor the matrix; it fails all the same.
 test-envoy: ## End-to-end tests on Envoy 1.40, 1.39 and 1.38, and the matrix of the Golang filter's cases
 	@rm -f $(ENVOY_VERSIONS:%=build/reports/e2e-%.json)
