@@ -281,6 +281,13 @@ fuzz fuzz-short: gen
 	@python3 scripts/run_fuzzers.py build/reports $(if $(filter fuzz,$@),$(FUZZ_SECONDS),5) $(FUZZERS)
 fuzz: ## Every fuzzer for FUZZ_SECONDS (300)
 
+# What both sides say in this protocol (test/compat), once it has a new number; also the peers of older releases' tests.
+.PHONY: record-peer
+record-peer: ts addon gen
+	@$(BUILD) build/test/asan/core/compat_test
+	@RECORD_PEER=build/module-said.json build/test/asan/core/compat_test --gtest_brief=1
+	@RECORD_PEER=$(CURDIR)/build/module-said.json $(VITEST) --project unit test/compat
+
 # ---- checks -------------------------------------------------------------------------------------------------------
 
 .PHONY: lint format lint-format lint-eslint lint-imports lint-types lint-gen lint-cpp lint-sizes
