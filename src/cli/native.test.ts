@@ -1,6 +1,6 @@
 /** module-path, build-module and build-addon. That they build what works is tested where the package is (test/package). */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -39,5 +39,14 @@ describe.each(['build-module', 'build-addon'])('%s', (command) => {
 test('build-addon wants the headers of Node', () => {
   const { status, stderr } = run(['build-addon', '--out', join(dir, 'x'), '--node-headers', dir]);
   expect(stderr).toMatch(/TSF_HEADERS_MISSING: .*npx node-gyp install/);
+  expect(status).toBe(1);
+});
+
+test('a copy that is not built, from a git address, says so', () => {
+  mkdirSync(join(dir, 'bin'));
+  copyFileSync(hostScript, join(dir, 'bin', 'ts-filter-host.js'));
+  writeFileSync(join(dir, 'package.json'), '{ "type": "module" }');
+  const { status, stderr } = spawnSync(nodeBinary, [join(dir, 'bin', 'ts-filter-host.js'), 'x'], { encoding: 'utf8' });
+  expect(stderr).toMatch(/main\.js is missing: this copy is not built\. .*make package/);
   expect(status).toBe(1);
 });
