@@ -234,6 +234,14 @@ package: package-tarball build/envoy/1.40/envoy build/node/22/ready build/node/2
 	@$(VITEST) --project package --reporter=default --reporter=json --outputFile.json=build/reports/package.json
 	@echo "tarball: $$(echo $(CURDIR)/build/package/*.tgz)"
 
+.PHONY: package-arm64
+package-arm64: package-files ## Module and addon for arm64 into build/arm64/, by Debian's cross compiler; nothing here runs them
+	@command -v aarch64-linux-gnu-g++ > /dev/null || { \
+	  echo "make package-arm64: run: apt-get install -y g++-aarch64-linux-gnu" >&2; exit 1; }
+	@CXX=aarch64-linux-gnu-g++ node bin/ts-filter-host.js build-module --out build/arm64/libts_filter.so
+	@CXX=aarch64-linux-gnu-g++ node bin/ts-filter-host.js build-addon --out build/arm64/ts_filter_addon.node \
+	  --node-headers $(NODE_DIR)/headers/include/node
+
 run: build $(ENVOY) ## Demo: backend, host and Envoy; Ctrl-C ends it
 	@ENVOY_VERSION=$(ENVOY_VERSION) exec node scripts/run.mjs
 demo-apisix: build $(ENVOY) ## Demo: APISIX's plugins in Envoy, on port 8000; Ctrl-C ends it
