@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { hostScript, nodeBinary } from '../../test/fixture/paths.js';
+import { HELP_COLUMNS, MAX_HELP_LINES } from './command.js';
+import { makeProgram } from './program.js';
 
 const dir = mkdtempSync(join(tmpdir(), 'tsf-cli-'));
 afterAll(() => rmSync(dir, { recursive: true }));
@@ -30,8 +32,8 @@ describe('a wrong command line is one line that names the flag and the mend, and
     [['f', '--stall-timeout', 'soon'], /--stall-timeout soon: give a time such as/],
     [['f', '--watch', '--workers', '0'], /--watch needs threads that can be replaced/],
     [['f', '--metrics-port', '9000'], /TSF_NOT_YET: --metrics-port/],
-    [['dev'], /TSF_NOT_YET: dev/],
-    [['print-config'], /print-config needs a filter's name/],
+    [['print-config'], /argument 'name'.*ts-filter-host print-config --help/],
+    [['serve'], /no filters given/],
   ])('%j', (args, message) => {
     const { status, stdout, stderr } = run(args);
     expect(stderr).toMatch(message);
@@ -79,8 +81,21 @@ describe('the socket', () => {
 });
 
 test('--help and --version', () => {
-  expect(run(['--help']).stdout).toMatch(/--stall-timeout[^]*--no-supervise[^]*--drain-timeout/);
+  const { stdout } = run(['--help']);
+  for (const one of makeProgram().commands) expect(stdout).toContain(`\n  ${one.name()} `);
+  expect(run(['serve', '--help']).stdout).toMatch(/--stall-timeout[^]*--no-supervise[^]*--drain-timeout/);
   expect(run(['--version']).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
+});
+
+test('the help of each command fits a screen', () => {
+  const program = makeProgram();
+  for (const one of [program, ...program.commands]) {
+    let text = '';
+    one.configureOutput({ writeOut: (piece) => (text += piece), getOutHelpWidth: () => HELP_COLUMNS }).outputHelp();
+    const lines = text.trimEnd().split('\n');
+    expect(lines.length, one.name()).toBeLessThanOrEqual(MAX_HELP_LINES);
+    expect(Math.max(...lines.map((line) => line.length)), one.name()).toBeLessThanOrEqual(HELP_COLUMNS);
+  }
 });
 
 test('doctor tells what is well and what is wrong', () => {
