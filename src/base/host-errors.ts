@@ -1,6 +1,7 @@
 /** What the host says when it, or a stream of it, cannot start or go on. Filters never meet these; theirs are in errors.ts. */
 export const HOST_ERROR_CODES = {
   TSF_USAGE: 'a flag or an argument of the command line is wrong',
+  TSF_EXISTS: 'a folder of that name is there already',
   TSF_NOT_YET: 'this version cannot do that yet',
   TSF_ADDON_MISSING: 'the native addon is not built',
   TSF_TYPESCRIPT_MISSING: "check needs TypeScript, which the filters' project does not have",

@@ -4,7 +4,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { hostScript, nodeBinary } from '../../test/fixture/paths.js';
-import { HELP_COLUMNS, MAX_HELP_LINES } from './command.js';
 import { makeProgram } from './program.js';
 
 const dir = mkdtempSync(join(tmpdir(), 'tsf-cli-'));
@@ -85,17 +84,6 @@ test('--help and --version', () => {
   for (const one of makeProgram().commands) expect(stdout).toContain(`\n  ${one.name()} `);
   expect(run(['serve', '--help']).stdout).toMatch(/--stall-timeout[^]*--no-supervise[^]*--drain-timeout/);
   expect(run(['--version']).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
-});
-
-test('the help of each command fits a screen', () => {
-  const program = makeProgram();
-  for (const one of [program, ...program.commands]) {
-    let text = '';
-    one.configureOutput({ writeOut: (piece) => (text += piece), getOutHelpWidth: () => HELP_COLUMNS }).outputHelp();
-    const lines = text.trimEnd().split('\n');
-    expect(lines.length, one.name()).toBeLessThanOrEqual(MAX_HELP_LINES);
-    expect(Math.max(...lines.map((line) => line.length)), one.name()).toBeLessThanOrEqual(HELP_COLUMNS);
-  }
 });
 
 test('doctor tells what is well and what is wrong', () => {

@@ -2,13 +2,20 @@
 import type { Command } from 'commander';
 import { below, command } from './command.js';
 import { checkCommand } from './commands/check.js';
+import { createCommand } from './commands/create.js';
 import { doctorCommand } from './commands/doctor.js';
 import { printConfigCommand } from './commands/print-config.js';
 import { serveCommand } from './commands/serve.js';
 import { version } from './version.js';
 
 /** In the order of the help; the first one is meant where none is named. A command is added here. */
-const COMMANDS: readonly (() => Command)[] = [serveCommand, checkCommand, printConfigCommand, doctorCommand];
+const COMMANDS: readonly (() => Command)[] = [
+  serveCommand,
+  createCommand,
+  checkCommand,
+  printConfigCommand,
+  doctorCommand,
+];
 
 export function makeProgram(): Command {
   const program = command('ts-filter-host', 'serves Envoy HTTP filters written in TypeScript')
