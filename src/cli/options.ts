@@ -27,6 +27,17 @@ export const integerOption = (flag: string, text: string, least: number, most: n
 export const durationOption = (flag: string, text: string): Option =>
   new Option(`--${flag} <time>`, text).argParser((value) => duration(flag, value));
 
+export const portOption = (flag: string, text: string): Option =>
+  new Option(`--${flag} <port>`, text).argParser((value) => integer(flag, value, 1, 65_535));
+
+/** host:port, [address]:port, or a port of this machine. */
+export const addressOption = (flag: string, text: string): Option =>
+  new Option(`--${flag} <host:port>`, text).argParser((value) => {
+    const match = /^(?:(?:\[([\da-fA-F:.]+)\]|([^:[\]\s]+)):)?(\d+)$/.exec(value);
+    if (match === null) throw usage(`--${flag} ${value}: give host:port, for instance 127.0.0.1:8080`);
+    return { host: match[1] ?? match[2] ?? '127.0.0.1', port: integer(flag, match[3]!, 1, 65_535) };
+  });
+
 function integer(flag: string, text: string, least: number, most: number): number {
   const value = /^\d+$/.test(text) ? Number(text) : NaN;
   if (!(value >= least && value <= most))
