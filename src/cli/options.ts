@@ -6,6 +6,8 @@ import { usage } from './command.js';
 /** By the host's parent, for no one else: another host that has come meanwhile is the newer one. */
 export const STARTED_AGAIN = 'started-again';
 
+/** Node's own choice. */
+const INSPECTOR = 9229;
 const LONGEST_MS = 2 ** 31 - 1;
 
 export const socketOption = (): Option =>
@@ -29,6 +31,12 @@ export const durationOption = (flag: string, text: string): Option =>
 
 export const portOption = (flag: string, text: string): Option =>
   new Option(`--${flag} <port>`, text).argParser((value) => integer(flag, value, 1, 65_535));
+
+/** Its value is a port. */
+export const inspectOption = (text: string): Option =>
+  new Option('--inspect [port]', `${text} (port: ${INSPECTOR})`)
+    .preset(String(INSPECTOR))
+    .argParser((value) => integer('inspect', value, 1, 65_535));
 
 /** host:port, [address]:port, or a port of this machine. */
 export const addressOption = (flag: string, text: string): Option =>

@@ -19,13 +19,15 @@ export interface WholeConfig {
   /** Undefined: none. */
   readonly admin: Address | undefined;
   readonly upstream: Address;
+  /** Envoy's own timeouts of streams do not count. */
+  readonly isUnhurried?: boolean;
 }
 
 const address = ({ host, port }: Address): string =>
   `{ socket_address: { address: ${JSON.stringify(host)}, port_value: ${port} } }`;
 
 /** An envoy.yaml that Envoy starts with. */
-export function wholeConfig({ filters, listen, admin, upstream }: WholeConfig): string {
+export function wholeConfig({ filters, listen, admin, upstream, isUnhurried = false }: WholeConfig): string {
   return `${admin === undefined ? '' : `admin:\n  address: ${address(admin)}\n`}static_resources:
   listeners:
   - name: main
@@ -36,13 +38,13 @@ export function wholeConfig({ filters, listen, admin, upstream }: WholeConfig): 
         typed_config:
           "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
           stat_prefix: main
-          route_config:
+${isUnhurried ? '          stream_idle_timeout: 0s\n' : ''}          route_config:
             virtual_hosts:
             - name: all
               domains: ["*"]
               routes:
               - match: { prefix: / }
-                route: { cluster: upstream }
+                route: { cluster: upstream${isUnhurried ? ', timeout: 0s' : ''} }
           http_filters:
 ${indented(httpFilters(filters), 10)}
   clusters:

@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { below, command } from './command.js';
 import { checkCommand } from './commands/check.js';
 import { createCommand } from './commands/create.js';
+import { devCommand } from './commands/dev.js';
 import { doctorCommand } from './commands/doctor.js';
 import { printConfigCommand } from './commands/print-config.js';
 import { serveCommand } from './commands/serve.js';
@@ -12,6 +13,7 @@ import { version } from './version.js';
 const COMMANDS: readonly (() => Command)[] = [
   serveCommand,
   createCommand,
+  devCommand,
   checkCommand,
   printConfigCommand,
   doctorCommand,

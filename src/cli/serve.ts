@@ -20,9 +20,14 @@ export interface ServeOptions {
   readonly logLevel: LogLevel;
   readonly drainTimeoutMs: number;
   readonly watch: boolean;
+  /** A debugger's port. */
+  readonly inspect: number | undefined;
   /** False: a host that serves the socket is left in its place. */
   readonly takesOver: boolean;
 }
+
+const HURRY =
+  'ts-filter-host dev --inspect, or message_timeout and host_stall_timeout of 24h in the filter_config, and timeout: 0s in the route';
 
 /** A debugger is for the process that runs the filters. */
 const isDebugged = (): boolean =>
@@ -30,6 +35,10 @@ const isDebugged = (): boolean =>
 
 export async function serve(options: ServeOptions): Promise<void> {
   const log = createLog(options.logLevel);
+  if (options.inspect !== undefined) inspector.open(options.inspect, '127.0.0.1');
+  // Whoever started it with a channel, as dev does, has thought of it.
+  if (isDebugged() && !process.connected)
+    log.info({ mend: HURRY }, 'a debugger may halt the filters; Envoy does not know of it');
   if (options.supervise && !isDebugged()) {
     const [, script = '', ...given] = process.argv;
     // The parent's own options come first, which is the default command's way to be named.

@@ -2,7 +2,14 @@ import { Option, type Command } from 'commander';
 import { HostError } from '../../base/host-errors.js';
 import type { LogLevel } from '../../base/log.js';
 import { below, command, usage } from '../command.js';
-import { durationOption, integerOption, logLevelOption, socketOption, STARTED_AGAIN } from '../options.js';
+import {
+  durationOption,
+  inspectOption,
+  integerOption,
+  logLevelOption,
+  socketOption,
+  STARTED_AGAIN,
+} from '../options.js';
 
 const MAX_WORKERS = 256;
 
@@ -16,6 +23,7 @@ interface Flags {
   readonly logLevel: LogLevel;
   readonly drainTimeout: number;
   readonly watch?: boolean;
+  readonly inspect?: number;
   readonly startedAgain?: boolean;
   readonly metricsPort?: string;
 }
@@ -44,6 +52,7 @@ export const serveCommand = (): Command =>
       ),
     )
     .option('--watch', 'loads the filters anew when their files, or what they import, change')
+    .addOption(inspectOption('for a debugger: no stall timeout, and no parent process'))
     .addOption(new Option(`--${STARTED_AGAIN}`).hideHelp())
     .addOption(new Option('--metrics-port <port>').hideHelp())
     .addHelpText(
@@ -71,6 +80,7 @@ export const serveCommand = (): Command =>
         logLevel: flags.logLevel,
         drainTimeoutMs: flags.drainTimeout,
         watch,
+        inspect: flags.inspect,
         takesOver: flags.startedAgain !== true,
       });
     });
