@@ -92,8 +92,9 @@ test('--help and --version', () => {
 
 test('doctor tells what is well and what is wrong', () => {
   const well = run(['doctor', '--socket', join(dir, 's')]);
-  expect(well.stdout.match(/^ok /gm)).toHaveLength(3);
-  expect(well.status).toBe(0);
+  expect(well.stdout).toMatch(/^ok +node: [^]*^ok +addon: [^]*^ok +socket: /m);
+  // These tests do without the module.
+  expect(well.stdout).not.toMatch(/^wrong (?!module|search path)/m);
   const wrong = run(['doctor', '--socket', join(dir, 'none', 's')]);
   expect(wrong.stdout).toMatch(/^wrong socket: TSF_SOCKET_DIR: .*does not exist/m);
   expect(wrong.status).toBe(1);

@@ -77,13 +77,14 @@ import { expect, test } from 'vitest';
 import filter from './${name}.ts';
 
 test('requests and responses are marked', async () => {
-  const answer = await testFilter(filter, { greeting: 'hola' }).request({ path: '/hello' });
+  const answer = await testFilter(filter, { greeting: 'hola' }).request('/hello');
   expect(answer.status).toBe(200);
+  expect(answer.upstream?.headers.get('x-${name}')).toBe('hola');
   expect(answer.headers.get('x-${name}')).toBe('hola');
 });
 
 test('a greeting that is no text is refused', async () => {
-  await expect(testFilter(filter, { greeting: 1 }).request({ path: '/' })).rejects.toThrow('greeting');
+  await expect(testFilter(filter, { greeting: 1 }).request('/')).rejects.toThrow('greeting');
 });
 `,
 
@@ -146,8 +147,8 @@ An HTTP filter for Envoy, in TypeScript, on the package \`envoy-ts-filter\`. A s
 - \`node_modules/.bin/ts-filter-host print-config ${name} --full\`: an \`envoy.yaml\`.
 - \`node_modules/.bin/ts-filter-host --help\`: the rest.
 
-Tests lie beside the filter and use \`envoy-ts-filter/testing\`: \`testFilter(filter, pluginConfig).request({ path, method, headers,
-body })\`.
+Tests lie beside the filter and use \`envoy-ts-filter/testing\`: \`testFilter(filter, pluginConfig).request(path, { method, headers,
+body, upstream })\`.
 `,
 
   'README.md': ({ name }) => `# ${name}

@@ -107,6 +107,32 @@ describe('print-config --full', () => {
   });
 });
 
+it('print-config --full, check --config and doctor agree with each other and with Envoy', () => {
+  const socket = join(dir, 's');
+  const config = join(dir, 'whole.yaml');
+  const env = { ...process.env, ENVOY_DYNAMIC_MODULES_SEARCH_PATH: buildDir };
+  const run = (...args: string[]) =>
+    spawnSync(nodeBinary, [hostScript, ...args, '--socket', socket], { encoding: 'utf8', env });
+  writeFileSync(config, run('print-config', 'hello', '--full').stdout);
+  const filter = join(root, 'filters/hello');
+  expect(run('check', '--config', config, filter).stdout).toBe(`${config}: no mistakes found\n`);
+  const doctor = run('doctor', '--config', config, filter, '--envoy', envoyBinary());
+  expect(doctor.stdout).toMatch(/^ok {4}envoy: 1\.[^]*^ok {4}config: /m);
+  expect(doctor.status).toBe(0);
+
+  // What the module alone refuses.
+  writeFileSync(
+    config,
+    readFileSync(config, 'utf8').replace(
+      'plugin_config: {}',
+      'plugin_config: {}\n                  message_timout: 5s',
+    ),
+  );
+  const wrong = run('doctor', '--config', config, filter, '--envoy', envoyBinary());
+  expect(wrong.stdout).toMatch(/^wrong config: Envoy 1\..* refuses it: .*/m);
+  expect(wrong.status).toBe(1);
+});
+
 const NAMES = [
   'ts_filter_edge_first',
   'x_user.plugins',
