@@ -123,7 +123,7 @@ describe.each(LANGUAGES)('$name', ({ name, conformance }) => {
     await other.echo(1);
     const last = other.sleep(300);
     const began = performance.now();
-    await within(5000, 'it ends', other[Symbol.asyncDispose]());
+    await within(5000, 'it ends', Promise.resolve(other[Symbol.asyncDispose]()));
     expect(await last).toBe(300);
     expect(performance.now() - began).toBeGreaterThan(250);
     expect(codeOf(await refused(other.echo(1)))).toBe('CALLS_CLOSED');

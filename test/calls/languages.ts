@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Program } from '../../filters/calls/core/index.js';
-import { buildDir, root } from '../fixture/index.js';
+import { buildDir, root } from '../fixture/paths.js';
 
 const built = join(buildDir, 'calls');
 const clients = join(root, 'filters/calls/clients');

@@ -55,13 +55,15 @@ async function connectCommand(
     server.listen(path);
     await once(server, 'listening');
     server.unref();
+    // Before the start: it may be quicker than the news of it.
+    const connected = once(server, 'connection').then(([one]) => one as Socket);
     const id = await processes.startProcess({
       command,
       env: { ...env, TS_FILTER_CALLS: path },
       ...(cwd === undefined ? {} : { cwd }),
     });
     const socket = await Promise.race([
-      once(server, 'connection').then(([one]) => one as Socket),
+      connected,
       processes.processEnded(id).then((how) => {
         throw new Error(`it ended before it connected: ${how}`);
       }),
