@@ -9,7 +9,7 @@ export const CALLS_ERRORS = {
   CALLS_LOAD_FAILED: 'the runtime has no part of that name, or its init failed',
   CALLS_DOWN: 'the runtime keeps failing and is not started again yet; `cause` is its last failure',
   CALLS_DIED: 'the runtime ended before it answered',
-  CALLS_PROTOCOL: 'the runtime broke the protocol and was ended',
+  CALLS_PROTOCOL: 'the runtime sent what the protocol does not allow',
   CALLS_STUCK: 'the runtime answered none of its calls any more and was ended',
   CALLS_METHOD: 'the runtime has no such method',
   CALLS_REMOTE: 'the method failed; `remoteCode` and the message are its own',

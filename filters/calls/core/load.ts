@@ -83,7 +83,12 @@ class Caller {
     signal?.throwIfAborted();
     if (this.#calls >= this.#limits.maxCalls || this.#bytes + payload.bytes.length > this.#limits.maxBytes)
       throw this.#error('CALLS_BUSY', `${String(this.#calls)} calls with ${String(this.#bytes)} bytes wait for it`);
-    return fromPayload(await this.#exchange(method, payload, deadlineMs, signal));
+    const answer = await this.#exchange(method, payload, deadlineMs, signal);
+    try {
+      return fromPayload(answer);
+    } catch (e) {
+      throw this.#error('CALLS_PROTOCOL', `${method} answered bad JSON: ${(e as Error).message}`);
+    }
   }
 
   #exchange(method: string, payload: Payload, deadlineMs: number, signal: AbortSignal | undefined): Promise<Payload> {
