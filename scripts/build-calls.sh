@@ -18,3 +18,6 @@ rust() { rustc --edition 2021 -O -D warnings "$@"; }
 rust --crate-type rlib --crate-name ts_filter_calls --out-dir "$out" $clients/rust/src/lib.rs
 rust --extern ts_filter_calls="$out/libts_filter_calls.rlib" -o "$out/rust-echo" $clients/rust/examples/echo.rs
 rust --extern ts_filter_calls="$out/libts_filter_calls.rlib" -o "$out/rust-conformance" $tests/conformance.rs
+
+# The libraries' own tests.
+rust --test --extern ts_filter_calls="$out/libts_filter_calls.rlib" -o "$out/rust-test" $clients/rust/tests/serve.rs

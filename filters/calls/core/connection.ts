@@ -82,7 +82,7 @@ async function connectCommand(
   }
 }
 
-function overSocket(socket: Socket, id: number, processes: ProcessOwner): Connection {
+function overSocket(socket: Socket, id: string, processes: ProcessOwner): Connection {
   socket.unref();
   let isCorked = false;
   const uncork = (): void => {

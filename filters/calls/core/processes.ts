@@ -3,6 +3,7 @@
  * host: a filter thread that is replaced could not wait for the processes that it leaves behind, and they would stay zombies.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 
 export interface Command {
@@ -17,14 +18,14 @@ interface Running {
   readonly ended: Promise<string>;
 }
 
-const running = new Map<number, Running>();
-let lastId = 0;
+/** By ids that a later thread, in the place of one that died, does not give again. */
+const running = new Map<string, Running>();
 
 const exitText = (code: number | null, signal: NodeJS.Signals | null): string =>
   signal === null ? `exit code ${String(code)}` : `killed by ${signal}`;
 
-/** Resolves to its number here when it runs, rejects when it cannot be started. */
-export async function startProcess({ command, cwd, env }: Command): Promise<number> {
+/** Resolves to its id here when it runs, rejects when it cannot be started. */
+export async function startProcess({ command, cwd, env }: Command): Promise<string> {
   const [program = '', ...args] = command;
   const child = spawn(program, args, {
     env: { ...process.env, ...env },
@@ -39,19 +40,19 @@ export async function startProcess({ command, cwd, env }: Command): Promise<numb
   });
   await once(child, 'spawn');
   child.unref();
-  const id = ++lastId;
+  const id = randomUUID();
   running.set(id, { child, ended });
   void ended.then(() => running.delete(id));
   return id;
 }
 
 /** Resolves when it has ended; at once when it is not known any more. */
-export async function processEnded(id: number): Promise<string> {
+export async function processEnded(id: string): Promise<string> {
   return (await running.get(id)?.ended) ?? 'it has ended';
 }
 
 /** Kills it, with all that it has started, unless it ends by itself in time. */
-export async function endProcess(id: number, graceMs: number): Promise<void> {
+export async function endProcess(id: string, graceMs: number): Promise<void> {
   const one = running.get(id);
   if (one === undefined) return;
   const timer = setTimeout(() => kill(one.child), graceMs).unref();

@@ -1,6 +1,6 @@
 //! What the conformance suite asks of a runtime in Rust.
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicUsize, Ordering::{Relaxed, SeqCst}};
 use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -32,7 +32,7 @@ fn conformance(init: Payload) -> Part {
             method(move |payload, cancelled| {
                 let until = Instant::now() + Duration::from_millis(number(&payload));
                 while Instant::now() < until {
-                    if cancelled.get() {
+                    if cancelled.load(Relaxed) {
                         count.fetch_add(1, SeqCst);
                         break;
                     }

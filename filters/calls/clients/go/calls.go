@@ -14,24 +14,13 @@ import (
 	"sync"
 )
 
-const version, maxFrame = 1, 16 << 20
-
 const (
-	hello = iota + 1
-	load
-	call
-	answer
-	failure
-	cancel
-	shutdown
+	version, maxFrame                                    = 1, 16 << 20
+	hello, load, call, answer, failure, cancel, shutdown = 1, 2, 3, 4, 5, 6, 7
 )
 
 // What the bytes of a Payload are.
-const (
-	Nothing byte = iota
-	Bytes
-	JSON
-)
+const Nothing, Bytes, JSON = byte(0), byte(1), byte(2)
 
 type Payload struct {
 	Format byte
@@ -42,10 +31,7 @@ type Payload struct {
 func (p Payload) Decode(v any) error { return json.Unmarshal(p.Bytes, v) }
 
 // ToJSON makes a payload of anything.
-func ToJSON(v any) (Payload, error) {
-	bytes, err := json.Marshal(v)
-	return Payload{JSON, bytes}, err
-}
+func ToJSON(v any) (p Payload, err error) { p.Format = JSON; p.Bytes, err = json.Marshal(v); return }
 
 // Method runs on a goroutine of its own; ctx is done when nobody waits for the answer any more.
 type Method func(ctx context.Context, payload Payload) (Payload, error)
@@ -166,16 +152,12 @@ func (s *server) call(ctx context.Context, id uint32, name string, payload Paylo
 	} else {
 		s.write(answer, result.Format, id, result.Bytes)
 	}
-	s.endWhenDone()
 }
 
 func (s *server) fail(id uint32, code string, err error) {
-	message := err.Error()
+	message := fmt.Sprintf("%.16384s", err) // characters, of 4 bytes at most
 	if remote := (*RemoteError)(nil); errors.As(err, &remote) {
 		code = remote.Code
-	}
-	if len(message) > 65536 {
-		message = message[:65536]
 	}
 	s.write(failure, Bytes, id, append([]byte{byte(len(code))}, code+message...))
 }
@@ -185,6 +167,7 @@ func (s *server) write(kind, format byte, id uint32, body []byte) {
 	frame := binary.BigEndian.AppendUint32(make([]byte, 0, 10+len(body)), uint32(6+len(body)))
 	frame = binary.BigEndian.AppendUint32(append(frame, kind, format), id)
 	_, _ = s.connection.Write(append(frame, body...))
+	s.endWhenDone()
 }
 
 func (s *server) endWhenDone() {

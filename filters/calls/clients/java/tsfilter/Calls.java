@@ -1,16 +1,13 @@
 package tsfilter;
 
+import java.io.EOFException;
 import java.io.IOException;
 import java.net.UnixDomainSocketAddress;
 import java.nio.ByteBuffer;
-import java.nio.channels.ClosedChannelException;
 import java.nio.channels.SocketChannel;
 import java.nio.charset.StandardCharsets;
-import java.util.Arrays;
-import java.util.HashMap;
-import java.util.Map;
-import java.util.concurrent.ExecutorService;
-import java.util.concurrent.Executors;
+import java.util.*;
+import java.util.concurrent.*;
 
 /** The Java end of PROTOCOL.md: serves methods to the host that has started this program. */
 public final class Calls {
@@ -30,14 +27,10 @@ public final class Calls {
   }
 
   /** Runs on a thread of the pool, which is interrupted when nobody waits for the answer any more. */
-  public interface Method {
-    Payload call(Payload payload) throws Exception;
-  }
+  public interface Method { Payload call(Payload payload) throws Exception; }
 
   /** Makes the methods that one load gets. */
-  public interface Part {
-    Map<String, Method> load(Payload init) throws Exception;
-  }
+  public interface Part { Map<String, Method> load(Payload init) throws Exception; }
 
   /** Thrown by a method: the caller sees its code. Other exceptions have the code FAILED. */
   public static final class RemoteException extends Exception {
@@ -49,17 +42,11 @@ public final class Calls {
     }
   }
 
-  /** A call that is not answered. */
-  private static final class Running {
-    Thread thread;
-    boolean isCancelled;
-  }
-
   private final SocketChannel channel;
   private final Map<String, Part> parts;
   private final ExecutorService pool;
   private final ByteBuffer input = ByteBuffer.allocate(1 << 16).flip();
-  private final Map<Integer, Running> running = new HashMap<>(); // with what follows, and writing: under this object's lock
+  private final Map<Integer, FutureTask<Payload>> running = new HashMap<>(); // with what follows, and writing: under this object's lock
   private Map<String, Method> methods;
   private boolean isEnding;
 
@@ -97,33 +84,26 @@ public final class Calls {
   /** The next bytes; null at the end, where there may be one. */
   private byte[] take(int count, boolean mayEnd) throws IOException {
     byte[] bytes = new byte[count];
-    for (int at = 0; at < count; ) {
+    for (int at = 0, part; at < count; at += part) {
       if (!input.hasRemaining()) {
-        try {
-          if (channel.read(input.clear()) < 0) throw new ClosedChannelException();
-        } catch (ClosedChannelException e) {
-          if (mayEnd && at == 0) return null;
-          throw e;
-        } finally {
-          input.flip();
-        }
+        int read = channel.read(input.clear());
+        input.flip();
+        if (read < 0 && mayEnd && at == 0) return null;
+        if (read < 0) throw new EOFException("half a frame");
       }
-      int part = Math.min(count - at, input.remaining());
+      part = Math.min(count - at, input.remaining());
       input.get(bytes, at, part);
-      at += part;
     }
     return bytes;
   }
 
   private synchronized void handle(int kind, int format, int id, byte[] body) throws IOException {
-    Running one = running.get(id);
+    FutureTask<Payload> one = running.get(id);
     if (kind == CANCEL && body.length == 0) {
-      if (one == null) return;
-      one.isCancelled = true;
-      if (one.thread != null) one.thread.interrupt();
+      if (one != null) one.cancel(true);
     } else if (kind == SHUTDOWN && body.length == 0) {
       isEnding = true;
-      endWhenDone();
+      if (running.isEmpty()) channel.shutdownInput();
     } else if (kind == LOAD && methods == null || kind == CALL && methods != null && one == null) {
       int end = 1 + (body.length == 0 ? 0 : body[0] & 255);
       if (end > body.length) throw new IOException("a name is longer than its frame");
@@ -132,9 +112,14 @@ public final class Calls {
       if (kind == LOAD) {
         load(name, payload);
       } else {
-        Running started = new Running();
-        running.put(id, started);
-        pool.execute(() -> call(started, id, name, payload));
+        FutureTask<Payload> task = new FutureTask<>(() -> call(name, payload)) {
+          @Override
+          protected void done() {
+            finish(id, this);
+          }
+        };
+        running.put(id, task);
+        pool.execute(task);
       }
     } else {
       throw new IOException("kind " + kind + " is not due");
@@ -151,28 +136,23 @@ public final class Calls {
     }
   }
 
-  private void call(Running one, int id, String name, Payload payload) {
-    Payload answer = null;
-    Throwable failure = null;
+  private Payload call(String name, Payload payload) throws Exception {
+    Method method = methods.get(name);
+    if (method == null) throw new RemoteException("CALLS_METHOD", "there is no method " + name);
+    Payload answer = method.call(payload);
+    if (answer.bytes.length <= MAX_FRAME - (HEADER - 4)) return answer;
+    throw new RemoteException("CALLS_TOO_LARGE", "the answer has " + answer.bytes.length + " bytes");
+  }
+
+  private synchronized void finish(int id, FutureTask<Payload> task) {
+    running.remove(id);
     try {
-      synchronized (this) {
-        if (one.isCancelled) throw new RemoteException("CANCELLED", "cancelled");
-        one.thread = Thread.currentThread();
-      }
-      Method method = methods.get(name);
-      if (method == null) throw new RemoteException("CALLS_METHOD", "there is no method " + name);
-      answer = method.call(payload);
-      if (answer.bytes.length > MAX_FRAME - (HEADER - 4))
-        throw new RemoteException("CALLS_TOO_LARGE", "the answer has " + answer.bytes.length + " bytes");
-    } catch (Throwable e) {
-      failure = e;
-    }
-    synchronized (this) {
-      running.remove(id);
-      Thread.interrupted(); // what came too late must not reach the thread's next call
-      if (failure == null) write(ANSWER, answer.format, id, answer.bytes);
-      else fail(id, "FAILED", failure);
-      endWhenDone();
+      Payload answer = task.get();
+      write(ANSWER, answer.format, id, answer.bytes);
+    } catch (ExecutionException e) {
+      fail(id, "FAILED", e.getCause());
+    } catch (Exception e) {
+      fail(id, "CANCELLED", e);
     }
   }
 
@@ -189,16 +169,9 @@ public final class Calls {
     frame.put((byte) kind).put((byte) format).putInt(id).put(body).flip();
     try {
       while (frame.hasRemaining()) channel.write(frame);
+      if (isEnding && running.isEmpty()) channel.shutdownInput(); // the reader comes to its end
     } catch (IOException e) {
       // nobody is there any more; the reader sees it, too
-    }
-  }
-
-  private void endWhenDone() {
-    try {
-      if (isEnding && running.isEmpty()) channel.close();
-    } catch (IOException e) {
-      // it is closed all the same
     }
   }
 }
