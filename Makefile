@@ -331,7 +331,7 @@ framing-short: build $(TORTURE_VERSIONS:%=build/envoy/%/envoy)
 	@TORTURE_VERSIONS="$(TORTURE_VERSIONS)" FRAMING_EXCHANGES=$(FRAMING_SHORT) node scripts/torture.mjs framing --report
 FRAMING_SHORT := 9000
 
-bench: build $(ENVOY) ## Against no filter, Lua and ext_proc (BENCH_OPTS="--rounds 5 --write-docs")
+bench: build build/stamps/calls $(ENVOY) ## Against no filter, Lua and ext_proc (BENCH_OPTS="--rounds 5 --write-docs")
 	@ENVOY_VERSION=$(ENVOY_VERSION) node bench/run.js $(BENCH_OPTS)
 
 profile: build $(ENVOY) ## CPU profiles of host and Envoy under load

@@ -84,7 +84,7 @@ describe.each(LANGUAGES)('$name', ({ name, conformance }) => {
 
   it('says so of a method that it does not have', async () => {
     expect(codeOf(await refused(runtime.nowhere()))).toBe('CALLS_METHOD');
-    const inherited = runtime as unknown as { toString(): Promise<void>; constructor(): Promise<void> };
+    const inherited = runtime as unknown as Readonly<Record<'toString' | 'constructor', () => Promise<void>>>;
     expect(codeOf(await refused(inherited.toString()))).toBe('CALLS_METHOD');
     expect(codeOf(await refused(inherited.constructor()))).toBe('CALLS_METHOD');
   });

@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { setTimeout as wait } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
-import { CallsError, load, type Loaded, type LoadOptions } from '../../filters/calls/core/index.js';
+import { type CallsError, load, type Loaded, type LoadOptions } from '../../filters/calls/core/index.js';
 import { CALLS_ERRORS } from '../../filters/calls/core/errors.js';
 import { encodeFrame, type Frame } from '../../filters/calls/core/frames.js';
 import { eventually } from '../fixture/wait.js';

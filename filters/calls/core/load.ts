@@ -1,4 +1,5 @@
 /** What filters see: an object whose methods run in another runtime. */
+import { setMaxListeners } from 'node:events';
 import { type Backend, GlobalBackend, localBackend } from './backend.js';
 import { CallsError, type Failure } from './errors.js';
 import { fits, type Payload } from './frames.js';
@@ -116,6 +117,8 @@ class Caller {
       const timer = setTimeout(() => {
         giveUp(this.#error('CALLS_DEADLINE', `${method} has not answered within ${String(deadlineMs)} ms`));
       }, deadlineMs);
+      // A stream may have as many calls at once as it likes: more than ten listeners are no leak.
+      if (signal !== undefined) setMaxListeners(0, signal);
       signal?.addEventListener('abort', onAbort, { once: true });
       let isSettled = false;
       const settle = (): void => {

@@ -48,7 +48,7 @@ export class Session {
   #window = 0;
   #isFull = false;
   #lastId = 0;
-  #startTimer: NodeJS.Timeout | undefined;
+  readonly #startTimer: NodeJS.Timeout | undefined;
   #stuckTimer: NodeJS.Timeout | undefined;
 
   constructor(spec: RuntimeSpec, connection: Connection, startWithinMs: number, events: SessionEvents) {
