@@ -4,9 +4,16 @@ const minutes = (n: number) => n * 60_000;
 const LIMITS = { testTimeout: minutes(1), hookTimeout: minutes(1) };
 
 /** They load Envoy as far as it goes, keep a core busy, or count what is left of memory. */
-const ALONE = ['apisix-cost', 'mixed', 'disconnects', 'host-replay', 'host-threads', 'kills', 'redeploy-load'].map(
-  (name) => `test/e2e/${name}.test.ts`,
-);
+const ALONE = [
+  'apisix-cost',
+  'calls-load',
+  'mixed',
+  'disconnects',
+  'host-replay',
+  'host-threads',
+  'kills',
+  'redeploy-load',
+].map((name) => `test/e2e/${name}.test.ts`);
 
 // Nothing is retried: a test that fails now and then shows a fault.
 export default defineConfig({
