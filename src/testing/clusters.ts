@@ -2,9 +2,9 @@
 import { requestView } from './lines.js';
 import { given } from './lines.js';
 import { piecesOf } from './ends.js';
+import { withStatus } from './messages.js';
 import type { CallAnswer, CallAsked, Clusters } from './module/calls.js';
 import type { CallMock, SeenCall, TestAnswer, TestSurroundings } from './types.js';
-import type { HeaderLines } from '../base/header-block.js';
 import { type RequestViewImpl } from '../headers/header-views.js';
 
 /** `seen` gets every call that has a cluster. */
@@ -37,10 +37,4 @@ function fromResponse(response: Response): CallAnswer {
   const body = (response.body ?? []) as AsyncIterable<Uint8Array> | [];
   const lines = withStatus(response.status, given(response.headers));
   return { lines, body: piecesOf(body), trailers: undefined };
-}
-
-export function withStatus(status: number, lines: HeaderLines): HeaderLines {
-  lines.names.unshift(':status');
-  lines.values.unshift(String(status));
-  return lines;
 }

@@ -146,12 +146,13 @@ export class Reader implements Receiver {
     return this.state !== 'open' && (this.state === 'cut' || (this.queue.length === 0 && !this.isReading));
   }
 
-  async over(): Promise<void> {
-    while (!this.isOver) await this.changes.next();
+  /** It has read something. */
+  room(): Promise<void> {
+    return this.changes.next();
   }
 
-  async began(): Promise<void> {
-    while (this.lines === undefined && this.state === 'open') await this.changes.next();
+  async over(): Promise<void> {
+    while (!this.isOver) await this.changes.next();
   }
 
   /** As it is read; rejects where the message is cut. */
@@ -169,6 +170,7 @@ export class Reader implements Receiver {
     const bytes = this.queue.shift();
     if (bytes === undefined) return undefined;
     this.queued -= bytes.length;
+    this.changed();
     this.onRoom();
     return bytes;
   }

@@ -1,18 +1,18 @@
 /** One request of a test, from the client's first byte to the stream's last hook. */
 import { randomUUID } from 'node:crypto';
-import type { HeaderView } from '../api/types-data.js';
 import { HeaderLines } from '../base/header-block.js';
 import { afterTurn } from '../base/turns.js';
 import { Direction, EndReason } from '../base/wire.js';
-import { bytesOf, Changes, feed, isWhole, Reader } from './ends.js';
-import { given, requestView } from './lines.js';
-import { clustersOf, withStatus } from './clusters.js';
+import { Changes, feed, Reader } from './ends.js';
+import { given } from './lines.js';
+import { clustersOf } from './clusters.js';
+import { answerLines, isEmpty, requestLines, seenRequest, statusOf, upstreamRequest, withStatus } from './messages.js';
 import { EnvoyState, type Given, type MetricValues } from './module/envoy-state.js';
 import { Calls } from './module/calls.js';
 import { kindOf, responseRule } from './module/framing.js';
 import { ModuleStream, type Settings } from './module/stream.js';
 import type { Frame, StreamId } from './frames.js';
-import type { LogLine, SeenCall, TestAnswer, TestRequest, TestResponse, Upstream, UpstreamRequest } from './types.js';
+import type { LogLine, SeenCall, TestRequest, TestResponse, Upstream } from './types.js';
 
 /** What a test lends to its requests. */
 export interface Stage {
@@ -42,14 +42,14 @@ export class Exchange {
   private readonly calls: SeenCall[] = [];
   private readonly envoyLog: { level: number; text: string }[] = [];
   private stream!: ModuleStream;
-  private details: string | undefined;
+  private details: string | undefined = 'via_upstream';
   private isLocal = false;
   private isOver = false;
 
   constructor(stage: Stage, path: string, asked: TestRequest) {
     this.stage = stage;
     this.asked = asked;
-    this.lines = requestLines(path, asked);
+    this.lines = withEnvoys(requestLines(path, asked));
     this.client = new Reader(asked.onPiece ?? (() => undefined));
     this.client.onRoom = () => {
       this.moved(() => this.stream.onRoom(Direction.Response));
@@ -91,8 +91,7 @@ export class Exchange {
   }
 
   private get isHeadersOnly(): boolean {
-    const { body, trailers } = this.asked;
-    return trailers === undefined && (body === undefined || (isWhole(body) && body.length === 0));
+    return isEmpty(this.asked.body, this.asked.trailers);
   }
 
   /** Of the stream; after `recreateStream` of the next one. */
@@ -175,8 +174,7 @@ export class Exchange {
       const lines = answerLines(answer);
       const rule = responseRule(kindOf(this.lines), answer.status ?? 200);
       const { body, trailers } = answer;
-      const isEmpty = trailers === undefined && (body === undefined || (isWhole(body) && body.length === 0));
-      const end = rule === 'none' || isEmpty;
+      const end = rule === 'none' || isEmpty(body, trailers);
       this.moved(() => stream.responseHeaders(lines, end));
       if (end) return;
       await feed(this.changes, {
@@ -243,7 +241,7 @@ export class Exchange {
       localReply: this.isLocal,
       details: this.details,
       error: logs.find(({ fields }) => fields['err'] !== undefined)?.fields['err'],
-      upstream: upstream === undefined ? undefined : { ...upstream.seen(), ...requestLine(upstream.lines!) },
+      upstream: upstream === undefined ? undefined : seenRequest(upstream),
       logs,
       envoyLog: this.envoyLog,
       metrics: this.stage.metrics.all(),
@@ -256,60 +254,9 @@ export class Exchange {
   }
 }
 
-const statusOf = (client: Reader): number => Number(client.lines?.get(':status') ?? 0);
-
-function requestLine(lines: HeaderLines): { method: string; path: string; host: string } {
-  const { method, path, host } = requestView(lines);
-  return { method, path, host };
-}
-
 /** With what Envoy adds to every request. */
-function requestLines(
-  path: string,
-  { method, host, scheme = 'http', headers, body, trailers }: TestRequest,
-): HeaderLines {
-  const rest = given(headers);
-  const lines = HeaderLines.from([
-    [':authority', host ?? rest.get('host') ?? 'test.local'],
-    [':path', path],
-    [':method', method ?? (body === undefined ? 'GET' : 'POST')],
-    [':scheme', scheme],
-  ]);
-  rest.delete('host');
-  for (const [name, value] of rest) lines.add(name, value);
-  addLength(lines, body, trailers !== undefined);
-  const added = { 'x-forwarded-proto': scheme, 'x-request-id': randomUUID() };
+function withEnvoys(lines: HeaderLines): HeaderLines {
+  const added = { 'x-forwarded-proto': lines.get(':scheme') ?? '', 'x-request-id': randomUUID() };
   for (const [name, value] of Object.entries(added)) if (lines.get(name) === undefined) lines.add(name, value);
   return lines;
-}
-
-function answerLines({ status = 200, headers, body, trailers }: TestAnswer): HeaderLines {
-  const lines = withStatus(status, given(headers));
-  if (status >= 200 && status !== 204 && status !== 304) addLength(lines, body, trailers !== undefined);
-  return lines;
-}
-
-function addLength(lines: HeaderLines, body: TestRequest['body'], hasTrailers: boolean): void {
-  if (!isWhole(body) || hasTrailers || lines.get('content-length') !== undefined) return;
-  if (lines.get('transfer-encoding') === undefined) lines.add('content-length', String(bytesOf(body).length));
-}
-
-/** The upstream reads it at its own pace. */
-function upstreamRequest(reader: Reader): UpstreamRequest {
-  const view = requestView(reader.lines!);
-  const bytes = async (): Promise<Uint8Array> => {
-    const pieces: Uint8Array[] = [];
-    for await (const piece of reader.stream()) pieces.push(piece);
-    return Buffer.concat(pieces);
-  };
-  const trailers = (async (): Promise<HeaderView | undefined> => {
-    await reader.over();
-    return reader.trailers;
-  })();
-  return Object.assign(view, {
-    body: reader.stream(),
-    bytes,
-    text: async () => Buffer.from(await bytes()).toString(),
-    trailers,
-  });
 }

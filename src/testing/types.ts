@@ -153,19 +153,48 @@ export interface LogLine {
   readonly fields: Readonly<Record<string, unknown>>;
 }
 
-/** What the client got, and what else became of the request. */
-export interface TestResponse extends SeenMessage {
+/** What the client got: the same from `testFilter` and from `startEnvoy`. */
+export interface Answered extends SeenMessage {
   /** 0: none had come when the stream ended. */
   readonly status: number;
   json(): unknown;
   /** Made by the filter, by the module or by Envoy, not by the upstream. */
   readonly localReply: boolean;
-  /** Envoy's response code details of a local reply, or why the client was reset: `ts_filter_timeout` and the like. */
+  /** Envoy's response code details: `via_upstream`, those of a reply, or why the client was reset (`ts_filter_timeout` …). */
   readonly details: string | undefined;
-  /** What the filter threw, the first of it. */
-  readonly error: unknown;
   /** The latest, where it was tried more than once; undefined: the upstream was never asked. */
   readonly upstream: SeenRequest | undefined;
+}
+
+/** What requests can be sent to, with a proxy or without: one table of cases serves both. */
+export interface Target {
+  request(path?: string, request?: TestRequest): Promise<Answered>;
+}
+
+/**
+ * A row of a table that runs with a proxy and without.
+ *
+ * @example
+ * const cases: readonly TestCase[] = [
+ *   { name: 'says hello', request: () => ({ upstream: { body: 'hello' } }), check: ({ text }) => assert.equal(text, 'hello') },
+ * ];
+ * for (const { name, path, request, check } of cases)
+ *   test(name, async () => check(await target.request(path, request?.())));
+ */
+export interface TestCase {
+  readonly name: string;
+  /** Default `/`. */
+  readonly path?: string;
+  /** Made for each run: bodies that are iterated are used up. */
+  readonly request?: () => TestRequest;
+  /** Throws for what is wrong. */
+  readonly check: (answer: Answered) => void;
+}
+
+/** What `testFilter` can tell besides. */
+export interface TestResponse extends Answered {
+  /** What the filter threw, the first of it. */
+  readonly error: unknown;
   readonly logs: readonly LogLine[];
   /** Lines that went to Envoy's log. */
   readonly envoyLog: readonly { readonly level: number; readonly text: string }[];
