@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util';
 import { HostError } from '../base/host-errors.js';
 import { LOG_LEVELS, type LogLevel } from '../base/log.js';
+import type { RequestOptions } from './request.js';
 
 export const HELP = `ts-filter-host [paths…] — serves Envoy HTTP filters written in TypeScript
 
@@ -22,13 +23,16 @@ A second host on the same socket takes it over: the first one ends what it has, 
 
   ts-filter-host check [paths…]                        type-checks filters (default: those of this folder) with the
                                                        TypeScript of your project
+  ts-filter-host request <filter> [path] [-X METHOD] [-H 'name: value'] [-d BODY] [--config JSON] [--json] [--watch]
+                                                       one request through the filter's file, without an Envoy; the
+                                                       upstream answers with what it got
   ts-filter-host print-config <name> [--socket PATH]   the snippet for envoy.yaml
   ts-filter-host doctor [--socket PATH]                checks Node, the addon and the socket's folder
 
 Not yet: --metrics-port, dev, create, build-addon.
 `;
 
-const SUBCOMMANDS = ['dev', 'create', 'check', 'print-config', 'doctor', 'build-addon'] as const;
+const SUBCOMMANDS = ['dev', 'create', 'check', 'request', 'print-config', 'doctor', 'build-addon'] as const;
 type Subcommand = (typeof SUBCOMMANDS)[number];
 const NOT_YET: readonly Subcommand[] = ['dev', 'create', 'build-addon'];
 
@@ -40,6 +44,7 @@ export const STARTED_AGAIN = 'started-again';
 export type Command =
   | { readonly do: 'help' | 'version' }
   | { readonly do: 'check'; readonly paths: readonly string[] }
+  | { readonly do: 'request'; readonly request: RequestOptions }
   | { readonly do: 'doctor'; readonly socket: string | undefined }
   | { readonly do: 'print-config'; readonly name: string; readonly socket: string | undefined }
   | { readonly do: 'serve'; readonly serve: ServeOptions };
@@ -76,6 +81,15 @@ export function parseCommand(args: readonly string[]): Command {
   }
   if (subcommand === 'doctor') return { do: 'doctor', socket };
   if (subcommand === 'check') return { do: 'check', paths: rest.length === 0 ? ['.'] : rest };
+  if (subcommand === 'request') {
+    const [filter, path = '/'] = rest;
+    if (filter === undefined) throw usage("request needs a filter's file: ts-filter-host request <file> [path]");
+    const { method, header = [], data: body, config, json = false } = values;
+    return {
+      do: 'request',
+      request: { filter, path, method, headers: header, body, config, json, watch: values.watch === true },
+    };
+  }
   if (subcommand === 'print-config') {
     const [name] = rest;
     if (name === undefined) throw usage("print-config needs a filter's name: ts-filter-host print-config <name>");
@@ -115,6 +129,11 @@ function parse(args: readonly string[]) {
         workers: { type: 'string' },
         init: { type: 'string' },
         watch: { type: 'boolean' },
+        method: { type: 'string', short: 'X' },
+        header: { type: 'string', short: 'H', multiple: true },
+        data: { type: 'string', short: 'd' },
+        config: { type: 'string' },
+        json: { type: 'boolean' },
         'metrics-port': { type: 'string' },
         'log-level': { type: 'string' },
         'stall-timeout': { type: 'string' },
