@@ -5,7 +5,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { type CallsError, load, type Loaded, type LoadOptions } from '../../filters/calls/core/index.js';
 import { CALLS_ERRORS } from '../../filters/calls/core/errors.js';
 import { encodeFrame, type Frame } from '../../filters/calls/core/frames.js';
-import { eventually } from '../fixture/wait.js';
+import { eventually } from '../../src/testing/envoy/wait.js';
 
 interface Any {
   echo(payload: unknown): unknown;
