@@ -1,6 +1,7 @@
 /** What the host says when it, or a stream of it, cannot start or go on. Filters never meet these; theirs are in errors.ts. */
 export const HOST_ERROR_CODES = {
   TSF_USAGE: 'a flag or an argument of the command line is wrong',
+  TSF_EXISTS: 'a folder of that name is there already',
   TSF_NOT_YET: 'this version cannot do that yet',
   TSF_ADDON_MISSING: 'the native addon is not there, or not for this machine',
   TSF_MODULE_MISSING: 'the module for Envoy is not there, or not for this machine',
@@ -8,6 +9,8 @@ export const HOST_ERROR_CODES = {
   TSF_HEADERS_MISSING: "building the addon needs Node's headers, which are nowhere",
   TSF_BUILD_FAILED: 'the addon or the module does not compile or link',
   TSF_TYPESCRIPT_MISSING: "check needs TypeScript, which the filters' project does not have",
+  TSF_ENVOY_MISSING: 'no Envoy was found, or it does not run here',
+  TSF_DEV_FAILED: 'dev could not start, or what it had started ended',
   TSF_NODE_VERSION: 'this Node.js is too old',
   TSF_SOCKET_DIR: "the socket's folder is missing or other users may write to it",
   TSF_SOCKET_PATH: 'the socket path is too long or not a socket',

@@ -1,155 +1,50 @@
-/** The command line: what is asked for, or one line that names the flag and the mend. */
-import { parseArgs } from 'node:util';
-import { HostError } from '../base/host-errors.js';
+/** Options that several commands have, and how values are read: one line names the flag, the value and the mend. */
+import { Option } from 'commander';
 import { LOG_LEVELS, type LogLevel } from '../base/log.js';
-
-export const HELP = `ts-filter-host [paths…] — serves Envoy HTTP filters written in TypeScript
-
-  paths                 filter files and folders (<name>.ts, <name>/index.ts)
-  --socket PATH         unix socket (default: $TS_FILTER_SOCKET, else ts-filter.sock in $XDG_RUNTIME_DIR
-                        or in a private /tmp/ts-filter-<uid>/)
-  --workers N           threads that run filters; 0 = the main thread (default 1)
-  --init FILE           runs once in each thread before the filters load
-  --log-level LEVEL     ${LOG_LEVELS.join(', ')} (default info)
-  --stall-timeout TIME  a thread that does not turn for so long is replaced (default 2s; 0 = never)
-  --no-supervise        no parent process that starts the host again when it dies: where systemd or Kubernetes does it
-  --drain-timeout TIME  how long open streams may take at the end, or behind a reload, for instance 10s or 500ms
-                        (default 10s)
-  --watch               loads the filters anew when their files, or what they import, change
-  --help, --version
-
-A second host on the same socket takes it over: the first one ends what it has, and exits. SIGHUP loads the filters anew.
-
-  ts-filter-host check [paths…]                        type-checks filters (default: those of this folder) with the
-                                                       TypeScript of your project
-  ts-filter-host print-config <name> [--socket PATH]   the snippet for envoy.yaml
-  ts-filter-host doctor [--socket PATH]                checks Node, the addon and the socket's folder
-  ts-filter-host module-path                           where the module for Envoy is (libts_filter.so)
-  ts-filter-host build-module [--out FILE]             compiles the module here, for machines that there is none for
-  ts-filter-host build-addon [--out FILE] [--node-headers DIR]   the same for the host's addon (both: $CXX, $CXXFLAGS)
-
-Not yet: --metrics-port, dev, create.
-`;
-
-const SUBCOMMANDS = [
-  'dev',
-  'create',
-  'check',
-  'print-config',
-  'doctor',
-  'module-path',
-  'build-module',
-  'build-addon',
-] as const;
-type Subcommand = (typeof SUBCOMMANDS)[number];
-const NOT_YET: readonly Subcommand[] = ['dev', 'create'];
-
-const MAX_WORKERS = 256;
+import { usage } from './command.js';
 
 /** By the host's parent, for no one else: another host that has come meanwhile is the newer one. */
 export const STARTED_AGAIN = 'started-again';
 
-export type Command =
-  | { readonly do: 'help' | 'version' | 'module-path' }
-  | { readonly do: 'build-module'; readonly out: string | undefined }
-  | { readonly do: 'build-addon'; readonly out: string | undefined; readonly nodeHeaders: string | undefined }
-  | { readonly do: 'check'; readonly paths: readonly string[] }
-  | { readonly do: 'doctor'; readonly socket: string | undefined }
-  | { readonly do: 'print-config'; readonly name: string; readonly socket: string | undefined }
-  | { readonly do: 'serve'; readonly serve: ServeOptions };
+/** Node's own choice. */
+const INSPECTOR = 9229;
+const LONGEST_MS = 2 ** 31 - 1;
 
-export interface ServeOptions {
-  readonly paths: readonly string[];
-  readonly socket: string | undefined;
-  readonly workers: number;
-  readonly stallTimeoutMs: number;
-  /** A parent process starts the host again when it dies. */
-  readonly supervise: boolean;
-  readonly init: string | undefined;
-  readonly logLevel: LogLevel;
-  readonly drainTimeoutMs: number;
-  readonly watch: boolean;
-  /** False: a host that serves the socket is left in its place. */
-  readonly takesOver: boolean;
-}
+export const socketOption = (): Option =>
+  new Option(
+    '--socket <path>',
+    'unix socket (default: $TS_FILTER_SOCKET, else ts-filter.sock in $XDG_RUNTIME_DIR or a private /tmp/ts-filter-<uid>/)',
+  ).argParser((text) => {
+    if (text === '') throw usage('--socket is empty; give a path, or leave it out for the default');
+    return text;
+  });
 
-const usage = (message: string): HostError => new HostError('TSF_USAGE', message);
+export const logLevelOption = (): Option =>
+  new Option('--log-level <level>', LOG_LEVELS.join(', ')).default('info').argParser(level);
 
-export function parseCommand(args: readonly string[]): Command {
-  const { values, positionals } = parse(args);
-  if (values.help === true) return { do: 'help' };
-  if (values.version === true) return { do: 'version' };
-  if (values['metrics-port'] !== undefined)
-    throw new HostError('TSF_NOT_YET', '--metrics-port is not there yet; leave it out');
-  const socket = values.socket;
-  if (socket === '') throw usage('--socket is empty; give a path, or leave it out for the default');
-  const [first, ...rest] = positionals;
-  const subcommand = SUBCOMMANDS.find((known) => known === first);
-  if (subcommand !== undefined && NOT_YET.includes(subcommand)) {
-    throw new HostError('TSF_NOT_YET', `${subcommand} is not there yet; see ts-filter-host --help`);
-  }
-  if (subcommand === 'doctor') return { do: 'doctor', socket };
-  if (subcommand === 'module-path') return { do: 'module-path' };
-  if (subcommand === 'build-module') return { do: 'build-module', out: values.out };
-  if (subcommand === 'build-addon') return { do: 'build-addon', out: values.out, nodeHeaders: values['node-headers'] };
-  if (subcommand === 'check') return { do: 'check', paths: rest.length === 0 ? ['.'] : rest };
-  if (subcommand === 'print-config') {
-    const [name] = rest;
-    if (name === undefined) throw usage("print-config needs a filter's name: ts-filter-host print-config <name>");
-    return { do: 'print-config', name, socket };
-  }
-  if (positionals.length === 0) {
-    throw usage('no filters given; name files or folders, for instance: ts-filter-host filters/');
-  }
-  const workers = integer('workers', values.workers ?? '1', 0, MAX_WORKERS);
-  const watch = values.watch === true;
-  if (watch && workers === 0)
-    throw usage('--watch needs threads that can be replaced, and --workers 0 has none; use --workers 1');
-  return {
-    do: 'serve',
-    serve: {
-      paths: positionals,
-      socket,
-      workers,
-      stallTimeoutMs: duration('stall-timeout', values['stall-timeout'] ?? '2s'),
-      supervise: values['no-supervise'] !== true,
-      init: values.init,
-      logLevel: level(values['log-level'] ?? 'info'),
-      drainTimeoutMs: duration('drain-timeout', values['drain-timeout'] ?? '10s'),
-      watch,
-      takesOver: values[STARTED_AGAIN] !== true,
-    },
-  };
-}
+export const integerOption = (flag: string, text: string, least: number, most: number): Option =>
+  new Option(`--${flag} <n>`, text).argParser((value) => integer(flag, value, least, most));
 
-function parse(args: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...args],
-      allowPositionals: true,
-      options: {
-        socket: { type: 'string' },
-        workers: { type: 'string' },
-        init: { type: 'string' },
-        watch: { type: 'boolean' },
-        'metrics-port': { type: 'string' },
-        'log-level': { type: 'string' },
-        'stall-timeout': { type: 'string' },
-        'no-supervise': { type: 'boolean' },
-        [STARTED_AGAIN]: { type: 'boolean' },
-        'drain-timeout': { type: 'string' },
-        out: { type: 'string' },
-        'node-headers': { type: 'string' },
-        help: { type: 'boolean', short: 'h' },
-        version: { type: 'boolean' },
-      },
-    });
-  } catch (error) {
-    // parseArgs' first sentence names the flag; what follows advises on `--`.
-    const message = (error as Error).message.split(/\. |\n/)[0] ?? '';
-    throw usage(`${message.replace(/\.$/, '')}; see ts-filter-host --help`);
-  }
-}
+/** Its value is in milliseconds. */
+export const durationOption = (flag: string, text: string): Option =>
+  new Option(`--${flag} <time>`, text).argParser((value) => duration(flag, value));
+
+export const portOption = (flag: string, text: string): Option =>
+  new Option(`--${flag} <port>`, text).argParser((value) => integer(flag, value, 1, 65_535));
+
+/** Its value is a port. */
+export const inspectOption = (text: string): Option =>
+  new Option('--inspect [port]', `${text} (port: ${INSPECTOR})`)
+    .preset(String(INSPECTOR))
+    .argParser((value) => integer('inspect', value, 1, 65_535));
+
+/** host:port, [address]:port, or a port of this machine. */
+export const addressOption = (flag: string, text: string): Option =>
+  new Option(`--${flag} <host:port>`, text).argParser((value) => {
+    const match = /^(?:(?:\[([\da-fA-F:.]+)\]|([^:[\]\s]+)):)?(\d+)$/.exec(value);
+    if (match === null) throw usage(`--${flag} ${value}: give host:port, for instance 127.0.0.1:8080`);
+    return { host: match[1] ?? match[2] ?? '127.0.0.1', port: integer(flag, match[3]!, 1, 65_535) };
+  });
 
 function integer(flag: string, text: string, least: number, most: number): number {
   const value = /^\d+$/.test(text) ? Number(text) : NaN;
@@ -168,6 +63,6 @@ function duration(flag: string, text: string): number {
   const match = /^(\d+(?:\.\d+)?)(ms|s|m)?$/.exec(text);
   const unit = { ms: 1, s: 1000, m: 60_000 }[match?.[2] ?? 's'] ?? NaN;
   const value = Number(match?.[1] ?? NaN) * unit;
-  if (!(value >= 0 && value <= 2 ** 31 - 1)) throw usage(`--${flag} ${text}: give a time such as 500ms, 10s or 2m`);
+  if (!(value >= 0 && value <= LONGEST_MS)) throw usage(`--${flag} ${text}: give a time such as 500ms, 10s or 2m`);
   return Math.round(value);
 }

@@ -55,6 +55,9 @@ export class Supervisor {
     for (const signal of ENDING) process.on(signal, () => this.#stop());
     const terminal = new Terminal();
     process.on('SIGHUP', () => (terminal.isGone() ? this.#stop() : this.#order('reload')));
+    // Started by a process that minds it, such as dev: with that one it goes.
+    if (process.connected) process.once('disconnect', () => this.#stop());
+    process.channel?.unref();
     process.on('SIGUSR2', () => this.#child?.kill('SIGUSR2'));
     for (;;) {
       const bornAt = performance.now();

@@ -26,16 +26,18 @@ export async function importBundle(url: string): Promise<BundledFile[]> {
 }
 
 export function filtersIn(file: string, module: Readonly<Record<string, unknown>>): Definition[] {
-  const filters = filtersOf(module).map((filter) => ({ filter, file }));
-  if (filters.length > 0) return filters;
-  throw new HostError(
-    'TSF_FILTER_NONE',
-    `${shown(file)}: exports no filter; export the result of defineFilter(...) as default`,
-  );
+  const filters = filtersOf(module['default']);
+  if (filters.length > 0) return filters.map((filter) => ({ filter, file }));
+  const named = Object.entries(module).find(([, value]) => isFilter(value));
+  const mend =
+    named === undefined
+      ? 'exports no filter; export the result of defineFilter(...) as default'
+      : `exports the filter as "${named[0]}" and nothing as default, which alone is served; write export default defineFilter(...), or several as export default [a, b]`;
+  throw new HostError('TSF_FILTER_NONE', `${shown(file)}: ${mend}`);
 }
 
-/** A default export (one filter, a list, or a CommonJS module's exports around either) and named exports. */
-function filtersOf(module: Readonly<Record<string, unknown>>): Filter[] {
+/** Of a default export: one filter, a list, or a CommonJS module's exports around either. */
+function filtersOf(exported: unknown): Filter[] {
   const found = new Set<Filter>();
   const visit = (value: unknown, depth: number): void => {
     if (isFilter(value)) found.add(value);
@@ -44,8 +46,8 @@ function filtersOf(module: Readonly<Record<string, unknown>>): Filter[] {
       for (const item of Object.values(value)) visit(item, depth - 1);
     }
   };
-  // Namespace, `default` of CommonJS, and `default` in that.
-  visit(module, 2);
+  // What CommonJS exports, and `default` in that.
+  visit(exported, 1);
   return [...found];
 }
 
@@ -58,11 +60,15 @@ export function loadFailure(error: unknown, otherwise: HostErrorCode = 'TSF_LOAD
   if (error instanceof HostError) return `${error.code}: ${error.message}`;
   const code = (error as { code?: unknown } | null)?.code;
   const known = typeof code === 'string' && code.startsWith('TSF_') ? code : otherwise;
-  const found = error instanceof Error ? firstPlace(error.stack ?? '') : undefined;
+  const found = placeOf(error);
   const place = found ?? (file === undefined ? undefined : shown(file));
   const name = error instanceof Error ? `${error.name}: ` : '';
   return `${known}: ${place === undefined ? '' : `${place}: `}${name}${messageOf(error)}`;
 }
+
+/** Where an error was made, in the author's files. */
+export const placeOf = (error: unknown): string | undefined =>
+  error instanceof Error ? firstPlace(error.stack ?? '') : undefined;
 
 /** Of the author's first frame, which Node has mapped to its source. */
 function firstPlace(stack: string): string | undefined {

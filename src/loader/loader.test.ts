@@ -80,11 +80,11 @@ test('a path that is not there, and a folder without filters, are named', async 
   expect(await failure(load('empty'))).toMatch(/TSF_FILTER_NOT_FOUND.*no filter in this folder; expected/);
 });
 
-test('default exports, lists, named exports and CommonJS are all found', async () => {
+test('default exports, lists and CommonJS are all found', async () => {
   await write({
     'one.ts': `export default ${filter('one')} satisfies object;`,
     'list.js': `export default [${filter('two')}, ${filter('three')}];`,
-    'named.mjs': `export const four = ${filter('four')}; export const helper = () => 4;`,
+    'named.mjs': `export default ${filter('four')}; export const helper = () => 4;`,
     'plain.cjs': `module.exports = ${filter('five')};`,
     'compiled.cjs': `Object.defineProperty(exports, '__esModule', { value: true }); exports.default = ${filter('six')};`,
   });
@@ -95,6 +95,11 @@ test('default exports, lists, named exports and CommonJS are all found', async (
 test('two filters of one name are refused with both files', async () => {
   await write({ 'a.ts': `export default ${filter('same')};`, 'b.ts': `export default ${filter('same')};` });
   expect(await failure(load('a.ts', 'b.ts'))).toMatch(/^TSF_FILTER_DUPLICATE: .*"same".*a\.ts.*b\.ts.*rename/);
+});
+
+test('a filter that is no default export is refused, and the mend is said', async () => {
+  await write({ 'a.ts': `export const mine = ${filter('a')};` });
+  await expect(load('a.ts')).rejects.toThrow(/a\.ts: exports the filter as "mine".*write export default defineFilter/);
 });
 
 test('a file without a filter is named', async () => {

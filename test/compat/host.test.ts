@@ -8,10 +8,10 @@ import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { ControlKind, FrameKind } from '../../src/channel/codec/generated/index.js';
 import { PROTOCOL_MAJOR, PROTOCOL_MINOR } from '../../src/channel/codec/index.js';
-import { Child } from '../fixture/child.js';
+import { Child } from '../../src/testing/envoy/child.js';
 import { FakeModule, type FakeChannel } from '../fixture/fake-module.js';
 import { hostScript, nodeBinary, root } from '../fixture/paths.js';
-import { eventually } from '../fixture/wait.js';
+import { eventually } from '../../src/testing/envoy/wait.js';
 
 type Said = readonly (readonly [kind: number, hex: string])[];
 const STEPS = ['request headers', 'request body', 'response headers', 'end'] as const;
