@@ -98,8 +98,9 @@ build/stamps/ts: $(TS_SOURCES) build/stamps/ring build/gen/exchange_generated.h 
 # ---- C++ ----------------------------------------------------------------------------------------------------------
 
 WARNINGS := -Wall -Wextra -Werror
-CXXFLAGS_ALL := -std=c++20 -fPIC -pthread -fvisibility=hidden -fno-omit-frame-pointer -MMD -MP $(WARNINGS) \
-  -Icpp -isystem build/gen
+# The flags in files are those of `ts-filter-host build-addon` and `build-module`, too.
+CXXFLAGS_ALL := $(file < cpp/compile.flags) -MMD -MP $(WARNINGS) -Icpp -isystem build/gen
+LINKFLAGS := $(file < cpp/link.flags)
 
 # A flavour is one way to compile everything: build/obj/<flavour>/. Sanitizers' reports need lines only, and -g1 spares
 # a third of the compile time.
@@ -115,7 +116,11 @@ tsan_FLAGS := -O1 -g1 -fsanitize=thread $(if $(findstring clang,$(SANITIZER_CXX)
 fuzz_CXX := $(FUZZ_CXX)
 fuzz_LIBS := -fsanitize=fuzzer
 fuzz_FLAGS := -O1 -g1 -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all
-FLAVOURS := release asan tsan fuzz
+# The host's end of the shared memory. Node-API's ABI is stable: one file serves every Node.
+addon_CXX := $(CXX)
+addon_FLAGS := -O2 -g $(file < cpp/addon/compile.flags) -isystem $(NODE_DIR)/headers/include/node \
+  -isystem node_modules/node-addon-api
+FLAVOURS := release addon asan tsan fuzz
 
 LAYERS := shm core stock
 shm_WITH := shm
@@ -173,11 +178,14 @@ $(foreach flavour,$(FLAVOURS),$(eval $(call flavour_rules,$(flavour),$($(flavour
 
 -include $(shell find build/obj -name '*.d' 2>/dev/null)
 
-build/libts_filter.so: $(MODULE_SOURCES:%.cc=build/obj/release/%.o) cpp/stock/exports.map scripts/check-symbols.sh
-	@$(CXX) -shared -g -pthread -static-libstdc++ -static-libgcc -Wl,--version-script=cpp/stock/exports.map -Wl,-z,relro \
-	  $(filter %.o,$^) -o $@.new $(BUILD_OPTS)
+# What is shipped is small; debuggers find the rest beside it by the name that is left in it.
+split_debug = @cd $(@D) && objcopy --only-keep-debug $(@F).new $(@F).debug && \
+  objcopy --strip-debug --add-gnu-debuglink=$(@F).debug $(@F).new && mv $(@F).new $(@F)
+
+build/libts_filter.so: $(MODULE_SOURCES:%.cc=build/obj/release/%.o) cpp/stock/exports.map cpp/link.flags scripts/check-symbols.sh
+	@$(CXX) $(LINKFLAGS) -Wl,--version-script=cpp/stock/exports.map $(filter %.o,$^) -o $@.new $(BUILD_OPTS)
 	@scripts/check-symbols.sh $@.new
-	@mv $@.new $@
+	$(split_debug)
 
 tools: gen
 	@$(if $(TOOLS),$(BUILD) $(TOOLS),:)
@@ -195,18 +203,15 @@ build/stamps/calls: $(wildcard $(addprefix filters/calls/clients/,go/*.go go/*/*
 	@scripts/build-calls.sh build/calls
 	@touch $@
 
-addon: build/ts_filter_addon.node ## build/ts_filter_addon.node, the host's end of the shared memory
+ADDON_SOURCES := $(wildcard cpp/shm/*.cc cpp/addon/*.cc)
+$(ADDON_SOURCES:%.cc=build/obj/addon/%.o): | build/stamps/npm
 
-ADDON_INPUTS := binding.gyp $(wildcard cpp/shm/* cpp/addon/*)
+addon: gen build/stamps/npm ## build/ts_filter_addon.node, the host's end of the shared memory
+	@$(BUILD) build/ts_filter_addon.node
 
-# configure + build, never rebuild: that empties build/. Node-API's ABI is stable: one file serves every Node.
-build/ts_filter_addon.node: $(ADDON_INPUTS) | build/stamps/npm
-	@mkdir -p build/log
-	@echo "  addon (log: build/log/addon.log)"
-	@node node_modules/node-gyp/bin/node-gyp.js configure build --nodedir="$$(readlink -f $(NODE_DIR)/headers)" \
-	  -j $(JOBS) --loglevel=warn > build/log/addon.log 2>&1 || { cat build/log/addon.log >&2; exit 1; }
-	@cp build/Release/ts_filter_addon.node $@.new
-	@mv $@.new $@
+build/ts_filter_addon.node: $(ADDON_SOURCES:%.cc=build/obj/addon/%.o) cpp/addon/exports.map cpp/link.flags
+	@$(CXX) $(LINKFLAGS) -Wl,--version-script=cpp/addon/exports.map $(filter %.o,$^) -o $@.new $(BUILD_OPTS)
+	$(split_debug)
 
 # ---- the whole ----------------------------------------------------------------------------------------------------
 
@@ -217,6 +222,32 @@ build-envoy: build $(ENVOY) ## Module and stock Envoy (ENVOY_VERSION=...), tried
 	@scripts/check-module.sh $(ENVOY_VERSION)
 	@echo "Envoy $(ENVOY_VERSION): $(CURDIR)/$(ENVOY)"
 	@echo "module: $(CURDIR)/build/libts_filter.so"
+
+# All that the tarball has beside what is committed. build/include: headers of others for build-addon and build-module.
+.PHONY: package package-files package-tarball
+package-files: build build/stamps/include
+
+build/stamps/include: scripts/package-headers.sh build/gen/exchange_generated.h $(wildcard cpp/*/*) | build/stamps/npm
+	@scripts/package-headers.sh build/include
+	@touch $@
+
+# One file of that name, so that nobody installs an older one.
+package-tarball: package-files
+	@rm -rf build/package && mkdir -p build/package
+	@npm pack --ignore-scripts --loglevel=error --pack-destination build/package > build/log/package.log
+
+package: package-tarball build/envoy/1.40/envoy build/node/22/ready build/node/24/ready ## The tarball in build/package/, installed and tried
+	@echo "test: the package, installed"
+	@$(VITEST) --project package --reporter=default --reporter=json --outputFile.json=build/reports/package.json
+	@echo "tarball: $$(echo $(CURDIR)/build/package/*.tgz)"
+
+.PHONY: package-arm64
+package-arm64: package-files ## Module and addon for arm64 into build/arm64/, by Debian's cross compiler; nothing here runs them
+	@command -v aarch64-linux-gnu-g++ > /dev/null || { \
+	  echo "make package-arm64: run: apt-get install -y g++-aarch64-linux-gnu" >&2; exit 1; }
+	@CXX=aarch64-linux-gnu-g++ node bin/ts-filter-host.js build-module --out build/arm64/libts_filter.so
+	@CXX=aarch64-linux-gnu-g++ node bin/ts-filter-host.js build-addon --out build/arm64/ts_filter_addon.node \
+	  --node-headers $(NODE_DIR)/headers/include/node
 
 run: build $(ENVOY) ## Demo: backend, host and Envoy; Ctrl-C ends it
 	@ENVOY_VERSION=$(ENVOY_VERSION) exec node scripts/run.mjs
@@ -232,7 +263,7 @@ E2E_DEPENDENCIES := build tools build/grpc-interop build/stamps/calls
 E2E := $(ENVOY_VERSIONS:%=e2e-%)
 
 .PHONY: test cpp-test unit test-envoy go-matrix smoke $(E2E) check fuzz fuzz-short soak torture torture-short framing-torture framing-short bench profile
-test: cpp-test unit fuzz-short test-envoy framing-short torture-short ## Every suite; CI runs check and smoke besides
+test: cpp-test unit fuzz-short package test-envoy framing-short torture-short ## Every suite; CI runs check and smoke besides
 # A failing suite does not keep the others from running, nor the matrix; it fails all the same.
 test-envoy: ## End-to-end tests on Envoy 1.40, 1.39 and 1.38, and the matrix of the Golang filter's cases
 	@rm -f $(ENVOY_VERSIONS:%=build/reports/e2e-%.json)
@@ -266,6 +297,13 @@ fuzz fuzz-short: gen
 	@$(if $(FUZZERS),$(BUILD) $(FUZZERS),:)
 	@python3 scripts/run_fuzzers.py build/reports $(if $(filter fuzz,$@),$(FUZZ_SECONDS),5) $(FUZZERS)
 fuzz: ## Every fuzzer for FUZZ_SECONDS (300)
+
+# What both sides say in this protocol (test/compat), once it has a new number; also the peers of older releases' tests.
+.PHONY: record-peer
+record-peer: ts addon gen
+	@$(BUILD) build/test/asan/core/compat_test
+	@RECORD_PEER=build/module-said.json build/test/asan/core/compat_test --gtest_brief=1
+	@RECORD_PEER=$(CURDIR)/build/module-said.json $(VITEST) --project unit test/compat
 
 # ---- checks -------------------------------------------------------------------------------------------------------
 

@@ -27,8 +27,19 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['src/**/*.test.ts', 'packages/**/*.test.ts', 'test/**/*.test.ts'],
-          exclude: ['**/node_modules/**', '**/dist/**', 'test/e2e/**'],
+          exclude: ['**/node_modules/**', '**/dist/**', 'test/e2e/**', 'test/package/**'],
           testTimeout: 10_000,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'package',
+          include: ['test/package/**/*.test.ts'],
+          globalSetup: ['test/package/install.ts'],
+          maxWorkers: 2,
+          sequence: { groupOrder: 3 },
+          ...LIMITS,
         },
       },
       {

@@ -1,33 +1,32 @@
-/** The native addon, found beside this package's sources or its build. */
-import { existsSync } from 'node:fs';
+/** The native addon. */
 import { createRequire } from 'node:module';
-import { fileURLToPath } from 'node:url';
+import { HostError, messageOf } from './host-errors.js';
+import { ADDON_FILE, nativeFile } from './native-file.js';
 
 export type Addon = typeof import('../../cpp/addon/addon.js');
 export type Connection = import('../../cpp/addon/addon.js').Connection;
 export type Listener = import('../../cpp/addon/addon.js').Listener;
 
-const FILE = 'build/ts_filter_addon.node';
-/** From src/base/ (tests) and from dist/src/base/. */
-const CANDIDATES = [`../../${FILE}`, `../../../${FILE}`].map((path) => fileURLToPath(new URL(path, import.meta.url)));
+const MEND = 'run `ts-filter-host build-addon` (needs a C++20 compiler), or `make addon` in a clone';
 
 export function addonPath(): string | undefined {
-  return CANDIDATES.find((path) => existsSync(path));
+  const file = nativeFile(ADDON_FILE);
+  return file.usable ? file.path : undefined;
 }
 
 let loaded: Addon | undefined;
 
 export function loadAddon(): Addon {
   if (loaded !== undefined) return loaded;
-  const path = addonPath();
-  if (path === undefined) {
-    throw Object.assign(
-      new Error(`${FILE} is missing; run \`ts-filter-host build-addon\`, or \`make addon\` in a clone`),
-      {
-        code: 'TSF_ADDON_MISSING',
-      },
-    );
+  const file = nativeFile(ADDON_FILE);
+  if (!file.usable) throw new HostError('TSF_ADDON_MISSING', `${file.path} ${file.why}; ${MEND}`);
+  try {
+    loaded = createRequire(import.meta.url)(file.path) as Addon;
+  } catch (error) {
+    // Another C library (musl), or an older one.
+    throw new HostError('TSF_ADDON_MISSING', `${file.path} does not load here: ${messageOf(error)}; ${MEND}`, {
+      cause: error,
+    });
   }
-  loaded = createRequire(import.meta.url)(path) as Addon;
   return loaded;
 }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { Builder, ByteBuffer } from 'flatbuffers';
-import { createChannel, Endpoint } from 'sharedarraybuffer-ring';
+import { createChannel, Endpoint } from '#ring';
 import { afterEach, expect, test, vi } from 'vitest';
 import { Channel } from './channel.js';
 import * as schema from './codec/generated/index.js';

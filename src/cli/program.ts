@@ -1,10 +1,12 @@
 /** The command line as a whole: `ts-filter-host` and its commands. */
 import type { Command } from 'commander';
 import { below, command } from './command.js';
+import { buildAddonCommand, buildModuleCommand } from './commands/build.js';
 import { checkCommand } from './commands/check.js';
 import { createCommand } from './commands/create.js';
 import { devCommand } from './commands/dev.js';
 import { doctorCommand } from './commands/doctor.js';
+import { modulePathCommand } from './commands/module-path.js';
 import { printConfigCommand } from './commands/print-config.js';
 import { requestCommand } from './commands/request.js';
 import { serveCommand } from './commands/serve.js';
@@ -19,6 +21,9 @@ const COMMANDS: readonly (() => Command)[] = [
   checkCommand,
   printConfigCommand,
   doctorCommand,
+  modulePathCommand,
+  buildModuleCommand,
+  buildAddonCommand,
 ];
 
 export function makeProgram(): Command {

@@ -1,5 +1,5 @@
 /** A channel in plain memory: the host's end is the real one (`channel`), the module's end is here. No addon, no thread. */
-import { createChannel, Endpoint } from 'sharedarraybuffer-ring';
+import { createChannel, Endpoint } from '#ring';
 import { Channel } from '../channel/channel.js';
 import { afterTurn } from '../base/turns.js';
 import { EndReason, type StreamSink, type StreamSource, type StreamStart } from '../base/wire.js';

@@ -2,7 +2,7 @@
  * What one thread serves: for each module's connection a registry of judged configs, and its channels. It runs in a worker
  * thread, or in the main thread with `--workers 0`; it speaks by messages in both.
  */
-import { Endpoint, DATA_OFFSET } from 'sharedarraybuffer-ring';
+import { Endpoint, DATA_OFFSET } from '#ring';
 import { loadAddon } from '../base/addon.js';
 import { Channel } from '../channel/channel.js';
 import type { FilterConfigMessage } from '../channel/codec/index.js';
