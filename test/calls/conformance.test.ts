@@ -11,6 +11,7 @@ import {
 } from '../../filters/calls/core/frames.js';
 import { endProcess, processEnded, startProcess } from '../../filters/calls/core/processes.js';
 import { specOf } from '../../filters/calls/core/spec.js';
+import { bundleWorker } from '../../filters/calls/core/worker-script.js';
 import { eventually, within } from '../fixture/index.js';
 import { LANGUAGES } from './languages.js';
 
@@ -198,12 +199,7 @@ class Peer {
 
   static async of(program: LoadOptions): Promise<Peer> {
     const { spec } = specOf('conformance', undefined, program);
-    const processes = {
-      startProcess,
-      processEnded,
-      endProcess,
-    };
-    const peer = new Peer(await connect(spec, processes));
+    const peer = new Peer(await connect(spec, { startProcess, processEnded, endProcess, bundleWorker }));
     await eventually('hello', () => peer.frames[0]?.kind === 'hello');
     return peer;
   }
