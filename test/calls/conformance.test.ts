@@ -132,7 +132,8 @@ describe.each(LANGUAGES)('$name', ({ name, conformance }) => {
 
   it('that ends of itself fails its calls, and the next call starts it again', async () => {
     const calls = [runtime.sleep(5000), runtime.sleep(5000)].map(refused);
-    expect(codeOf(await refused(runtime.exit()))).toBe('CALLS_DIED');
+    const error = await refused(runtime.exit());
+    expect([error.code, error.message]).toEqual(['CALLS_DIED', 'conformance: exit code 3']);
     expect((await Promise.all(calls)).map(codeOf)).toEqual(['CALLS_DIED', 'CALLS_DIED']);
     expect(await runtime.echo('again')).toBe('again');
   });

@@ -64,19 +64,21 @@ async function connectCommand(
       env: { ...env, TS_FILTER_CALLS: path },
       ...(cwd === undefined ? {} : { cwd }),
     });
+    // Asked at once, since nobody remembers it for long.
+    const ended = processes.processEnded(id).catch(() => 'how it ended is not known');
     const socket = await Promise.race([
       connected,
-      processes.processEnded(id).then((how) => {
+      ended.then((how) => {
         throw new Error(`it ended before it connected: ${how}`);
       }),
       new Promise<never>((_resolve, reject) => {
         timer = setTimeout(() => {
-          void processes.endProcess(id, 0);
+          processes.endProcess(id, 0).catch(() => undefined);
           reject(new Error(`it has not connected within ${String(timeoutMs)} ms`));
         }, timeoutMs);
       }),
     ]);
-    return overSocket(socket, id, processes);
+    return overSocket(socket, ended, (graceMs) => processes.endProcess(id, graceMs));
   } finally {
     clearTimeout(timer);
     server.close();
@@ -84,8 +86,10 @@ async function connectCommand(
   }
 }
 
-function overSocket(socket: Socket, id: string, processes: ProcessOwner): Connection {
+function overSocket(socket: Socket, ended: Promise<string>, end: (graceMs: number) => Promise<void>): Connection {
   socket.unref();
+  // `close` follows, which says all that is known.
+  socket.on('error', () => undefined);
   let isCorked = false;
   const uncork = (): void => {
     isCorked = false;
@@ -93,15 +97,14 @@ function overSocket(socket: Socket, id: string, processes: ProcessOwner): Connec
   };
   return {
     listen: ({ bytes, drained, closed }) => {
+      const onClose = (): void => {
+        const soon = new Promise<string>((resolve) => setTimeout(resolve, CLOSING_MS, 'it closed its socket').unref());
+        void Promise.race([ended, soon]).then(closed);
+      };
       socket.on('data', bytes);
       socket.on('drain', drained);
-      // `close` follows, which says all that is known.
-      socket.on('error', () => undefined);
-      socket.on('close', () => {
-        const soon = new Promise<string>((resolve) => setTimeout(resolve, CLOSING_MS, 'it closed its socket').unref());
-        const how = processes.processEnded(id).catch(() => 'it closed its socket');
-        void Promise.race([how, soon]).then(closed);
-      });
+      if (socket.closed) onClose();
+      else socket.once('close', onClose);
     },
     write: (frame) => {
       // Frames of one turn leave in one piece.
@@ -113,7 +116,7 @@ function overSocket(socket: Socket, id: string, processes: ProcessOwner): Connec
       return socket.write(frame);
     },
     end: async (graceMs) => {
-      await processes.endProcess(id, graceMs).catch(() => undefined);
+      await end(graceMs).catch(() => undefined);
       // Its last answers may not have been read yet.
       if (graceMs > 0 && !socket.closed) {
         await once(socket, 'close', { signal: AbortSignal.timeout(CLOSING_MS) }).catch(() => undefined);
