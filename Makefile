@@ -342,6 +342,6 @@ profile: build $(ENVOY) ## CPU profiles of host and Envoy under load
 .PHONY: clean distclean
 clean: ## Removes what was built; downloads stay
 	@rm -rf dist packages/*/dist src/channel/codec/generated
-	@rm -rf $(filter-out build/envoy build/node build/stamps,$(wildcard build/*)) build/stamps/ring build/stamps/ts
+	@rm -rf $(filter-out build/envoy build/node build/stamps,$(wildcard build/*)) build/stamps/ring build/stamps/ts build/stamps/calls
 distclean: ## Removes all that make ever wrote
 	@rm -rf dist packages/*/dist src/channel/codec/generated build .venv node_modules
