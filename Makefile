@@ -188,13 +188,6 @@ build/grpc-interop: $(wildcard test/grpc-interop/*) | build/stamps/packages
 	@echo "  go $@"
 	@cd test/grpc-interop && go build -trimpath -buildvcs=false -o $(CURDIR)/$@ .
 
-# What filters/calls is tested with: runtimes in Go, Java and Rust.
-build/stamps/calls: $(wildcard $(addprefix filters/calls/clients/,go/*.go go/*/*.go java/*.java java/*/*.java rust/*/*.rs) \
-  test/calls/runtimes/*.rs test/calls/runtimes/*/*) scripts/build-calls.sh | build/stamps/packages
-	@echo "  runtimes of filters/calls"
-	@scripts/build-calls.sh build/calls
-	@touch $@
-
 addon: build/ts_filter_addon.node ## build/ts_filter_addon.node, the host's end of the shared memory
 
 ADDON_INPUTS := binding.gyp $(wildcard cpp/shm/* cpp/addon/*)
@@ -226,6 +219,13 @@ demo-calls: build $(ENVOY) ## Demo: calls into Python, on port 8000; Ctrl-C ends
 	@ENVOY_VERSION=$(ENVOY_VERSION) exec node scripts/run.mjs calls
 
 # ---- tests --------------------------------------------------------------------------------------------------------
+
+# What filters/calls is tested with: runtimes in Go, Java and Rust.
+build/stamps/calls: $(wildcard $(addprefix filters/calls/clients/,go/*.go go/*/*.go java/*.java java/*/*.java rust/*/*.rs) \
+  test/calls/runtimes/*.rs test/calls/runtimes/*/*) scripts/build-calls.sh | build/stamps/packages
+	@echo "  runtimes of filters/calls"
+	@scripts/build-calls.sh build/calls
+	@touch $@
 
 VITEST := node node_modules/vitest/vitest.mjs run
 E2E_DEPENDENCIES := build tools build/grpc-interop build/stamps/calls
