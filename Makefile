@@ -196,13 +196,6 @@ build/grpc-interop: $(wildcard test/grpc-interop/*) | build/stamps/packages
 	@echo "  go $@"
 	@cd test/grpc-interop && go build -trimpath -buildvcs=false -o $(CURDIR)/$@ .
 
-# What filters/calls is tested with: runtimes in Go, Java and Rust.
-build/stamps/calls: $(wildcard $(addprefix filters/calls/clients/,go/*.go go/*/*.go java/*.java java/*/*.java rust/*/*.rs) \
-  test/calls/runtimes/*.rs test/calls/runtimes/*/*) scripts/build-calls.sh | build/stamps/packages
-	@echo "  runtimes of filters/calls"
-	@scripts/build-calls.sh build/calls
-	@touch $@
-
 ADDON_SOURCES := $(wildcard cpp/shm/*.cc cpp/addon/*.cc)
 $(ADDON_SOURCES:%.cc=build/obj/addon/%.o): | build/stamps/npm
 
@@ -257,6 +250,13 @@ demo-calls: build $(ENVOY) ## Demo: calls into Python, on port 8000; Ctrl-C ends
 	@ENVOY_VERSION=$(ENVOY_VERSION) exec node scripts/run.mjs calls
 
 # ---- tests --------------------------------------------------------------------------------------------------------
+
+# What filters/calls is tested with: runtimes in Go, Java and Rust.
+build/stamps/calls: $(wildcard $(addprefix filters/calls/clients/,go/*.go go/*/*.go java/*.java java/*/*.java rust/*/*.rs) \
+  test/calls/runtimes/*.rs test/calls/runtimes/*/*) scripts/build-calls.sh | build/stamps/packages
+	@echo "  runtimes of filters/calls"
+	@scripts/build-calls.sh build/calls
+	@touch $@
 
 VITEST := node node_modules/vitest/vitest.mjs run
 E2E_DEPENDENCIES := build tools build/grpc-interop build/stamps/calls
@@ -380,6 +380,6 @@ profile: build $(ENVOY) ## CPU profiles of host and Envoy under load
 .PHONY: clean distclean
 clean: ## Removes what was built; downloads stay
 	@rm -rf dist packages/*/dist src/channel/codec/generated
-	@rm -rf $(filter-out build/envoy build/node build/stamps,$(wildcard build/*)) build/stamps/ring build/stamps/ts
+	@rm -rf $(filter-out build/envoy build/node build/stamps,$(wildcard build/*)) build/stamps/ring build/stamps/ts build/stamps/calls
 distclean: ## Removes all that make ever wrote
 	@rm -rf dist packages/*/dist src/channel/codec/generated build .venv node_modules
