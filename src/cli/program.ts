@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { below, command } from './command.js';
 import { checkCommand } from './commands/check.js';
+import { completionCommand } from './commands/completion.js';
 import { createCommand } from './commands/create.js';
 import { devCommand } from './commands/dev.js';
 import { doctorCommand } from './commands/doctor.js';
@@ -17,6 +18,7 @@ const COMMANDS: readonly (() => Command)[] = [
   checkCommand,
   printConfigCommand,
   doctorCommand,
+  completionCommand,
 ];
 
 export function makeProgram(): Command {
