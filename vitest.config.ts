@@ -6,6 +6,7 @@ const LIMITS = { testTimeout: minutes(1), hookTimeout: minutes(1) };
 /** They measure memory, load Envoy as far as it goes, or keep a core busy. */
 const ALONE = [
   'apisix-cost',
+  'dev',
   'flow',
   'mixed',
   'disconnects',
