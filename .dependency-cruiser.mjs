@@ -1,6 +1,7 @@
 /** Which way imports may go: rooms from the top down (docs/layout.md), and no circle of files, types included. */
 const ROOMS = [
   'cli',
+  'testing',
   'host',
   'thread',
   'registry',
@@ -61,6 +62,12 @@ export default {
       'The seam between bytes and streams is base/wire.ts.',
     ),
     apart('the-loader-knows-no-streams', ['loader'], anyOf(['channel']), 'It hands over filters.'),
+    apart(
+      'tests-of-filters-need-no-host',
+      ['testing'],
+      `${anyOf(['host', 'thread', 'loader'])}|^src/base/addon`,
+      'Without a proxy there is no process and no addon; with one they are processes of their own.',
+    ),
     { name: 'in-a-room', comment: 'Files lie in rooms.', severity: 'error', from: {}, to: { path: '^src/[^/]+$' } },
     {
       name: 'resolvable',

@@ -188,6 +188,13 @@ build/grpc-interop: $(wildcard test/grpc-interop/*) | build/stamps/packages
 	@echo "  go $@"
 	@cd test/grpc-interop && go build -trimpath -buildvcs=false -o $(CURDIR)/$@ .
 
+# What filters/calls is tested with: runtimes in Go, Java and Rust.
+build/stamps/calls: $(wildcard $(addprefix filters/calls/clients/,go/*.go go/*/*.go java/*.java java/*/*.java rust/*/*.rs) \
+  test/calls/runtimes/*.rs test/calls/runtimes/*/*) scripts/build-calls.sh | build/stamps/packages
+	@echo "  runtimes of filters/calls"
+	@scripts/build-calls.sh build/calls
+	@touch $@
+
 addon: build/ts_filter_addon.node ## build/ts_filter_addon.node, the host's end of the shared memory
 
 ADDON_INPUTS := binding.gyp $(wildcard cpp/shm/* cpp/addon/*)
@@ -203,7 +210,7 @@ build/ts_filter_addon.node: $(ADDON_INPUTS) | build/stamps/npm
 
 # ---- the whole ----------------------------------------------------------------------------------------------------
 
-.PHONY: build build-envoy run demo-apisix
+.PHONY: build build-envoy run demo-apisix demo-calls
 build: module addon ts
 
 build-envoy: build $(ENVOY) ## Module and stock Envoy (ENVOY_VERSION=...), tried together
@@ -215,11 +222,13 @@ run: build $(ENVOY) ## Demo: backend, host and Envoy; Ctrl-C ends it
 	@ENVOY_VERSION=$(ENVOY_VERSION) exec node scripts/run.mjs
 demo-apisix: build $(ENVOY) ## Demo: APISIX's plugins in Envoy, on port 8000; Ctrl-C ends it
 	@ENVOY_VERSION=$(ENVOY_VERSION) exec node scripts/run.mjs apisix
+demo-calls: build $(ENVOY) ## Demo: calls into Python, on port 8000; Ctrl-C ends it
+	@ENVOY_VERSION=$(ENVOY_VERSION) exec node scripts/run.mjs calls
 
 # ---- tests --------------------------------------------------------------------------------------------------------
 
 VITEST := node node_modules/vitest/vitest.mjs run
-E2E_DEPENDENCIES := build tools build/grpc-interop
+E2E_DEPENDENCIES := build tools build/grpc-interop build/stamps/calls
 E2E := $(ENVOY_VERSIONS:%=e2e-%)
 
 .PHONY: test cpp-test unit test-envoy go-matrix smoke $(E2E) check fuzz fuzz-short soak torture torture-short framing-torture framing-short bench profile
@@ -234,7 +243,7 @@ cpp-test: gen ## C++ tests, with address, undefined-behaviour and thread sanitiz
 	@$(BUILD) $(ASAN_TESTS) $(TSAN_TESTS)
 	@python3 scripts/run_gtests.py build/reports $(ASAN_TESTS) $(TSAN_TESTS)
 
-unit: ts addon tools ## TypeScript unit tests
+unit: ts addon tools build/stamps/calls ## TypeScript unit tests
 	@echo "test: TypeScript"
 	@$(VITEST) --project unit --reporter=default --reporter=json --outputFile.json=build/reports/unit.json
 
@@ -322,7 +331,7 @@ framing-short: build $(TORTURE_VERSIONS:%=build/envoy/%/envoy)
 	@TORTURE_VERSIONS="$(TORTURE_VERSIONS)" FRAMING_EXCHANGES=$(FRAMING_SHORT) node scripts/torture.mjs framing --report
 FRAMING_SHORT := 9000
 
-bench: build $(ENVOY) ## Against no filter, Lua and ext_proc (BENCH_OPTS="--rounds 5 --write-docs")
+bench: build build/stamps/calls $(ENVOY) ## Against no filter, Lua and ext_proc (BENCH_OPTS="--rounds 5 --write-docs")
 	@ENVOY_VERSION=$(ENVOY_VERSION) node bench/run.js $(BENCH_OPTS)
 
 profile: build $(ENVOY) ## CPU profiles of host and Envoy under load

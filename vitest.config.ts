@@ -3,14 +3,13 @@ import { defineConfig } from 'vitest/config';
 const minutes = (n: number) => n * 60_000;
 const LIMITS = { testTimeout: minutes(1), hookTimeout: minutes(1) };
 
-/** They measure memory, load Envoy as far as it goes, or keep a core busy. */
+/** They load Envoy as far as it goes, keep a core busy, or count what is left of memory. */
 const ALONE = [
   'apisix-cost',
+  'calls-load',
   'dev',
-  'flow',
   'mixed',
   'disconnects',
-  'exact/late-output',
   'host-replay',
   'host-threads',
   'kills',

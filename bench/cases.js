@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 const at = (path) => fileURLToPath(new URL(path, import.meta.url));
 const type = (name) => `type.googleapis.com/${name}`;
 
-const ours = (filterName, source) => ({
+const ours = (filterName, source, pluginConfig = () => ({})) => ({
   sidecar: ({ socket }) => [
     at('../bin/ts-filter-host.js'),
     at(source),
@@ -18,13 +18,16 @@ const ours = (filterName, source) => ({
     'warn',
     '--no-supervise',
   ],
-  filter: ({ socket }) => ({
+  filter: (context) => ({
     name: 'ts_filter',
     typed_config: {
       '@type': type('envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter'),
       dynamic_module_config: { name: 'ts_filter', do_not_close: true },
       filter_name: filterName,
-      filter_config: { '@type': type('google.protobuf.Struct'), value: { socket, host_wait: '5s' } },
+      filter_config: {
+        '@type': type('google.protobuf.Struct'),
+        value: { socket: context.socket, host_wait: '5s', plugin_config: pluginConfig(context) },
+      },
     },
   }),
 });
@@ -98,6 +101,24 @@ export const headerCases = [
     adds: true,
     ...extProc(inGo, { request_header_mode: 'SEND', response_header_mode: 'SEND' }),
   },
+];
+
+const call = (way, label) => ({
+  id: `call-${way}`,
+  label,
+  adds: true,
+  needsServer: way === 'fetch',
+  ...ours('bench-calls', 'filters/calls.ts', ({ serverPort = 0 }) => ({ way, port: serverPort })),
+});
+
+/** One call from the request's hook, in front of a direct response. */
+export const callCases = [
+  { id: 'ours', label: 'no call, async function', adds: true, ...ours('bench-add-header', 'filters/add-header.ts') },
+  call('worker', 'worker thread (TypeScript)'),
+  call('worker-global', 'worker thread, isGlobal'),
+  call('go', 'Go'),
+  call('python', 'Python'),
+  call('fetch', '`fetch` to a loopback server (Node)'),
 ];
 
 /** A large response body upper-cased on its way. */
@@ -180,6 +201,7 @@ export function envoyConfig(oneCase, context) {
 /** What must be there before a run of these cases: path and the command that makes it. */
 export function missingParts(envoy, cases) {
   const parts = [[envoy, 'make build-envoy']];
+  if (cases.some(({ id }) => id === 'call-go')) parts.push([at('../build/calls/go-echo'), 'make build/stamps/calls']);
   if (cases.some(({ id }) => id === 'ours' || id === 'idle')) {
     parts.push(
       [at('../build/libts_filter.so'), 'make build-envoy'],

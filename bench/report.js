@@ -74,7 +74,10 @@ export function ratios({ headers, streams }) {
   return lines;
 }
 
-function headerRows({ headers, connections }) {
+const headerRows = ({ headers, connections }) => rowsOf(headers, connections);
+const callRows = ({ calls }) => rowsOf(calls, Object.keys(calls[0]?.at ?? {}));
+
+function rowsOf(cases, connections) {
   const rows = [
     [
       'case',
@@ -88,7 +91,7 @@ function headerRows({ headers, connections }) {
       'failed',
     ],
   ];
-  for (const { label, at, failed, residentMiB } of headers) {
+  for (const { label, at, failed, residentMiB } of cases) {
     const figures = connections.flatMap((n) => {
       const { rps, p50, p99, envoyMicros, sidecarMicros } = at[n];
       return [
@@ -158,6 +161,9 @@ export const asText = (report) =>
     ...(report.headers.length > 0
       ? ['', 'One header added each way, direct response', asColumns(headerRows(report))]
       : []),
+    ...(report.calls.length > 0
+      ? ['', 'One call from the request hook, direct response', asColumns(callRows(report))]
+      : []),
     ...(report.streams.length > 0 ? ['', 'Streamed response body, one connection', asColumns(streamRows(report))] : []),
     ...(ratios(report).length > 0 ? ['', asColumns(ratioRows(report))] : []),
   ].join('\n');
@@ -177,6 +183,14 @@ ${busyNote(report.machine)}
 an \`async\` function. Before it is measured, each case shows on one request that both headers are there.
 
 ${asTable(headerRows(report))}
+
+## Calls
+
+One \`echo\` call for each request, awaited in \`decodeHeaders\` (filters/calls), beside an async function without a call and a
+\`fetch\` to a server on the same machine. CPU and memory are those of Envoy and the host; what the runtimes and the server use
+themselves is not counted.
+
+${asTable(callRows(report))}
 
 ## A streamed body
 

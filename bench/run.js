@@ -8,7 +8,7 @@ import { writeFileSync } from 'node:fs';
 import os from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { headerCases, installPeers, missingParts, streamCases } from './cases.js';
+import { callCases, headerCases, installPeers, missingParts, streamCases } from './cases.js';
 import { cpuMicros, residentMiB } from './processes.js';
 import { asDocument, asText, summarize } from './report.js';
 import { envoy, withCase, wrk } from './stage.js';
@@ -28,6 +28,7 @@ const seconds = wholeNumber('--seconds', values.seconds);
 const rounds = wholeNumber('--rounds', values.rounds);
 const connections = values.connections.split(',').map((item) => wholeNumber('--connections', item));
 const WARM_UP_SECONDS = 2;
+const CALLS_AT = 32;
 
 function wholeNumber(name, text) {
   if (/^[1-9][0-9]{0,4}$/.test(text)) return Number(text);
@@ -84,7 +85,8 @@ function machine() {
 async function main() {
   let headers = choose(headerCases);
   const streams = choose(streamCases);
-  const missing = missingParts(envoy, headers);
+  const calls = choose(callCases);
+  const missing = missingParts(envoy, [...headers, ...calls]);
   if (missing.length > 0) {
     for (const [path, command] of missing) console.error(`bench: ${path} is missing: run \`${command}\``);
     return 1;
@@ -92,11 +94,12 @@ async function main() {
   headers = installPeers(headers);
   const report = { date: new Date().toISOString().slice(0, 10), machine: machine(), seconds, rounds, connections };
   report.headers = await runRounds(headers, { path: '/', warmUp: 32, connections });
+  report.calls = await runRounds(calls, { path: '/', warmUp: 32, connections: [CALLS_AT] });
   report.streams = await runRounds(streams, { path: '/large', warmUp: 1, connections: [1], backend: true });
 
   console.log(values.json ? JSON.stringify(report, null, 2) : asText(report));
   if (values['write-docs']) writeFileSync(here('../docs/benchmarks.md'), asDocument(report));
-  return [...report.headers, ...report.streams].some(({ failed }) => failed > 0) ? 1 : 0;
+  return [...report.headers, ...report.calls, ...report.streams].some(({ failed }) => failed > 0) ? 1 : 0;
 }
 
 process.exitCode = await main().catch((error) => {

@@ -31,6 +31,10 @@ export async function withCase(
       const upstream = add('backend', process.execPath, [here('backend.js')]);
       context.backendPort = await until('it listened', children, () => Number(/port (\d+)/.exec(upstream.output)?.[1]));
     }
+    if (oneCase.needsServer) {
+      const server = add('server', process.execPath, [here('backend.js')]);
+      context.serverPort = await until('it listened', children, () => Number(/port (\d+)/.exec(server.output)?.[1]));
+    }
     let sidecar;
     if (oneCase.sidecar) {
       const [command, ...args] = wrap(oneCase.sidecar(context));

@@ -29,6 +29,13 @@ const DEMOS = {
     ready: ['/', 302],
     lines: (port) => [`curl -i 127.0.0.1:${port}/`, `curl -i -H 'apikey: sesame' 127.0.0.1:${port}/hello`],
   },
+  calls: {
+    config: 'filters/calls/envoy.yaml',
+    host: ['filters/calls'],
+    port: 8000,
+    ready: ['/hello', 200],
+    lines: (port) => [`curl -i 127.0.0.1:${port}/httpbin/get`, `curl -i -d text 127.0.0.1:${port}/echo`],
+  },
 };
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));

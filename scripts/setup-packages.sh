@@ -18,6 +18,8 @@ need_command h2load nghttp2-client
 need_command curl curl
 need_command openssl openssl
 need_command go golang-go
+need_command javac default-jdk-headless
+need_command rustc rustc
 need_command redis-check-rdb redis-tools
 need_command python3 python3
 python3 -c 'import ensurepip, venv' 2> /dev/null || missing+=(python3-venv)

@@ -219,6 +219,27 @@ export function decodeAttribute(name: Attribute, bytes: Uint8Array): string | nu
   }
 }
 
+/** As decodeAttribute reads it. */
+export function encodeAttribute(name: Attribute, value: string | number | boolean): Uint8Array {
+  if (typeof value === 'string') return Buffer.from(value, FROM_HEADERS.test(name) ? 'latin1' : 'utf8');
+  if (typeof value === 'boolean') return Buffer.from([value ? 1 : 0]);
+  const bytes = Buffer.alloc(8);
+  bytes.writeUInt32LE(value % 0x1_0000_0000, 0);
+  bytes.writeUInt32LE(Math.floor(value / 0x1_0000_0000), 4);
+  return bytes;
+}
+
+/** The block that decodeAttributes reads. */
+export function encodeAttributes(values: readonly (Uint8Array | undefined)[]): Buffer {
+  return Buffer.concat(
+    values.flatMap((value) => {
+      const length = Buffer.alloc(4);
+      length.writeUInt32LE(value === undefined ? ABSENT : value.length);
+      return value === undefined ? [length] : [length, value];
+    }),
+  );
+}
+
 /** Where the entry at `at` of an attribute block ends, no further than the block: {u32 length, bytes}, and no bytes where the
  *  length says absent. */
 export function attributeEnd(block: Uint8Array, at: number): number {

@@ -9,6 +9,7 @@
 import { DataFlag, Encoder, FrameKind, FrameReader, HeadersFlag, MalformedFrame } from './codec/index.js';
 import { Outbox, type RingWriter } from './outbox.js';
 import { ChannelStream } from './sink.js';
+import { afterTurn } from '../base/turns.js';
 import {
   EndReason,
   type Follows,
@@ -31,7 +32,8 @@ export interface RingEndpoint extends RingWriter {
 
 /** What a channel needs of the addon's Poller. */
 export interface Waker {
-  readonly dirty: Int32Array;
+  /** Not 0 at 0: the host has something to say. */
+  readonly dirty: { [index: number]: number };
   close(): void;
 }
 
@@ -71,7 +73,7 @@ export class Channel {
   readonly #changed = (): void => {
     this.#dirty[0] = 1;
   };
-  #dirty: Int32Array = new Int32Array(1);
+  #dirty: Waker['dirty'] = new Int32Array(1);
   #turnDue = false;
   #closed = false;
   /** The peer broke the protocol: nothing is read or written any more. */
@@ -104,7 +106,7 @@ export class Channel {
     this.#wake();
     const close = (): void => {
       if (this.#turnDue) {
-        setImmediate(close);
+        afterTurn(close);
         return;
       }
       this.#flush();
@@ -112,7 +114,7 @@ export class Channel {
       done();
     };
     // What last hooks say before their first await goes along.
-    setImmediate(close);
+    afterTurn(close);
   }
 
   #wake(): void {
@@ -145,7 +147,7 @@ export class Channel {
   #again(): void {
     if (this.#turnDue) return;
     this.#turnDue = true;
-    setImmediate(this.#turn);
+    afterTurn(this.#turn);
   }
 
   #stop(error: unknown): void {

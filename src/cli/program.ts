@@ -7,6 +7,7 @@ import { createCommand } from './commands/create.js';
 import { devCommand } from './commands/dev.js';
 import { doctorCommand } from './commands/doctor.js';
 import { printConfigCommand } from './commands/print-config.js';
+import { requestCommand } from './commands/request.js';
 import { serveCommand } from './commands/serve.js';
 import { version } from './version.js';
 
@@ -15,6 +16,7 @@ const COMMANDS: readonly (() => Command)[] = [
   serveCommand,
   createCommand,
   devCommand,
+  requestCommand,
   checkCommand,
   printConfigCommand,
   doctorCommand,

@@ -3,9 +3,9 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { Child } from '../../test/fixture/child.js';
+import { Child } from '../testing/envoy/child.js';
 import { nodeBinary } from '../../test/fixture/paths.js';
-import { eventually, sleep } from '../../test/fixture/wait.js';
+import { eventually, sleep } from '../testing/envoy/wait.js';
 
 /** The built one: it runs without vitest. */
 const SUPERVISE = JSON.stringify(new URL('../../dist/src/cli/supervise.js', import.meta.url).href);

@@ -2,10 +2,10 @@ import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { Child } from '../../test/fixture/child.js';
+import { Child } from '../testing/envoy/child.js';
 import { FakeModule } from '../../test/fixture/fake-module.js';
 import { hostScript, nodeBinary } from '../../test/fixture/paths.js';
-import { eventually, sleep } from '../../test/fixture/wait.js';
+import { eventually, sleep } from '../testing/envoy/wait.js';
 import * as schema from '../channel/codec/generated/index.js';
 
 const FILTER = `

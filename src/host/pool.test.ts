@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { Pool } from '../../dist/src/host/pool.js'; // the built one: its threads are files beside it
-import { eventually, sleep } from '../../test/fixture/wait.js';
+import { eventually, sleep } from '../testing/envoy/wait.js';
 import { GlobalHost } from '../../dist/src/api/runtime-global.js';
 import type { Logger } from '../base/log.js';
 

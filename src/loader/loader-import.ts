@@ -60,11 +60,15 @@ export function loadFailure(error: unknown, otherwise: HostErrorCode = 'TSF_LOAD
   if (error instanceof HostError) return `${error.code}: ${error.message}`;
   const code = (error as { code?: unknown } | null)?.code;
   const known = typeof code === 'string' && code.startsWith('TSF_') ? code : otherwise;
-  const found = error instanceof Error ? firstPlace(error.stack ?? '') : undefined;
+  const found = placeOf(error);
   const place = found ?? (file === undefined ? undefined : shown(file));
   const name = error instanceof Error ? `${error.name}: ` : '';
   return `${known}: ${place === undefined ? '' : `${place}: `}${name}${messageOf(error)}`;
 }
+
+/** Where an error was made, in the author's files. */
+export const placeOf = (error: unknown): string | undefined =>
+  error instanceof Error ? firstPlace(error.stack ?? '') : undefined;
 
 /** Of the author's first frame, which Node has mapped to its source. */
 function firstPlace(stack: string): string | undefined {

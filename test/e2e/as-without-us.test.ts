@@ -22,7 +22,8 @@ import {
 import { logsOnFailure } from './support.js';
 
 const EXCHANGES = Number(process.env['AS_WITHOUT_US'] ?? 36);
-const AT_ONCE = 6;
+/** Most of each is waiting. */
+const AT_ONCE = 12;
 const LIMIT_MS = 10_000;
 
 /** What the upstream saw of each ?id=, once it was complete. */

@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import type { Line } from '../fixture/http1.js';
-import { sleep, within } from '../fixture/wait.js';
+import { sleep, within } from '../../src/testing/envoy/wait.js';
 import { piecesOf } from '../torture/bodies.js';
 import { TRAILER } from './board.js';
 import { malformedHead } from './malformed.js';

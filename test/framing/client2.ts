@@ -8,7 +8,7 @@ import {
 } from 'node:http2';
 import { once } from 'node:events';
 import { lines } from '../fixture/upstream.js';
-import { sleep, within } from '../fixture/wait.js';
+import { sleep, within } from '../../src/testing/envoy/wait.js';
 import type { Line } from '../fixture/http1.js';
 import { piecesOf } from '../torture/bodies.js';
 import { TRAILER } from './board.js';

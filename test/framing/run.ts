@@ -1,7 +1,7 @@
 /** Conversations, each at once on a listener of ours and on a bare one, and what was seen at both ends. */
 import type { AccessEntry } from '../fixture/envoy.js';
 import type { EnvoyVersion } from '../fixture/paths.js';
-import { sleep } from '../fixture/wait.js';
+import { sleep } from '../../src/testing/envoy/wait.js';
 import { ResetLog } from '../torture/judge.js';
 import type { Arrival, Board } from './board.js';
 import { Http1Talk } from './client1.js';

@@ -1,6 +1,6 @@
 /** The HTTP/1.1 upstream, by its bytes: it reads strictly and answers exactly as the exchange's plan says. */
 import { createServer, type Socket } from 'node:net';
-import { sleep } from '../fixture/wait.js';
+import { sleep } from '../../src/testing/envoy/wait.js';
 import { piecesOf } from '../torture/bodies.js';
 import { keyOf, TRAILER, type Arrival, type Board } from './board.js';
 import type { AnswerPlan, Exchange } from './plan.js';

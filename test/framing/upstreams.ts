@@ -5,7 +5,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { patternBody } from '../fixture/bytes.js';
 import type { Line } from '../fixture/http1.js';
-import { sleep } from '../fixture/wait.js';
+import { sleep } from '../../src/testing/envoy/wait.js';
 import { lines } from '../fixture/upstream.js';
 import { listen } from '../support/listen.js';
 import { piecesOf } from '../torture/bodies.js';

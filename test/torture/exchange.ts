@@ -2,7 +2,7 @@
 import type { ClientHttp2Session } from 'node:http2';
 import { http1, type Line, type Request, type Response } from '../fixture/http1.js';
 import { http2, openSession } from '../fixture/http2.js';
-import { sleep } from '../fixture/wait.js';
+import { sleep } from '../../src/testing/envoy/wait.js';
 import { bytesOf, piecesOf } from './bodies.js';
 import { expected, sentMessage, type Chain } from './chain.js';
 import type { Message } from './ours.js';

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { loadPackageDefinition, Server, ServerCredentials, type ServerDuplexStream } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import { root } from '../fixture/paths.js';
-import { sleep } from '../fixture/wait.js';
+import { sleep } from '../../src/testing/envoy/wait.js';
 
 const GRPC_MS = 8;
 const JWKS_MS = 15;

@@ -6,7 +6,7 @@ import * as h1 from 'node:http';
 import * as h2 from 'node:http2';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { Server } from 'node:net';
-import { sleep } from '../fixture/wait.js';
+import { sleep } from '../../src/testing/envoy/wait.js';
 import { listen } from '../support/listen.js';
 import { piecesOf } from './bodies.js';
 import type { MessagePlan } from './plan.js';

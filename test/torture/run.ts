@@ -1,5 +1,5 @@
 /** Rounds: an Envoy with new chains, its messages, its end, and the judgement. */
-import { sleep } from '../fixture/wait.js';
+import { sleep } from '../../src/testing/envoy/wait.js';
 import type { EnvoyVersion } from '../fixture/paths.js';
 import { planChain, withoutOurs, type Chain } from './chain.js';
 import { Sender, type Sight } from './exchange.js';

@@ -87,6 +87,7 @@ const PAUSERS: Readonly<Record<string, EnvoyFilter>> = {
 
 /** What Lua saw of a body, by the exchange. */
 const shown = new Map<string, Buffer[]>();
+const seenByLua = (id: string): Buffer => Buffer.concat(shown.get(id) ?? []);
 const authzPaths: Record<string, Handler> = {
   '/wait': async (_req, res, query) => {
     await sleep(Number(query.get('ms')));
@@ -229,8 +230,8 @@ describe.each(STAGES)('over $protocol, edges: $edges', ({ protocol, edges }) => 
     else expectExactOrCoded(fates, at.fx, of);
   };
 
-  async function upload(chain: string, { name, body, pieces, length, trailers }: Upload, times: number): Promise<Fate> {
-    const id = nextId();
+  async function upload(chain: string, one: Upload, times: number, id = nextId()): Promise<Fate> {
+    const { name, body, pieces, length, trailers } = one;
     const sent = exchangeOver[protocol](at.port, {
       method: 'POST',
       path: `/talk?answer&${through(chain)}&id=${id}`,
@@ -260,8 +261,7 @@ describe.each(STAGES)('over $protocol, edges: $edges', ({ protocol, edges }) => 
     return inParallel(jobs, WIDTH);
   }
 
-  async function download(chain: string, query: string, body: Buffer, times: number): Promise<Fate> {
-    const id = nextId();
+  async function download(chain: string, query: string, body: Buffer, times: number, id = nextId()): Promise<Fate> {
     const answer = await exchangeOver[protocol](at.port, {
       path: `/respond?${through(chain)}&id=${id}&n=${body.length}${query}`,
       timeoutMs: LIMIT_MS,
@@ -457,22 +457,21 @@ describe.each(STAGES)('over $protocol, edges: $edges', ({ protocol, edges }) => 
       logsOnFailure(at);
       const chain = `${called} of the request, ${where} ${times}`;
       const body = patternBytes(3_000);
-      const fates: Fate[] = [];
-      for (const pieces of [
+      const all = [
         [body],
         [body.subarray(0, 1_000), GAP_MS, body.subarray(1_000, 2_000), GAP_MS, body.subarray(2_000)],
         [...timed(body, 0, GAP_MS, 600)].flatMap((piece) => (typeof piece === 'number' ? piece : [piece, GAP_MS])),
-      ]) {
-        const one: Upload = { name: `${pieces.length} pieces`, body, pieces: () => pieces };
-        const sized: Upload = { ...one, name: 'with its length', length: body.length };
-        for (const sent of [one, sized]) {
-          shown.clear();
-          const fate = await upload(chain, sent, times);
-          const seen = Buffer.concat([...shown.values()].flat());
-          if (fate === 'exact') expect(seen.equals(shifted(body, 'request', far))).toBe(true);
-          fates.push(fate);
-        }
-      }
+      ].flatMap((pieces): Upload[] => {
+        const one = { name: `${pieces.length} pieces`, body, pieces: () => pieces };
+        return [one, { ...one, name: `${one.name}, with its length`, length: body.length }];
+      });
+      const tries = all.map((one) => async () => {
+        const id = nextId();
+        const fate = await upload(chain, one, times, id);
+        if (fate === 'exact') expect(seenByLua(id).equals(shifted(body, 'request', far))).toBe(true);
+        return fate;
+      });
+      const fates = await inParallel(tries, WIDTH);
       if (where === 'before') expectExact(fates);
       else judge(fates);
     });
@@ -484,21 +483,22 @@ describe.each(STAGES)('over $protocol, edges: $edges', ({ protocol, edges }) => 
       logsOnFailure(at);
       const chain = `${called} of the response, ${where} ${times}`;
       const body = patternBytes(3_000);
-      const fates: Fate[] = [];
-      for (const query of [
+      const queries = [
         '',
         `&piece=1000&pause=${GAP_MS}`,
         `&piece=500&pause=${GAP_MS}`,
         `&piece=1000&pause=${GAP_MS}&end=60`,
         `&piece=1000&pause=${GAP_MS}&trailers`,
-      ]) {
-        shown.clear();
-        const fate = await download(chain, query, body, times);
-        const seen = Buffer.concat([...shown.values()].flat());
+      ];
+      const tries = queries.map((query) => async () => {
+        const id = nextId();
+        const fate = await download(chain, query, body, times, id);
+        const seen = seenByLua(id);
         if (fate === 'exact') expect([query, seen.length]).toEqual([query, body.length]);
         if (fate === 'exact') expect(seen.equals(shifted(body, 'response', near))).toBe(true);
-        fates.push(fate);
-      }
+        return fate;
+      });
+      const fates = await inParallel(tries, WIDTH);
       if (where === 'behind' || times === 0) expectExact(fates);
       else judge(fates);
     });

@@ -1,0 +1,3 @@
+module tsfiltercalls
+
+go 1.19

@@ -1,0 +1,5 @@
+/** Filters in a real Envoy. */
+export * from './child.js';
+export { accessLogger, cluster, dynamicModule, dynamicModulePerRoute, NO_PORT } from './config.js';
+export type * from './options.js';
+export { type AccessEntry, Processes, STOP_MS } from './processes.js';

@@ -1,0 +1,183 @@
+/**
+ * `testFilter` says what an Envoy would do: for every demo filter its table of cases, and random bodies, give the same in
+ * both. The model is of one Envoy, so the newest runs it.
+ */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { gunzipSync, gzipSync } from 'node:zlib';
+import { createHash } from 'node:crypto';
+import type { Json } from 'envoy-ts-filter';
+import { type Answered, startEnvoy, testFilter, type TestRequest, type Upstream } from 'envoy-ts-filter/testing';
+import { type DemoFilter, demoFilters } from '../cases/demo-filters.js';
+import { envoyBinary, envoyVersion, filterPath } from '../fixture/index.js';
+
+const BODIES = 200;
+const AT_ONCE = 8;
+const seed = Number(process.env['TSF_SEED'] ?? Date.now() % 2 ** 31);
+
+const off = { '@type': 'type.googleapis.com/envoy.config.route.v3.FilterConfig', disabled: true };
+const names = demoFilters.map(({ filter }) => filter.name);
+/** One Envoy for all of them: the first part of the path says which one a request passes. */
+const routes = names.map((name) => ({
+  match: { prefix: `/${name}/` },
+  route: { cluster: 'upstream', timeout: '0s' },
+  typed_per_filter_config: Object.fromEntries(names.filter((other) => other !== name).map((other) => [other, off])),
+}));
+
+type Running = Awaited<ReturnType<typeof startEnvoy>>;
+
+describe.skipIf(envoyVersion !== '1.40')(`with and without a proxy, seed ${seed}`, () => {
+  let envoy: Running | undefined;
+  beforeAll(async () => {
+    envoy = await startEnvoy({
+      envoy: envoyBinary(),
+      filters: demoFilters.map(({ filter, config }) => ({ name: filter.name, config })),
+      hostPaths: names.map(filterPath),
+      edges: true,
+      routes,
+    });
+  });
+  afterAll(() => envoy?.stop());
+
+  for (const demo of demoFilters) {
+    describe(demo.filter.name, () => {
+      const model = testFilter(demo.filter, demo.config as Json);
+      for (const { name, path, request, check } of demo.cases) {
+        it(name, async () => {
+          const [real, modelled] = [await envoy!.request(path, request?.()), await model.request(path, request?.())];
+          check(real);
+          check(modelled);
+          expect(outcome(modelled)).toEqual(outcome(real));
+        });
+      }
+
+      it(`${BODIES} random bodies`, async () => {
+        const random = randomOf(seed);
+        const plans = Array.from({ length: BODIES }, () => planOf(demo, random));
+        const one = async (plan: Plan): Promise<void> => {
+          const real = await envoy!.request(plan.path, plan.request());
+          const modelled = await model.request(plan.path, plan.request());
+          expect(outcome(modelled), `seed ${seed}: ${JSON.stringify(plan.shown)}`).toEqual(outcome(real));
+        };
+        while (plans.length > 0) await Promise.all(plans.splice(0, AT_ONCE).map(one));
+      });
+    });
+  }
+});
+
+// ---- what goes in ----
+
+interface Plan {
+  readonly path: string;
+  readonly request: () => TestRequest;
+  readonly shown: unknown;
+}
+
+type Random = (below: number) => number;
+
+/** xorshift32 */
+function randomOf(start: number): Random {
+  let x = start | 1;
+  return (below) => {
+    x ^= x << 13;
+    x ^= x >>> 17;
+    x ^= x << 5;
+    return (x >>> 0) % below;
+  };
+}
+
+const WORDS = ['needle', 'nee', 'dle', 'data: ', 'event: x\n', '\n\n', '\r\n', '{"a":1}', 'Hay', ' ', '\u00e9', '\0'];
+
+function bytesOf(random: Random): Buffer {
+  const size = [0, 1, random(30), random(3_000), random(120_000)][random(5)]!;
+  let text = '';
+  while (text.length < size) text += random(3) === 0 ? String.fromCharCode(random(256)) : WORDS[random(WORDS.length)]!;
+  return Buffer.from(text, random(2) === 0 ? 'utf8' : 'latin1');
+}
+
+/** In one piece, or in several. */
+function cut(bytes: Buffer, random: Random): Buffer | (Buffer | number)[] {
+  if (random(3) === 0) return bytes;
+  const pieces: (Buffer | number)[] = [];
+  for (let at = 0; at < bytes.length;) {
+    const end = at + 1 + random(Math.max(1, bytes.length >> random(4)));
+    pieces.push(bytes.subarray(at, end));
+    if (random(30) === 0) pieces.push(1 + random(25));
+    at = end;
+  }
+  return pieces;
+}
+
+function planOf({ filter }: DemoFilter, random: Random): Plan {
+  const method = ['POST', 'PUT', 'GET', 'HEAD'][random(4)]!;
+  const hasBody = method === 'POST' || method === 'PUT';
+  const body = hasBody ? cut(bytesOf(random), random) : undefined;
+  const answer = bytesOf(random);
+  const isGzip = filter.name === 'gunzip-rewrite' && random(4) > 0;
+  const back = cut(isGzip ? gzipSync(answer) : answer, random);
+  const trailers = random(5) === 0 && Array.isArray(back) ? { trailers: { 'x-trailer': String(random(9)) } } : {};
+  const headers = {
+    'content-type': filter.name === 'sse' && random(4) > 0 ? 'text/event-stream' : 'text/plain',
+    ...(isGzip ? { 'content-encoding': 'gzip' } : {}),
+    'x-up': String(random(1000)),
+  };
+  const status = [200, 200, 200, 201, 204, 304, 404, 503][random(8)]!;
+  const given: Upstream = { status, headers, body: back, ...trailers };
+  const upstream: Upstream = hasBody && random(3) === 0 ? (request) => ({ headers, body: request.body }) : given;
+  const own = {
+    ...(random(2) === 0 ? { authorization: 'Bearer sesame-1' } : {}),
+    ...(random(2) === 0 ? { 'accept-encoding': 'gzip' } : {}),
+    'x-down': 'a, b',
+  };
+  const path = `/${filter.name}/${random(1000)}?q=${random(10)}`;
+  const sizes = Array.isArray(body)
+    ? body.map((piece) => (typeof piece === 'number' ? -piece : piece.length))
+    : body?.length;
+  return {
+    path,
+    request: () => ({ method, headers: own, upstream, ...(body === undefined ? {} : { body }) }),
+    shown: { method, path, own, status, headers, sizes, answer: answer.length, echo: upstream !== given },
+  };
+}
+
+// ---- what comes out ----
+
+/** What Envoy and HTTP/1.1 add of their own, and what depends on how fast a small message comes. */
+const ENVOYS = /^(date|server|connection|keep-alive|transfer-encoding|te|x-envoy-.*|x-request-id|x-forwarded-proto)$/;
+
+function linesOf(message: Pick<Answered, 'headers' | 'body'>): string[] {
+  // Envoy joins the lines of some names, which means the same.
+  const names = [...new Set([...message.headers].map(([name]) => name))].filter((name) => !ENVOYS.test(name));
+  return names
+    .map((name) => [name, message.headers.getAll(name).join()] as const)
+    .filter(([name, value]) => !(name === 'content-length' && Number(value) === message.body.length))
+    .map(([name, value]) => `${name}: ${value}`)
+    .sort();
+}
+
+function bodyOf({ body, headers }: Pick<Answered, 'headers' | 'body'>): string {
+  let bytes = Buffer.from(body);
+  // How gzip cuts its blocks depends on the pieces that come.
+  if (headers.get('content-encoding') === 'gzip' && bytes.length > 0) bytes = gunzipSync(bytes);
+  return `${bytes.length} ${createHash('sha256').update(bytes).digest('hex').slice(0, 16)}`;
+}
+
+function outcome(answer: Answered): unknown {
+  const { status, complete, upstream, localReply } = answer;
+  // A filter that fails in a body: before the headers have gone, or behind them, which is a matter of milliseconds.
+  if (!complete || answer.details === 'ts_filter_error') return { failed: true, upstream: upstream?.path };
+  const [trailers, sent] = [answer.trailers, upstream?.trailers].map((view) => (view === undefined ? [] : [...view]));
+  return {
+    status,
+    complete,
+    localReply,
+    headers: linesOf(answer),
+    body: bodyOf(answer),
+    trailers,
+    upstream: upstream && {
+      line: `${upstream.method} ${upstream.path}`,
+      headers: linesOf(upstream),
+      body: `${upstream.body.length} ${createHash('sha256').update(upstream.body).digest('hex').slice(0, 16)}`,
+      trailers: sent,
+    },
+  };
+}
