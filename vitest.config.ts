@@ -7,6 +7,7 @@ const LIMITS = { testTimeout: minutes(1), hookTimeout: minutes(1) };
 const ALONE = [
   'apisix-cost',
   'calls-load',
+  'dev',
   'mixed',
   'disconnects',
   'host-replay',

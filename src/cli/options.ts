@@ -20,7 +20,7 @@ export const socketOption = (): Option =>
   });
 
 export const logLevelOption = (): Option =>
-  new Option('--log-level <level>', LOG_LEVELS.join(', ')).default('info').argParser(level);
+  new Option('--log-level <level>', 'the least level of lines').default('info').choices(LOG_LEVELS).argParser(level);
 
 export const integerOption = (flag: string, text: string, least: number, most: number): Option =>
   new Option(`--${flag} <n>`, text).argParser((value) => integer(flag, value, least, most));

@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { below, command } from './command.js';
 import { buildAddonCommand, buildModuleCommand } from './commands/build.js';
 import { checkCommand } from './commands/check.js';
+import { completionCommand } from './commands/completion.js';
 import { createCommand } from './commands/create.js';
 import { devCommand } from './commands/dev.js';
 import { doctorCommand } from './commands/doctor.js';
@@ -24,6 +25,7 @@ const COMMANDS: readonly (() => Command)[] = [
   modulePathCommand,
   buildModuleCommand,
   buildAddonCommand,
+  completionCommand,
 ];
 
 export function makeProgram(): Command {
