@@ -8,7 +8,7 @@
       "cflags": ["-fvisibility=hidden", "-fno-omit-frame-pointer", "-Wall", "-Wextra"],
       "cflags_cc!": ["-std=gnu++17", "-std=gnu++20"],
       "cflags_cc": ["-std=c++20"],
-      "ldflags": ["-static-libstdc++", "-static-libgcc"]
+      "ldflags": ["-static-libstdc++", "-static-libgcc", "-Wl,-z,nodelete"]
     }
   ]
 }

@@ -2,8 +2,10 @@
 import { readFileSync } from 'node:fs';
 import inspector from 'node:inspector';
 import { EXIT_UNSETTLED, exitText, HostError } from '../base/host-errors.js';
+import { loadAddon } from '../base/addon.js';
 import { loadFailure } from '../loader/loader-import.js';
 import { createLog, type Logger } from '../base/log.js';
+import { writeDirectly } from '../base/output.js';
 import { LoadError } from '../host/place.js';
 import { socketPath } from '../host/socket-path.js';
 import { check } from './check.js';
@@ -30,6 +32,8 @@ const isDebugged = (): boolean =>
   inspector.url() !== undefined || process.execArgv.some((flag) => flag.startsWith('--inspect'));
 
 async function serve(options: ServeOptions): Promise<void> {
+  if (!options.outputIsRead) loadAddon().pumpOutput();
+  writeDirectly();
   const log = createLog(options.logLevel);
   if (options.supervise && !isDebugged()) {
     const [, script = '', ...args] = process.argv;

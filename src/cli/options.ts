@@ -36,6 +36,8 @@ const MAX_WORKERS = 256;
 
 /** By the host's parent, for no one else: another host that has come meanwhile is the newer one. */
 export const STARTED_AGAIN = 'started-again';
+/** By the host's parent, too: it reads what the host writes. */
+export const OUTPUT_READ = 'output-read';
 
 export type Command =
   | { readonly do: 'help' | 'version' }
@@ -57,6 +59,8 @@ export interface ServeOptions {
   readonly watch: boolean;
   /** False: a host that serves the socket is left in its place. */
   readonly takesOver: boolean;
+  /** Whoever started it always reads what it writes to stdout and stderr. */
+  readonly outputIsRead: boolean;
 }
 
 const usage = (message: string): HostError => new HostError('TSF_USAGE', message);
@@ -101,6 +105,7 @@ export function parseCommand(args: readonly string[]): Command {
       drainTimeoutMs: duration('drain-timeout', values['drain-timeout'] ?? '10s'),
       watch,
       takesOver: values[STARTED_AGAIN] !== true,
+      outputIsRead: values[OUTPUT_READ] === true,
     },
   };
 }
@@ -120,6 +125,7 @@ function parse(args: readonly string[]) {
         'stall-timeout': { type: 'string' },
         'no-supervise': { type: 'boolean' },
         [STARTED_AGAIN]: { type: 'boolean' },
+        [OUTPUT_READ]: { type: 'boolean' },
         'drain-timeout': { type: 'string' },
         help: { type: 'boolean', short: 'h' },
         version: { type: 'boolean' },
