@@ -14,6 +14,7 @@ NODE_VERSION ?=
 BUILD_OPTS ?=
 JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 300
+export FUZZ_EXECUTIONS
 SOAK_SECONDS ?= 900
 
 ifeq ($(origin CXX),default)
@@ -130,7 +131,8 @@ TOOL_SOURCES := $(shell find cpp/test -name '*_main.cc')
 HELPER_SOURCES := $(filter-out $(TEST_SOURCES) $(FUZZ_SOURCES) $(TOOL_SOURCES),$(shell find cpp/test -name '*.cc'))
 
 ASAN_TESTS := $(TEST_SOURCES:cpp/test/%.cc=build/test/asan/%)
-TSAN_TESTS := $(patsubst cpp/test/%.cc,build/test/tsan/%,$(filter %_stress_test.cc %ring_test.cc,$(TEST_SOURCES)))
+# What starts threads: ring, link and hand-over between link and workers, timers, registry, doorbells.
+TSAN_TESTS := $(patsubst cpp/test/%.cc,build/test/tsan/%,$(shell grep -l 'std::thread' $(TEST_SOURCES)) cpp/test/shm/ring_test.cc)
 FUZZERS := $(FUZZ_SOURCES:cpp/test/%.cc=build/test/fuzz/%)
 TOOLS := $(TOOL_SOURCES:cpp/test/%.cc=build/test/release/%)
 
@@ -222,7 +224,7 @@ VITEST := node node_modules/vitest/vitest.mjs run
 E2E_DEPENDENCIES := build tools build/grpc-interop
 E2E := $(ENVOY_VERSIONS:%=e2e-%)
 
-.PHONY: test cpp-test unit test-envoy go-matrix smoke $(E2E) check fuzz fuzz-short soak torture torture-short framing-torture framing-short bench profile
+.PHONY: test cpp-test unit test-envoy go-matrix smoke $(E2E) check fuzz fuzz-short fuzz-keep soak torture torture-short framing-torture framing-short bench profile
 test: cpp-test unit fuzz-short test-envoy framing-short torture-short ## Every suite; CI runs check and smoke besides
 # A failing suite does not keep the others from running, nor the matrix; it fails all the same.
 test-envoy: ## End-to-end tests on Envoy 1.40, 1.39 and 1.38, and the matrix of the Golang filter's cases
@@ -256,7 +258,10 @@ SMOKE := test/e2e/smoke.test.ts
 fuzz fuzz-short: gen
 	@$(if $(FUZZERS),$(BUILD) $(FUZZERS),:)
 	@python3 scripts/run_fuzzers.py build/reports $(if $(filter fuzz,$@),$(FUZZ_SECONDS),5) $(FUZZERS)
-fuzz: ## Every fuzzer for FUZZ_SECONDS (300)
+fuzz: ## Every fuzzer for FUZZ_SECONDS (300), or FUZZ_EXECUTIONS inputs if that is less
+fuzz-keep: gen # What the fuzzers have found worth keeping goes into cpp/test/corpus/
+	@$(BUILD) $(FUZZERS)
+	@python3 scripts/run_fuzzers.py --keep $(FUZZERS)
 
 # ---- checks -------------------------------------------------------------------------------------------------------
 
