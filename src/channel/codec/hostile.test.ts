@@ -71,7 +71,7 @@ function spoilt(random: Random, bytes: Uint8Array): Uint8Array {
   const all = random.below(20) === 0;
   const out = bytes.slice(0, random.below(4) === 0 ? random.below(bytes.length + 1) : bytes.length);
   const edges = [0, 1, 4, 8, 0x7f, 0x80, 0xff];
-  for (let i = all ? out.length : random.below(6); i-- > 0 && out.length > 0; ) {
+  for (let i = all ? out.length : random.below(6); i-- > 0 && out.length > 0;) {
     const at = all ? i : random.below(out.length);
     const value = random.below(3) === 0 ? edges[random.below(edges.length)]! : random.below(256);
     out[at] = value === OUTSIDE ? 0 : value;
