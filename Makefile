@@ -15,7 +15,8 @@ BUILD_OPTS ?=
 JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 300
 export FUZZ_EXECUTIONS
-SOAK_SECONDS ?= 900
+SOAK_SECONDS ?= 1800
+SOAK_RESTARTS ?= 1000
 
 ifeq ($(origin CXX),default)
   CXX := g++
@@ -307,9 +308,10 @@ format: build/stamps/packages build/stamps/npm ## Rewrites every file in the pro
 
 # ---- long -----------------------------------------------------------------------------------------------------------
 
-soak: $(E2E_DEPENDENCIES) $(ENVOY) ## End-to-end tests with 1 GB bodies and SOAK_SECONDS (900) of mixed load
-	@SOAK=1 MIXED_SECONDS=$(SOAK_SECONDS) ENVOY_VERSION=$(ENVOY_VERSION) $(VITEST) --project 'e2e*' \
-	  --testTimeout=$$((($(SOAK_SECONDS) + 600) * 1000))
+soak: $(E2E_DEPENDENCIES) $(ENVOY) ## SOAK_SECONDS (1800) of faults under load, SOAK_RESTARTS (1000) hosts, 1 GB bodies, 300 s mixed
+	@SOAK=1 SOAK_SECONDS=$(SOAK_SECONDS) SOAK_RESTARTS=$(SOAK_RESTARTS) MIXED_SECONDS=300 ENVOY_VERSION=$(ENVOY_VERSION) \
+	  $(VITEST) --project 'e2e*' $(SOAKED:%=test/e2e/%.test.ts)
+SOAKED := soak flow mixed
 
 # All Envoys, unless one was asked for.
 TORTURE_VERSIONS := $(if $(filter file,$(origin ENVOY_VERSION)),$(ENVOY_VERSIONS),$(ENVOY_VERSION))

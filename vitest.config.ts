@@ -15,6 +15,7 @@ const ALONE = [
   'kills',
   'redeploy-load',
   'slow-logs',
+  'soak',
 ].map((name) => `test/e2e/${name}.test.ts`);
 
 // Nothing is retried: a test that fails now and then shows a fault.
