@@ -14,6 +14,8 @@ const ALONE = [
   'host-threads',
   'kills',
   'redeploy-load',
+  'slow-logs',
+  'soak',
 ].map((name) => `test/e2e/${name}.test.ts`);
 
 // Nothing is retried: a test that fails now and then shows a fault.

@@ -10,6 +10,7 @@
 #include "addon/env_state.h"
 #include "addon/listener.h"
 #include "addon/memory.h"
+#include "addon/output_pump.h"
 #include "addon/poller.h"
 #include "shm/doorbell.h"
 
@@ -26,7 +27,14 @@ void close_fd(const Napi::CallbackInfo& info) {
 }
 
 // Node waits for its threads before it ends, and one inside native code may never come back.
-void exit_now(const Napi::CallbackInfo& info) { ::_exit(info[0].ToNumber().Int32Value()); }
+void exit_now(const Napi::CallbackInfo& info) {
+  OutputPump::finish();
+  ::_exit(info[0].ToNumber().Int32Value());
+}
+
+void pump_output(const Napi::CallbackInfo& info) {
+  if (!OutputPump::start_both()) throw_errno(info.Env(), "putting pipes before stdout and stderr");
+}
 
 Napi::Value create_doorbell(const Napi::CallbackInfo& info) {
   std::optional<shm::Doorbell> doorbell = shm::Doorbell::create();
@@ -43,6 +51,7 @@ void define(Napi::Env env, Napi::Object exports) {
   exports["ring"] = Napi::Function::New<ring>(env, "ring");
   exports["closeFd"] = Napi::Function::New<close_fd>(env, "closeFd");
   exports["exitNow"] = Napi::Function::New<exit_now>(env, "exitNow");
+  exports["pumpOutput"] = Napi::Function::New<pump_output>(env, "pumpOutput");
   exports["createDoorbell"] = Napi::Function::New<create_doorbell>(env, "createDoorbell");
   exports["connect"] = Napi::Function::New<Connection::connect>(env, "connect");
   exports["Poller"] = Poller::define(env);

@@ -25,8 +25,19 @@ export function ring(fd: number): void;
 /** Closes a descriptor. Throws EBADF when it is not open. */
 export function closeFd(fd: number): void;
 
-/** Ends the process at once: no thread is waited for, and nothing that is registered for the exit runs. */
+/**
+ * Ends the process at once: no thread is waited for, and nothing that is registered for the exit runs. What pumpOutput has
+ * taken is still written, for up to a second and as long as it moves.
+ */
 export function exitNow(code: number): never;
+
+/**
+ * From now on whoever reads this process's stdout and stderr holds nobody up: the descriptors 1 and 2 become pipes that are
+ * always read, and what their readers do not take (a slow one, one that has gone, a full disk) is lost, whole lines beyond
+ * 1 MiB, counted, and told in a line once it flows again. The process's end waits up to a second for what flows. A second call
+ * does nothing.
+ */
+export function pumpOutput(): void;
 
 /**
  * Waits for a doorbell on this thread's event loop.

@@ -19,7 +19,7 @@ template <class T>
 class Received {
  public:
   explicit Received(std::string_view payload) : copy_((payload.size() + 7) / 8) {
-    std::memcpy(copy_.data(), payload.data(), payload.size());
+    if (!payload.empty()) std::memcpy(copy_.data(), payload.data(), payload.size());
     table_ = verified<T>(std::as_bytes(std::span(copy_)).first(payload.size()));
   }
   explicit operator bool() const { return table_ != nullptr; }

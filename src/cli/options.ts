@@ -5,6 +5,8 @@ import { usage } from './command.js';
 
 /** By the host's parent, for no one else: another host that has come meanwhile is the newer one. */
 export const STARTED_AGAIN = 'started-again';
+/** By the host's parent, too: it reads what the host writes. */
+export const OUTPUT_READ = 'output-read';
 
 /** Node's own choice. */
 const INSPECTOR = 9229;

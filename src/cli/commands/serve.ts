@@ -7,6 +7,7 @@ import {
   inspectOption,
   integerOption,
   logLevelOption,
+  OUTPUT_READ,
   socketOption,
   STARTED_AGAIN,
 } from '../options.js';
@@ -25,6 +26,7 @@ interface Flags {
   readonly watch?: boolean;
   readonly inspect?: number;
   readonly startedAgain?: boolean;
+  readonly outputRead?: boolean;
   readonly metricsPort?: string;
 }
 
@@ -54,6 +56,7 @@ export const serveCommand = (): Command =>
     .option('--watch', 'loads the filters anew when their files, or what they import, change')
     .addOption(inspectOption('for a debugger: no stall timeout, and no parent process'))
     .addOption(new Option(`--${STARTED_AGAIN}`).hideHelp())
+    .addOption(new Option(`--${OUTPUT_READ}`).hideHelp())
     .addOption(new Option('--metrics-port <port>').hideHelp())
     .addHelpText(
       'after',
@@ -82,5 +85,6 @@ export const serveCommand = (): Command =>
         watch,
         inspect: flags.inspect,
         takesOver: flags.startedAgain !== true,
+        outputIsRead: flags.outputRead === true,
       });
     });

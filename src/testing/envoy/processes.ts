@@ -6,7 +6,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type AccessEntry, AccessLog } from './access-log.js';
-import { Child } from './child.js';
+import { Child, type Outputs } from './child.js';
 import { envoyConfig } from './config.js';
 import type { ChainOptions, Config, FilterSpec, ProcessOptions, UpstreamPort } from './options.js';
 import { envoyBinary, hostScript, moduleDir } from './paths.js';
@@ -46,6 +46,11 @@ export class Processes<O extends ProcessOptions & ChainOptions = ProcessOptions 
 
   protected get moduleDir(): string {
     return moduleDir(this.options.moduleDir);
+  }
+
+  /** Where the host writes; default: it is read and kept. */
+  protected get hostOutputs(): Outputs | undefined {
+    return undefined;
   }
 
   protected get hostPaths(): readonly string[] {
@@ -96,7 +101,13 @@ export class Processes<O extends ProcessOptions & ChainOptions = ProcessOptions 
   /** Starts a host, also beside or after another one, and waits until its socket is there. */
   async startHost(args = this.hostArgs()): Promise<Child> {
     const before = inode(this.socket);
-    const host = new Child('ts-filter-host', this.node, args, { NO_COLOR: '1', ...this.options.hostEnv });
+    const host = new Child(
+      'ts-filter-host',
+      this.node,
+      args,
+      { NO_COLOR: '1', ...this.options.hostEnv },
+      this.hostOutputs,
+    );
     this.hosts.push(host);
     try {
       await eventually(
