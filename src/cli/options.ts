@@ -2,12 +2,15 @@
 import { parseArgs } from 'node:util';
 import { HostError } from '../base/host-errors.js';
 import { LOG_LEVELS, type LogLevel } from '../base/log.js';
+import type { SocketAccess } from '../host/socket-path.js';
 
 export const HELP = `ts-filter-host [paths…] — serves Envoy HTTP filters written in TypeScript
 
   paths                 filter files and folders (<name>.ts, <name>/index.ts)
   --socket PATH         unix socket (default: $TS_FILTER_SOCKET, else ts-filter.sock in $XDG_RUNTIME_DIR
                         or in a private /tmp/ts-filter-<uid>/)
+  --allowed-uids LIST   users beside the host's own whose Envoy may connect, for instance 101 (default none)
+  --socket-mode MODE    the socket's permissions, in octal, for instance 0660 or 0666 (default 0600)
   --workers N           threads that run filters; 0 = the main thread (default 1)
   --init FILE           runs once in each thread before the filters load
   --log-level LEVEL     ${LOG_LEVELS.join(', ')} (default info)
@@ -47,6 +50,7 @@ export type Command =
 export interface ServeOptions {
   readonly paths: readonly string[];
   readonly socket: string | undefined;
+  readonly access: SocketAccess;
   readonly workers: number;
   readonly stallTimeoutMs: number;
   /** A parent process starts the host again when it dies. */
@@ -93,6 +97,7 @@ export function parseCommand(args: readonly string[]): Command {
     serve: {
       paths: positionals,
       socket,
+      access: access(values['allowed-uids'], values['socket-mode']),
       workers,
       stallTimeoutMs: duration('stall-timeout', values['stall-timeout'] ?? '2s'),
       supervise: values['no-supervise'] !== true,
@@ -112,6 +117,8 @@ function parse(args: readonly string[]) {
       allowPositionals: true,
       options: {
         socket: { type: 'string' },
+        'allowed-uids': { type: 'string' },
+        'socket-mode': { type: 'string' },
         workers: { type: 'string' },
         init: { type: 'string' },
         watch: { type: 'boolean' },
@@ -130,6 +137,25 @@ function parse(args: readonly string[]) {
     const message = (error as Error).message.split(/\. |\n/)[0] ?? '';
     throw usage(`${message.replace(/\.$/, '')}; see ts-filter-host --help`);
   }
+}
+
+function access(uids: string | undefined, modeText = '0600'): SocketAccess {
+  const allowedUids = (uids?.split(',') ?? []).map((text) => {
+    const uid = /^\d+$/.test(text) ? Number(text) : NaN;
+    if (!(uid <= 0xfffffffe)) throw usage(`--allowed-uids ${uids}: give user ids with commas between, such as 101`);
+    return uid;
+  });
+  const mode = /^0?[0-7]{3}$/.test(modeText) ? parseInt(modeText, 8) : NaN;
+  if ((mode & 0o711) !== 0o600)
+    throw usage(
+      `--socket-mode ${modeText}: give 0600, 0660 or 0666; the host itself needs both, and nobody executes it`,
+    );
+  const others = allowedUids.filter((uid) => uid !== 0 && uid !== process.getuid?.());
+  if (others.length > 0 && (mode & 0o022) === 0)
+    throw usage(
+      `--allowed-uids ${uids} and --socket-mode ${modeText}: uid ${others[0]} cannot connect to such a socket; add --socket-mode 0666, or 0660 where it shares a group with the host`,
+    );
+  return { allowedUids, mode };
 }
 
 function integer(flag: string, text: string, least: number, most: number): number {
