@@ -4,7 +4,7 @@ import { loadAddon } from '../base/addon.js';
 import { EXIT_UNSETTLED, exitText, HostError } from '../base/host-errors.js';
 import { createLog, type Logger, type LogLevel } from '../base/log.js';
 import { writeDirectly } from '../base/output.js';
-import { socketPath } from '../host/socket-path.js';
+import { type SocketAccess, socketPath } from '../host/socket-path.js';
 import { loadFailure } from '../loader/loader-import.js';
 import { EXIT_FAILED } from './command.js';
 import { heedParent, Supervisor } from './supervise.js';
@@ -14,6 +14,7 @@ import { version } from './version.js';
 export interface ServeOptions {
   readonly paths: readonly string[];
   readonly socket: string | undefined;
+  readonly access: SocketAccess;
   readonly workers: number;
   readonly stallTimeoutMs: number;
   /** A parent process starts the host again when it dies. */

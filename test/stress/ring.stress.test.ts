@@ -121,7 +121,7 @@ async function exchange({ capacity, bytes, seed, start, late = false }: Run) {
         endpoint.publish();
         // Checked last: when our own last frame ends it, nobody has a reason to wake us again.
         if (received >= bytes && sent >= bytes) return done.resolve();
-        if (!endpoint.sleep()) addon.ring(ownBell);
+        if (!endpoint.sleep()) poller.again();
       }),
     );
     await Promise.race([done.promise, early, dog.failed]);

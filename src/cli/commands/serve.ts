@@ -3,13 +3,16 @@ import { HostError } from '../../base/host-errors.js';
 import type { LogLevel } from '../../base/log.js';
 import { below, command, usage } from '../command.js';
 import {
+  accessOf,
   durationOption,
   inspectOption,
   integerOption,
   logLevelOption,
   OUTPUT_READ,
+  socketModeOption,
   socketOption,
   STARTED_AGAIN,
+  uidsOption,
 } from '../options.js';
 
 const MAX_WORKERS = 256;
@@ -17,6 +20,8 @@ const MAX_WORKERS = 256;
 /** As the parser names them. */
 interface Flags {
   readonly socket?: string;
+  readonly allowedUids?: readonly number[];
+  readonly socketMode: number;
   readonly workers: number;
   readonly stallTimeout: number;
   readonly supervise: boolean;
@@ -34,6 +39,8 @@ export const serveCommand = (): Command =>
   command('serve', 'serves filters to Envoy; this is meant where no command is named')
     .argument('[paths...]', 'filter files and folders (<name>.ts, <name>/index.ts)')
     .addOption(socketOption())
+    .addOption(uidsOption())
+    .addOption(socketModeOption())
     .addOption(integerOption('workers', 'threads that run filters; 0 = the main thread', 0, MAX_WORKERS).default(1))
     .option('--init <file>', 'runs once in each thread before the filters load')
     .addOption(logLevelOption())
@@ -76,6 +83,7 @@ export const serveCommand = (): Command =>
       await serve({
         paths,
         socket: flags.socket,
+        access: accessOf(flags.allowedUids ?? [], flags.socketMode),
         workers,
         stallTimeoutMs: flags.stallTimeout,
         supervise: flags.supervise,

@@ -6,7 +6,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type AccessEntry, AccessLog } from './access-log.js';
-import { Child, type Outputs } from './child.js';
+import { Child } from './child.js';
 import { envoyConfig } from './config.js';
 import type { ChainOptions, Config, FilterSpec, ProcessOptions, UpstreamPort } from './options.js';
 import { envoyBinary, hostScript, moduleDir } from './paths.js';
@@ -46,11 +46,6 @@ export class Processes<O extends ProcessOptions & ChainOptions = ProcessOptions 
 
   protected get moduleDir(): string {
     return moduleDir(this.options.moduleDir);
-  }
-
-  /** Where the host writes; default: it is read and kept. */
-  protected get hostOutputs(): Outputs | undefined {
-    return undefined;
   }
 
   protected get hostPaths(): readonly string[] {
@@ -95,19 +90,23 @@ export class Processes<O extends ProcessOptions & ChainOptions = ProcessOptions 
     }
   }
 
+  /** Each process of these is started here. */
+  protected spawn(
+    name: 'envoy' | 'ts-filter-host',
+    command: string,
+    args: readonly string[],
+    env: Readonly<Record<string, string>>,
+  ): Child {
+    return new Child(name, command, args, env);
+  }
+
   /** Both are there. */
   protected async started(): Promise<void> {}
 
   /** Starts a host, also beside or after another one, and waits until its socket is there. */
   async startHost(args = this.hostArgs()): Promise<Child> {
     const before = inode(this.socket);
-    const host = new Child(
-      'ts-filter-host',
-      this.node,
-      args,
-      { NO_COLOR: '1', ...this.options.hostEnv },
-      this.hostOutputs,
-    );
+    const host = this.spawn('ts-filter-host', this.node, args, { NO_COLOR: '1', ...this.options.hostEnv });
     this.hosts.push(host);
     try {
       await eventually(
@@ -159,7 +158,7 @@ export class Processes<O extends ProcessOptions & ChainOptions = ProcessOptions 
     extra: readonly string[],
     base: readonly string[] = ['--use-dynamic-base-id', '--base-id-path', join(this.dir, 'base-id')],
   ): Child {
-    return new Child(
+    return this.spawn(
       'envoy',
       this.binary,
       [
