@@ -17,8 +17,9 @@
 namespace tsf::addon {
 namespace {
 
-/// Bytes of one read and of one write.
+/// Bytes of one read, and of one write: of the last write nobody knows how much has gone when the process ends.
 constexpr size_t kPiece = 64 << 10;
+constexpr size_t kWrite = 16 << 10;
 /// Under a load that its reader cannot follow, a loss is told that often.
 constexpr int64_t kTellMs = 10'000;
 /// At the end: a reader that takes nothing for so long does not read; and what is waited for at most.
@@ -158,20 +159,28 @@ void OutputPump::take(std::string_view bytes) {
 }
 
 void OutputPump::take_piece(std::string_view piece, bool ends_line) {
-  if (loses_line_ || queue_.size() + piece.size() > kMost) {
-    if (!loses_line_) counts_.untold.fetch_add(1, std::memory_order_relaxed);
+  using Is = Line::Is;
+  if (line_.is == Is::kLost || queue_.size() + piece.size() > kMost) {
+    lose_line();
     counts_.gone.fetch_add(piece.size());
-    if (is_mid_line_) {
-      // Its beginning has gone on: nothing else may follow it in the same line.
-      queue_ += '\n';
-      counts_.taken.fetch_add(1);
-    }
-    is_mid_line_ = false;
-    loses_line_ = !ends_line;
+    line_.is = ends_line ? Is::kNone : Is::kLost;
     return;
   }
+  if (line_.is == Is::kNone) line_ = {Is::kQueued, queue_.size()};
   queue_ += piece;
-  is_mid_line_ = !ends_line;
+  if (ends_line) line_.is = Is::kNone;
+}
+
+void OutputPump::lose_line() {
+  if (line_.is != Line::Is::kLost) counts_.untold.fetch_add(1, std::memory_order_relaxed);
+  if (line_.is == Line::Is::kQueued) {
+    counts_.gone.fetch_add(queue_.size() - line_.begin);
+    queue_.resize(line_.begin);
+  } else if (line_.is == Line::Is::kWithWriter) {
+    // Of one that is longer than the queue: nothing else may follow in the same line.
+    queue_ += '\n';
+    counts_.taken.fetch_add(1);
+  }
 }
 
 void OutputPump::write_on() {
@@ -183,6 +192,7 @@ void OutputPump::write_on() {
       std::unique_lock lock(mutex_);
       more_.wait(lock, [&] { return !queue_.empty() || (is_whole && !notice_.empty()); });
       std::swap(batch, queue_);
+      if (line_.is == Line::Is::kQueued) line_.is = Line::Is::kWithWriter;
       is_whole = batch.empty() || batch.back() == '\n';
       if (is_whole) batch += std::exchange(notice_, {});
       counted = batch.size();
@@ -198,11 +208,13 @@ void OutputPump::write_on() {
 
 bool OutputPump::write_all(std::string_view bytes) {
   char last = '\n';
+  counts_.under_way.store(lines_in(bytes), std::memory_order_relaxed);
   while (!bytes.empty()) {
-    const ssize_t n = ::write(real_.get(), bytes.data(), std::min(bytes.size(), kPiece));
+    const ssize_t n = ::write(real_.get(), bytes.data(), std::min(bytes.size(), kWrite));
     if (n > 0) {
       last = bytes[static_cast<size_t>(n) - 1];
       bytes.remove_prefix(static_cast<size_t>(n));
+      counts_.under_way.store(lines_in(bytes), std::memory_order_relaxed);
       error_ = 0;
     } else if (errno == EAGAIN) {
       // Whoever shares it with us has made it so.
@@ -210,6 +222,7 @@ bool OutputPump::write_all(std::string_view bytes) {
       ::poll(&writable, 1, -1);
     } else if (errno != EINTR) {
       is_torn_ = last != '\n';
+      counts_.under_way.store(0, std::memory_order_relaxed);
       const int error = errno;
       counts_.untold.fetch_add(lines_in(bytes), std::memory_order_relaxed);
       broken(error);
@@ -244,7 +257,15 @@ void OutputPump::tell_lost() {
 }
 
 void OutputPump::tell_elsewhere() {
-  const uint64_t lost = counts_.untold.exchange(0, std::memory_order_relaxed);
+  uint64_t lost = counts_.untold.exchange(0, std::memory_order_relaxed);
+  {
+    // What still waits is lost with the process: it is not to come all the same.
+    const std::lock_guard lock(mutex_);
+    lost += lines_in(queue_) + counts_.under_way.load(std::memory_order_relaxed);
+    counts_.gone.fetch_add(queue_.size());
+    queue_.clear();
+    line_.is = Line::Is::kNone;
+  }
   if (lost > 0) other_->notify("nobody has taken what was written to " + name() + ", lines lost: ", lost);
 }
 

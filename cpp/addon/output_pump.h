@@ -51,6 +51,7 @@ class OutputPump {
   // The reader's, with mutex_ held.
   void take(std::string_view bytes);
   void take_piece(std::string_view piece, bool ends_line);
+  void lose_line();
 
   // The writer's.
   bool write_all(std::string_view bytes);
@@ -77,9 +78,12 @@ class OutputPump {
   std::string queue_;
   /// Lines of our own, for when a line has ended.
   std::string notice_;
-  /// The rest of a line that comes in pieces is lost; or its beginning is in the queue.
-  bool loses_line_ = false;
-  bool is_mid_line_ = false;
+  /// The line of which a beginning has come and no end.
+  struct Line {
+    enum class Is { kNone, kQueued, kWithWriter, kLost } is = Is::kNone;
+    size_t begin = 0;  // in the queue, of kQueued
+  };
+  Line line_;
 
   // The writer's alone: what is wrong with the real one, whether a line was begun there, and when a loss was last told.
   int error_ = 0;
@@ -87,8 +91,9 @@ class OutputPump {
   int64_t told_at_ms_ = 0;
 
   struct Counts {
-    // Lines. Relaxed: a number for people.
+    // Lines: lost and not told; in the hands of the writer. Relaxed: numbers for people.
     std::atomic<uint64_t> untold{0};
+    std::atomic<uint64_t> under_way{0};
     // Bytes. For flush_both, which looks at the pipe, at is_taking, at taken and at gone in this order: sequentially
     // consistent, so that bytes which have left the one place are seen in the next.
     std::atomic<bool> is_taking{false};
