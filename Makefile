@@ -94,7 +94,10 @@ build/stamps/ring: $(RING_SOURCES) $(RING)/tsconfig.json tsconfig.base.json | bu
 	@touch $@
 
 build/stamps/ts: $(TS_SOURCES) build/stamps/ring build/gen/exchange_generated.h tsconfig.base.json tsconfig.build.json
+	@touch $@.begun
 	@$(TSC) -p tsconfig.build.json
+	@# Of sources that are no longer there; the tarball would have it.
+	@find dist -type f ! -newer $@.begun -delete
 	@touch $@
 
 # ---- C++ ----------------------------------------------------------------------------------------------------------
@@ -103,6 +106,7 @@ WARNINGS := -Wall -Wextra -Werror
 # The flags in files are those of `ts-filter-host build-addon` and `build-module`, too.
 CXXFLAGS_ALL := $(file < cpp/compile.flags) -MMD -MP $(WARNINGS) -Icpp -isystem build/gen
 LINKFLAGS := $(file < cpp/link.flags)
+ADDON_LINKFLAGS := $(LINKFLAGS) $(file < cpp/addon/link.flags)
 
 # A flavour is one way to compile everything: build/obj/<flavour>/. Sanitizers' reports need lines only, and -g1 spares
 # a third of the compile time.
@@ -205,8 +209,9 @@ $(ADDON_SOURCES:%.cc=build/obj/addon/%.o): | build/stamps/npm
 addon: gen build/stamps/npm ## build/ts_filter_addon.node, the host's end of the shared memory
 	@$(BUILD) build/ts_filter_addon.node
 
-build/ts_filter_addon.node: $(ADDON_SOURCES:%.cc=build/obj/addon/%.o) cpp/addon/exports.map cpp/link.flags
-	@$(CXX) $(LINKFLAGS) -Wl,--version-script=cpp/addon/exports.map $(filter %.o,$^) -o $@.new $(BUILD_OPTS)
+build/ts_filter_addon.node: $(ADDON_SOURCES:%.cc=build/obj/addon/%.o) cpp/addon/exports.map cpp/link.flags \
+  cpp/addon/link.flags
+	@$(CXX) $(ADDON_LINKFLAGS) -Wl,--version-script=cpp/addon/exports.map $(filter %.o,$^) -o $@.new $(BUILD_OPTS)
 	$(split_debug)
 
 # ---- the whole ----------------------------------------------------------------------------------------------------

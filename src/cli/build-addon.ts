@@ -19,6 +19,7 @@ export async function buildAddon({ out = packageFile(ADDON_FILE), nodeHeaders }:
   await compileNative({
     folders: ['cpp/shm', 'cpp/addon'],
     compileFlags: ['cpp/compile.flags', 'cpp/addon/compile.flags'],
+    linkFlags: ['cpp/link.flags', 'cpp/addon/link.flags'],
     exportsMap: 'cpp/addon/exports.map',
     systemIncludes: [headersOfNode(nodeHeaders), packageFile('build/include/node-addon-api')],
     out,

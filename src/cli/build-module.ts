@@ -8,6 +8,7 @@ export async function buildModule(out = packageFile(MODULE_FILE)): Promise<strin
   await compileNative({
     folders: ['cpp/shm', 'cpp/core', 'cpp/stock'],
     compileFlags: ['cpp/compile.flags'],
+    linkFlags: ['cpp/link.flags'],
     exportsMap: 'cpp/stock/exports.map',
     systemIncludes: [packageFile('build/gen'), packageFile('build/include')],
     out,

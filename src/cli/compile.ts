@@ -11,13 +11,13 @@ export interface NativeBuild {
   readonly folders: readonly string[];
   /** Files of the package with flags, as the Makefile reads them too. */
   readonly compileFlags: readonly string[];
+  readonly linkFlags: readonly string[];
   readonly exportsMap: string;
   /** Where headers of others are. */
   readonly systemIncludes: readonly string[];
   readonly out: string;
 }
 
-const LINK_FLAGS = 'cpp/link.flags';
 /** Of the compiler's complaints; the first of them tells. */
 const SHOWN = 4000;
 
@@ -29,7 +29,7 @@ export async function compileNative(build: NativeBuild): Promise<void> {
     const sources = (await Promise.all(build.folders.map(sourcesIn))).flat();
     const flags = [
       '-O2',
-      ...(await Promise.all(build.compileFlags.map(flagsIn))).flat(),
+      ...(await flagsIn(build.compileFlags)),
       `-I${packageFile('cpp')}`,
       ...build.systemIncludes.flatMap((folder) => ['-isystem', folder]),
       ...words(process.env['CXXFLAGS'] ?? ''),
@@ -38,7 +38,7 @@ export async function compileNative(build: NativeBuild): Promise<void> {
     await inParallel(compiled, ({ source, object }) => run([...flags, '-c', source, '-o', object]));
     await mkdir(dirname(out), { recursive: true });
     await run([
-      ...(await flagsIn(LINK_FLAGS)),
+      ...(await flagsIn(build.linkFlags)),
       `-Wl,--version-script=${packageFile(build.exportsMap)}`,
       '-Wl,--strip-debug',
       ...compiled.map(({ object }) => object),
@@ -58,7 +58,8 @@ async function sourcesIn(folder: string): Promise<string[]> {
   return names.filter((name) => name.endsWith('.cc')).map((name) => packageFile(join(folder, name)));
 }
 
-const flagsIn = async (file: string): Promise<string[]> => words(await readFile(packageFile(file), 'utf8'));
+const flagsIn = async (files: readonly string[]): Promise<string[]> =>
+  (await Promise.all(files.map((file) => readFile(packageFile(file), 'utf8')))).flatMap(words);
 const words = (text: string): string[] => text.split(/\s+/).filter((word) => word !== '');
 
 async function inParallel<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {

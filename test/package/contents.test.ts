@@ -1,7 +1,9 @@
 /** What is in the tarball, and what it needs of the machine. */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { builtinModules } from 'node:module';
 import { join } from 'node:path';
+import { buildSync } from 'esbuild';
 import { publint } from 'publint';
 import { describe, expect, inject, it } from 'vitest';
 import { nodeBinary, root } from '../fixture/index.js';
@@ -37,6 +39,35 @@ describe('the tarball', () => {
   it('has no tests, no sources in TypeScript, and nothing that npm would compile at once', () => {
     const files = readdirSync(own, { recursive: true, encoding: 'utf8' });
     expect(files.filter((file) => /\.test\.|(?<!\.d)\.ts$|binding\.gyp$|\.debug$/.test(file))).toEqual([]);
+  });
+
+  it('imports nothing but what npm installs with it', () => {
+    const { dependencies, peerDependencies } = JSON.parse(readFileSync(join(own, 'package.json'), 'utf8')) as {
+      dependencies: object;
+      peerDependencies: object;
+    };
+    const known = [...builtinModules, ...Object.keys({ ...dependencies, ...peerDependencies }), 'envoy-ts-filter'];
+    const folder = join(own, 'dist/src');
+    const files = readdirSync(folder, { recursive: true, encoding: 'utf8' });
+    const { metafile } = buildSync({
+      entryPoints: files.filter((file) => file.endsWith('.js')).map((file) => join(folder, file)),
+      absWorkingDir: own,
+      outdir: join(own, 'unwritten'),
+      write: false,
+      metafile: true,
+      bundle: true,
+      platform: 'node',
+      format: 'esm',
+      packages: 'external',
+      logLevel: 'silent',
+    });
+    const imported = Object.entries(metafile.inputs).flatMap(([file, { imports }]) =>
+      imports.filter((one) => one.external === true).map(({ path }) => `${file}: ${path}`),
+    );
+    expect(imported.length).toBeGreaterThan(0);
+    expect(
+      imported.filter((one) => !known.some((name) => one.endsWith(`: ${name}`) || one.endsWith(`: node:${name}`))),
+    ).toEqual([]);
   });
 
   it('has every header of others that its sources include, with its licence', () => {

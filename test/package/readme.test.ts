@@ -32,6 +32,7 @@ const running: Child[] = [];
 let cwd = folder;
 /** Envoy's, once there is an envoy.yaml. */
 let port = 0;
+let edited = false;
 
 afterAll(async () => {
   for (const child of running.reverse()) await child.stop(10_000);
@@ -82,22 +83,21 @@ async function freePort(): Promise<number> {
   return free;
 }
 
-/** Other tests run beside this one: its ports are chosen by the kernel, the first one of them is the listener's. */
+/** Other tests run beside this one: its ports are chosen by the kernel. */
 async function giveFreePorts(): Promise<void> {
   const path = join(cwd, 'envoy.yaml');
   if (port !== 0 || !existsSync(path)) return;
-  let text = readFileSync(path, 'utf8');
-  for (const [, number] of [...text.matchAll(/port_value: (\d+)/g)]) {
-    const free = await freePort();
-    port ||= free;
-    text = text.replace(`port_value: ${number!}`, `port_value:  ${free}`);
-  }
-  writeFileSync(path, text);
+  const parts = readFileSync(path, 'utf8').split(/(?<=port_value: )\d+/);
+  const ports = await Promise.all(parts.slice(1).map(freePort));
+  const listens = parts.findIndex((part) => /^ *listeners:$/m.test(part));
+  port = ports[listens]!;
+  writeFileSync(path, parts.map((part, i) => `${part}${ports[i] ?? ''}`).join(''));
 }
 
 /** As in the README, but for places that are this machine's. */
-const here = (command: string): string =>
+const here = async (command: string): Promise<string> =>
   command
+    .replace(' dev filters/', ` dev filters/ --port ${await freePort()} --admin-port ${await freePort()}`)
     .replace(`./${basename(inject('tarball'))}`, inject('tarball'))
     .replaceAll('/run/ts-filter.sock', socket)
     .replace(' envoy -c', ' exec envoy --use-dynamic-base-id -c');
@@ -128,19 +128,21 @@ it.each(commands)('%s', async (command) => {
     // One `dev` at a time.
     if (/ dev /.test(command)) for (const one of running.splice(0)) await one.stop(10_000);
     await giveFreePorts();
-    const child = start(here(command));
-    await child.waitForOutput(/listening|starting main dispatch loop|curl/, 20_000);
+    const child = start(await here(command));
+    await child.waitForOutput(/"listening"|starting main dispatch loop|curl/, 20_000);
+    const [, devPort] = / dev /.test(command) ? (/ --port (\d+)/.exec(child.name) ?? []) : [];
+    if (devPort !== undefined) await answers(Number(devPort), edited ? 'hola' : 'hello');
   } else {
-    const { status, stdout, stderr } = runIn(cwd, here(command));
+    const { status, stdout, stderr } = runIn(cwd, await here(command));
     expect(status, stdout + stderr).toBe(0);
   }
+  if (/^sed /.test(command)) edited = true;
   if (folderOf !== undefined) cwd = join(cwd, folderOf);
 });
 
-it('in the end a request meets the edited filter', async () => {
-  const header = await eventually('the filter answers', async () => {
-    const answer = await get(port, '/');
-    return answer.header('x-my-filter');
-  });
-  expect(header).toBe('hola');
-});
+/** What the filter writes; a `dev` that was there before an edit has it too. */
+async function answers(at: number, wanted: string): Promise<void> {
+  await eventually(`the filter writes ${wanted}`, async () => (await get(at, '/')).header('x-my-filter') === wanted);
+}
+
+it('in the end a request meets the edited filter', () => answers(port, 'hola'));
