@@ -14,7 +14,9 @@ NODE_VERSION ?=
 BUILD_OPTS ?=
 JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 300
-SOAK_SECONDS ?= 900
+export FUZZ_EXECUTIONS
+SOAK_SECONDS ?= 1800
+SOAK_RESTARTS ?= 1000
 
 ifeq ($(origin CXX),default)
   CXX := g++
@@ -139,7 +141,8 @@ TOOL_SOURCES := $(shell find cpp/test -name '*_main.cc')
 HELPER_SOURCES := $(filter-out $(TEST_SOURCES) $(FUZZ_SOURCES) $(TOOL_SOURCES),$(shell find cpp/test -name '*.cc'))
 
 ASAN_TESTS := $(TEST_SOURCES:cpp/test/%.cc=build/test/asan/%)
-TSAN_TESTS := $(patsubst cpp/test/%.cc,build/test/tsan/%,$(filter %_stress_test.cc %ring_test.cc,$(TEST_SOURCES)))
+# What starts threads: ring, link and hand-over between link and workers, timers, registry, doorbells.
+TSAN_TESTS := $(patsubst cpp/test/%.cc,build/test/tsan/%,$(shell grep -l 'std::thread' $(TEST_SOURCES)) cpp/test/shm/ring_test.cc)
 FUZZERS := $(FUZZ_SOURCES:cpp/test/%.cc=build/test/fuzz/%)
 TOOLS := $(TOOL_SOURCES:cpp/test/%.cc=build/test/release/%)
 
@@ -200,13 +203,6 @@ build/grpc-interop: $(wildcard test/grpc-interop/*) | build/stamps/packages
 	@echo "  go $@"
 	@cd test/grpc-interop && go build -trimpath -buildvcs=false -o $(CURDIR)/$@ .
 
-# What filters/calls is tested with: runtimes in Go, Java and Rust.
-build/stamps/calls: $(wildcard $(addprefix filters/calls/clients/,go/*.go go/*/*.go java/*.java java/*/*.java rust/*/*.rs) \
-  test/calls/runtimes/*.rs test/calls/runtimes/*/*) scripts/build-calls.sh | build/stamps/packages
-	@echo "  runtimes of filters/calls"
-	@scripts/build-calls.sh build/calls
-	@touch $@
-
 ADDON_SOURCES := $(wildcard cpp/shm/*.cc cpp/addon/*.cc)
 $(ADDON_SOURCES:%.cc=build/obj/addon/%.o): | build/stamps/npm
 
@@ -263,11 +259,18 @@ demo-calls: build $(ENVOY) ## Demo: calls into Python, on port 8000; Ctrl-C ends
 
 # ---- tests --------------------------------------------------------------------------------------------------------
 
+# What filters/calls is tested with: runtimes in Go, Java and Rust.
+build/stamps/calls: $(wildcard $(addprefix filters/calls/clients/,go/*.go go/*/*.go java/*.java java/*/*.java rust/*/*.rs) \
+  test/calls/runtimes/*.rs test/calls/runtimes/*/*) scripts/build-calls.sh | build/stamps/packages
+	@echo "  runtimes of filters/calls"
+	@scripts/build-calls.sh build/calls
+	@touch $@
+
 VITEST := node node_modules/vitest/vitest.mjs run
 E2E_DEPENDENCIES := build tools build/grpc-interop build/stamps/calls
 E2E := $(ENVOY_VERSIONS:%=e2e-%)
 
-.PHONY: test cpp-test unit test-envoy go-matrix smoke $(E2E) check fuzz fuzz-short soak torture torture-short framing-torture framing-short bench profile
+.PHONY: test cpp-test unit test-envoy go-matrix smoke $(E2E) check fuzz fuzz-short fuzz-keep soak torture torture-short framing-torture framing-short bench profile
 test: cpp-test unit fuzz-short package test-envoy framing-short torture-short ## Every suite; CI runs check and smoke besides
 # A failing suite does not keep the others from running, nor the matrix; it fails all the same.
 test-envoy: ## End-to-end tests on Envoy 1.40, 1.39 and 1.38, and the matrix of the Golang filter's cases
@@ -301,7 +304,10 @@ SMOKE := test/e2e/smoke.test.ts
 fuzz fuzz-short: gen
 	@$(if $(FUZZERS),$(BUILD) $(FUZZERS),:)
 	@python3 scripts/run_fuzzers.py build/reports $(if $(filter fuzz,$@),$(FUZZ_SECONDS),5) $(FUZZERS)
-fuzz: ## Every fuzzer for FUZZ_SECONDS (300)
+fuzz: ## Every fuzzer for FUZZ_SECONDS (300), or FUZZ_EXECUTIONS inputs if that is less
+fuzz-keep: gen # What the fuzzers have found worth keeping goes into cpp/test/corpus/
+	@$(BUILD) $(FUZZERS)
+	@python3 scripts/run_fuzzers.py --keep $(FUZZERS)
 
 # What both sides say in this protocol (test/compat), once it has a new number; also the peers of older releases' tests.
 .PHONY: record-peer
@@ -354,9 +360,10 @@ format: build/stamps/packages build/stamps/npm ## Rewrites every file in the pro
 
 # ---- long -----------------------------------------------------------------------------------------------------------
 
-soak: $(E2E_DEPENDENCIES) $(ENVOY) ## End-to-end tests with 1 GB bodies and SOAK_SECONDS (900) of mixed load
-	@SOAK=1 MIXED_SECONDS=$(SOAK_SECONDS) ENVOY_VERSION=$(ENVOY_VERSION) $(VITEST) --project 'e2e*' \
-	  --testTimeout=$$((($(SOAK_SECONDS) + 600) * 1000))
+soak: $(E2E_DEPENDENCIES) $(ENVOY) ## SOAK_SECONDS (1800) of faults under load, SOAK_RESTARTS (1000) hosts, 1 GB bodies, 300 s mixed
+	@SOAK=1 SOAK_SECONDS=$(SOAK_SECONDS) SOAK_RESTARTS=$(SOAK_RESTARTS) MIXED_SECONDS=300 ENVOY_VERSION=$(ENVOY_VERSION) \
+	  $(VITEST) --project 'e2e*' $(SOAKED:%=test/e2e/%.test.ts)
+SOAKED := soak flow mixed
 
 # All Envoys, unless one was asked for.
 TORTURE_VERSIONS := $(if $(filter file,$(origin ENVOY_VERSION)),$(ENVOY_VERSIONS),$(ENVOY_VERSION))
@@ -385,6 +392,6 @@ profile: build $(ENVOY) ## CPU profiles of host and Envoy under load
 .PHONY: clean distclean
 clean: ## Removes what was built; downloads stay
 	@rm -rf dist packages/*/dist src/channel/codec/generated
-	@rm -rf $(filter-out build/envoy build/node build/stamps,$(wildcard build/*)) build/stamps/ring build/stamps/ts
+	@rm -rf $(filter-out build/envoy build/node build/stamps,$(wildcard build/*)) build/stamps/ring build/stamps/ts build/stamps/calls
 distclean: ## Removes all that make ever wrote
 	@rm -rf dist packages/*/dist src/channel/codec/generated build .venv node_modules

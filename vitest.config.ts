@@ -7,12 +7,15 @@ const LIMITS = { testTimeout: minutes(1), hookTimeout: minutes(1) };
 const ALONE = [
   'apisix-cost',
   'calls-load',
+  'dev',
   'mixed',
   'disconnects',
   'host-replay',
   'host-threads',
   'kills',
   'redeploy-load',
+  'slow-logs',
+  'soak',
 ].map((name) => `test/e2e/${name}.test.ts`);
 
 // Nothing is retried: a test that fails now and then shows a fault.

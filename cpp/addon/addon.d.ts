@@ -19,14 +19,28 @@ export function mapInbound(fd: number, bytes: number): ArrayBuffer;
  */
 export function unmap(buffer: ArrayBuffer): void;
 
-/** Rings a doorbell. Never blocks and never throws for a valid number, whatever the peer has done to the eventfd. */
+/** Rings the doorbell that wakes Envoy, an eventfd. Never throws for a valid number. */
 export function ring(fd: number): void;
+
+/** Rings the doorbell that wakes the host, a socket, as the module does. Never blocks. For tests and the testing kit. */
+export function ringHost(fd: number): void;
 
 /** Closes a descriptor. Throws EBADF when it is not open. */
 export function closeFd(fd: number): void;
 
-/** Ends the process at once: no thread is waited for, and nothing that is registered for the exit runs. */
+/**
+ * Ends the process at once: no thread is waited for, and nothing that is registered for the exit runs. What pumpOutput has
+ * taken is still written, for up to a second and as long as it moves.
+ */
 export function exitNow(code: number): never;
+
+/**
+ * From now on whoever reads this process's stdout and stderr holds nobody up: the descriptors 1 and 2 become pipes that are
+ * always read, and what their readers do not take (a slow one, one that has gone, a full disk) is lost, whole lines beyond
+ * 1 MiB, counted, and told in a line once it flows again. The process's end waits up to a second for what flows. A second call
+ * does nothing.
+ */
+export function pumpOutput(): void;
 
 /**
  * Waits for a doorbell on this thread's event loop.
@@ -38,13 +52,14 @@ export function exitNow(code: number): never;
  * Work that finishes later (a timer, a promise) sets `dirty[0] = 1`: `onFlush` is then called once before the loop
  * waits again. No callback, no timer and no system call is needed for that.
  *
- * When `Endpoint.sleep()` says false in `onFlush`, ring(fd) on one's own doorbell: the loop then comes back with a wake-up.
+ * When `Endpoint.sleep()` says false in `onFlush`, again() lets the loop come back with a wake-up.
  *
  * Keeps the process alive until close() or unref(). The descriptor stays the caller's and may be closed at any time.
  */
 export class Poller {
   constructor(fd: number, onWake: () => void, onFlush: () => void);
   readonly dirty: Int32Array;
+  again(): void;
   ref(): void;
   unref(): void;
   /** No callback comes after this. May be called twice. */
@@ -52,12 +67,12 @@ export class Poller {
 }
 
 /**
- * Listens on a unix stream socket, mode 0600. It binds under a temporary name beside `path` and renames it over
+ * Listens on a unix stream socket, mode 0600 or what is given. It binds under a temporary name beside `path` and renames it over
  * `path`, so a new host takes the path over without a moment in which nobody listens. close() removes `path` only when it
  * is still this socket; connections that wait to be accepted are still handed over, inside the call.
  */
 export class Listener {
-  constructor(path: string, onConnection: (connection: Connection) => void);
+  constructor(path: string, onConnection: (connection: Connection) => void, mode?: number);
   ref(): void;
   unref(): void;
   close(): void;
@@ -97,5 +112,6 @@ export function connect(path: string): Connection;
 /** A new doorbell, a new outbound file (mapped read-write) and a new inbound file (mapped read-only), as the module
  * makes them. For tests and the testing kit. The caller owns the descriptors. */
 export function createDoorbell(): number;
+export function createHostDoorbell(): { host: number; module: number };
 export function createOutbound(capacity: number): { fd: number; buffer: ArrayBuffer };
 export function createInbound(capacity: number): { fd: number; buffer: ArrayBuffer };

@@ -31,6 +31,15 @@ std::string temporary_name(const std::string& path) {
   return (slash == std::string::npos ? std::string() : path.substr(0, slash + 1)) + name;
 }
 
+// The socket at that name and not what somebody may have put in its place: a descriptor of the file itself.
+shm::UniqueFd socket_file(const std::string& name, struct stat& status) {
+  shm::UniqueFd file(::open(name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  const bool is_ours =
+      file && ::fstat(file.get(), &status) == 0 && S_ISSOCK(status.st_mode) && status.st_uid == ::geteuid();
+  if (!is_ours && file) errno = EEXIST;
+  return is_ours ? std::move(file) : shm::UniqueFd();
+}
+
 }  // namespace
 
 Napi::Function Listener::define(Napi::Env env) {
@@ -47,6 +56,7 @@ void Listener::start(const Napi::CallbackInfo& info) {
     return throw_type_error(env, "Listener needs a path and the function onConnection");
   }
   path_ = info[0].As<Napi::String>();
+  if (info[2].IsNumber()) mode_ = info[2].As<Napi::Number>().Uint32Value() & 0777;
   on_connection_ = Napi::Persistent(info[1].As<Napi::Function>());
   spare_.reset(::open("/dev/null", O_RDONLY | O_CLOEXEC));
   if (const char* step = bind_and_listen(); step != nullptr) {
@@ -77,13 +87,16 @@ const char* Listener::bind_and_listen() {
   }
   std::memcpy(address.sun_path, temporary.data(), temporary.size());
   socket_.reset(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  // Before bind(): Linux gives the new file the socket's own mode, so it is never open to others, and the umask, which
-  // belongs to all threads, stays alone.
+  // Before bind(): Linux gives the new file the socket's own mode, so it is never open to more than it should, and the
+  // umask, which belongs to all threads, stays alone.
   if (!socket_ || ::fchmod(socket_.get(), 0600) != 0) return "making a socket for";
   if (::bind(socket_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) return "binding";
+  const shm::UniqueFd file = socket_file(temporary, status);
+  // A descriptor of O_PATH cannot be changed, but what /proc has for it can.
+  const std::string itself = "/proc/self/fd/" + std::to_string(file.get());
   // Listening first: whoever finds the path finds a listener.
-  if (::lstat(temporary.c_str(), &status) != 0 || ::chmod(temporary.c_str(), 0600) != 0 ||
-      ::listen(socket_.get(), kBacklog) != 0 || ::rename(temporary.c_str(), path_.c_str()) != 0) {
+  if (!file || ::chmod(itself.c_str(), mode_) != 0 || ::listen(socket_.get(), kBacklog) != 0 ||
+      ::rename(temporary.c_str(), path_.c_str()) != 0) {
     const int error = errno;
     ::unlink(temporary.c_str());
     errno = error;

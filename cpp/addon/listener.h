@@ -32,6 +32,7 @@ class Listener : public Napi::ObjectWrap<Listener> {
   void remove_path();
 
   std::string path_;
+  mode_t mode_ = 0600;
   bool bound_ = false;
   bool closing_ = false;
   dev_t device_ = 0;

@@ -16,8 +16,8 @@ constexpr int kFlushesAtOnce = 16;
 
 Napi::Function Poller::define(Napi::Env env) {
   return DefineClass(env, "Poller",
-                     {InstanceMethod<&Poller::close>("close"), InstanceMethod<&Poller::ref>("ref"),
-                      InstanceMethod<&Poller::unref>("unref")});
+                     {InstanceMethod<&Poller::close>("close"), InstanceMethod<&Poller::again>("again"),
+                      InstanceMethod<&Poller::ref>("ref"), InstanceMethod<&Poller::unref>("unref")});
 }
 
 Poller::Poller(const Napi::CallbackInfo& info) : ObjectWrap(info) { start(info); }
@@ -43,45 +43,73 @@ void Poller::start(const Napi::CallbackInfo& info) {
 
 bool Poller::watch(Napi::Env env, int fd) {
   // A descriptor of our own: the caller may close its own at any time.
-  shm::Doorbell doorbell(shm::UniqueFd(::fcntl(fd, F_DUPFD_CLOEXEC, 0)));
-  if (doorbell.fd() < 0 || !doorbell.listen()) {
-    throw_errno(env, "watching the doorbell");
-    return false;
+  shm::UniqueFd own(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
+  if (own && shm::is_socket(own.get())) {
+    socket_ = std::move(own);
+  } else {
+    shm::Doorbell doorbell(std::move(own));
+    if (doorbell.fd() < 0 || !doorbell.listen()) {
+      throw_errno(env, "watching the doorbell");
+      return false;
+    }
+    doorbell_ = std::move(doorbell);
   }
-  doorbell_ = std::move(doorbell);
-  int error = poll_.open(
-      env, [this](uv_loop_t* loop, uv_poll_t* handle) { return uv_poll_init(loop, handle, doorbell_->wait_fd()); },
-      [this](int, int) { woken(); });
-  if (error == 0) error = uv_poll_start(poll_.get(), UV_READABLE, LoopHandle<uv_poll_t>::emit);
-  if (error == 0) {
-    error = prepare_.open(env, uv_prepare_init, [this](int, int) { flush_dirty(); });
-  }
-  if (error == 0) {
-    error =
-        uv_prepare_start(prepare_.get(), [](uv_prepare_t* handle) { LoopHandle<uv_prepare_t>::emit(handle, 0, 0); });
-  }
-  if (error != 0) {
+  if (const int error = open_poll(env); error != 0) {
     poll_.close();
+    idle_.close();
     prepare_.close();
     throw_error(env, std::string("watching the doorbell: ") + uv_strerror(error));
     return false;
   }
-  prepare_.set_ref(false);  // the poll handle alone decides whether the process lives
+  idle_.set_ref(false);
+  prepare_.set_ref(false);      // the poll handle alone decides whether the process lives
+  if (!doorbell_) come_back();  // the first look needs no ring; an eventfd brings it itself
   return true;
 }
 
+int Poller::open_poll(Napi::Env env) {
+  const int waits_at = doorbell_ ? doorbell_->wait_fd() : socket_.get();
+  int error = poll_.open(
+      env, [waits_at](uv_loop_t* loop, uv_poll_t* handle) { return uv_poll_init(loop, handle, waits_at); },
+      [this](int, int) { rung(); });
+  if (error == 0) error = uv_poll_start(poll_.get(), UV_READABLE, LoopHandle<uv_poll_t>::emit);
+  if (error == 0) {
+    error = idle_.open(env, uv_idle_init, [this](int, int) {
+      uv_idle_stop(idle_.get());
+      woken();
+    });
+  }
+  if (error == 0) error = prepare_.open(env, uv_prepare_init, [this](int, int) { flush_dirty(); });
+  if (error != 0) return error;
+  return uv_prepare_start(prepare_.get(), [](uv_prepare_t* handle) { LoopHandle<uv_prepare_t>::emit(handle, 0, 0); });
+}
+
+void Poller::rung() {
+  if (doorbell_) {
+    doorbell_->drain();
+  } else if (!shm::hear_socket(socket_.get())) {
+    uv_poll_stop(poll_.get());  // readable for ever
+  }
+  woken();
+}
+
 void Poller::woken() {
-  doorbell_->drain();
   call(on_wake_);
   if (!poll_.is_open()) return;
   *dirty_ = 0;
   call(on_flush_);
 }
 
+void Poller::come_back() {
+  if (idle_.is_open()) uv_idle_start(idle_.get(), [](uv_idle_t* handle) { LoopHandle<uv_idle_t>::emit(handle, 0, 0); });
+}
+
+void Poller::again(const Napi::CallbackInfo&) { come_back(); }
+
 void Poller::flush_dirty() {
   for (int i = 0; *dirty_ != 0; i++) {
-    // The loop is about to wait: with a ring of our own it comes back here at once.
-    if (i == kFlushesAtOnce) return doorbell_->ring();
+    // The loop is about to wait.
+    if (i == kFlushesAtOnce) return come_back();
     *dirty_ = 0;
     call(on_flush_);
     if (!prepare_.is_open()) return;
@@ -97,8 +125,10 @@ void Poller::call(const Napi::FunctionReference& function) {
 void Poller::close(const Napi::CallbackInfo&) {
   if (!poll_.is_open()) return;
   poll_.close();
+  idle_.close();
   prepare_.close();
   doorbell_.reset();
+  socket_.reset();
   Unref();
 }
 

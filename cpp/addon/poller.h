@@ -19,12 +19,16 @@ class Poller : public Napi::ObjectWrap<Poller> {
 
  private:
   void close(const Napi::CallbackInfo& info);
+  void again(const Napi::CallbackInfo& info);
   void ref(const Napi::CallbackInfo& info);
   void unref(const Napi::CallbackInfo& info);
 
   void start(const Napi::CallbackInfo& info);
   bool watch(Napi::Env env, int fd);
+  int open_poll(Napi::Env env);
+  void rung();
   void woken();
+  void come_back();
   void flush_dirty();
   void call(const Napi::FunctionReference& function);
 
@@ -33,8 +37,11 @@ class Poller : public Napi::ObjectWrap<Poller> {
   Napi::Reference<Napi::ArrayBuffer> dirty_buffer_;
   int32_t* dirty_ = nullptr;
   std::optional<Napi::AsyncContext> context_;
+  // The one or the other: a host waits at a socket, a test that plays Envoy at an eventfd.
+  shm::UniqueFd socket_;
   std::optional<shm::Doorbell> doorbell_;
   LoopHandle<uv_poll_t> poll_;
+  LoopHandle<uv_idle_t> idle_;  // runs: the loop does not wait, and comes back with a wake-up
   LoopHandle<uv_prepare_t> prepare_;
 };
 

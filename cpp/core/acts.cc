@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "core/line_limit.h"
 #include "core/metrics.h"
 #include "core/text.h"
 
@@ -19,6 +20,14 @@ json json_of(const MetadataItem& item) {
   if (const auto* yes = std::get_if<bool>(&item)) return *yes;
   return nullptr;
 }
+
+// Of a thread's filters: each line costs their worker a write.
+bool may_log(size_t bytes) {
+  thread_local HostLogLimit limit;
+  return limit.allows(now_ns(), bytes);
+}
+
+std::string shown(std::string_view text) { return printable(text.substr(0, HostLogLimit::kLongestLine)); }
 
 std::string bytes_of_number(double value) { return {reinterpret_cast<const char*>(&value), sizeof value}; }
 
@@ -37,7 +46,7 @@ class Acts {
   // A list can be made once: Envoy adds to a list and never empties one, and what is no list stays as it is.
   bool is_new(std::string_view ns, std::string_view key);
   void warn(const std::string& text) {
-    process_.log(LogLevel::kWarn, "ts_filter: filter " + config_.name + ": " + text);
+    if (may_log(text.size())) process_.log(LogLevel::kWarn, "ts_filter: filter " + config_.name + ": " + text);
   }
 
   const FilterConfig& config_;
@@ -50,6 +59,10 @@ bool Acts::set_metadata(const wire::Act& frame) {
   std::string_view ns;
   std::string_view key;
   if (!reader.pair(ns, key)) return false;
+  if (ns == kOwnNamespace) {
+    warn("dynamic metadata of \"ts_filter\" is the module's own and stays as it is");
+    return true;
+  }
   const auto value = reader.rest();
   switch (frame.detail()) {
     case wire::MetadataType_Number: mount_.set_metadata(ns, key, frame.number()); return true;
@@ -84,7 +97,7 @@ bool Acts::set_metadata(const wire::Act& frame) {
 bool Acts::is_new(std::string_view ns, std::string_view key) {
   const auto keys = mount_.metadata_keys(ns);
   if (std::find(keys.begin(), keys.end(), key) == keys.end()) return true;
-  warn("dynamic metadata \"" + printable(key) + "\" of \"" + printable(ns) +
+  warn("dynamic metadata \"" + shown(key) + "\" of \"" + shown(ns) +
        "\" is set already, and this Envoy cannot make it another list");
   return false;
 }
@@ -95,7 +108,7 @@ bool Acts::set_filter_state(std::string_view block) {
   std::string_view value;
   if (!reader.pair(key, value)) return false;
   if (mount_.filter_state(key)) {
-    warn("filter state \"" + printable(key) + "\" is set already and stays as it is");
+    warn("filter state \"" + shown(key) + "\" is set already and stays as it is");
   } else {
     mount_.set_filter_state(key, value);
   }
@@ -103,9 +116,9 @@ bool Acts::set_filter_state(std::string_view block) {
 }
 
 bool Acts::record(const wire::Act& frame) {
-  const auto act = take_metric(frame, config_.settings.metrics);
+  const auto act = take_metric(frame, config_.settings.metrics, process_);
   if (!act || act->index >= config_.metrics.size()) return false;
-  mount_.record(act->metric.kind, act->op, config_.metrics[act->index], act->labels, act->value);
+  if (act->value) mount_.record(act->metric.kind, act->op, config_.metrics[act->index], act->labels, *act->value);
   return true;
 }
 
@@ -117,7 +130,7 @@ ActDone Acts::run(const wire::Act& frame) {
     case wire::ActKind_SetFilterState: return done(set_filter_state(block));
     case wire::ActKind_OverrideHost:
       if (!mount_.override_host(block, frame.detail() != 0))
-        warn("\"" + printable(block) + "\" is no address of an upstream host");
+        warn("\"" + shown(block) + "\" is no address of an upstream host");
       return ActDone::kDone;
     case wire::ActKind_Drain: mount_.drain_connection(); return ActDone::kDone;
     case wire::ActKind_Metric: return done(record(frame));
@@ -133,7 +146,9 @@ ActDone do_act(const wire::Act& frame, const FilterConfig& config, StreamMount& 
 }
 
 void report_failure(const wire::Fail& frame, const FilterConfig& config, StreamMount& mount, ProcessMount& process) {
-  process.log(LogLevel::kError, "ts_filter: filter " + config.name + " failed: " + printable(view_of(frame.block())));
+  const auto text = view_of(frame.block());
+  if (may_log(std::min(text.size(), HostLogLimit::kLongestLine)))
+    process.log(LogLevel::kError, "ts_filter: filter " + config.name + " failed: " + shown(text));
   if (!config.panics) return;
   const std::string_view name = config.name;
   mount.record(MetricKind::kCounter, MetricOp::kIncrement, *config.panics, {&name, 1}, 1);

@@ -1,7 +1,9 @@
 #include "core/calls.h"
 
 #include <algorithm>
+#include <initializer_list>
 
+#include "core/framing.h"
 #include "core/http_rules.h"
 
 namespace tsf::core {
@@ -23,6 +25,15 @@ bool read_lines(std::string_view block, bool pseudo, std::vector<HeaderLine>& ou
   return true;
 }
 
+bool is_one_of(std::string_view name, std::initializer_list<std::string_view> lower) {
+  return std::any_of(lower.begin(), lower.end(), [name](std::string_view one) {
+    const auto same = [](char a, char b) { return (a >= 'A' && a <= 'Z' ? a + ('a' - 'A') : a) == b; };
+    return std::equal(name.begin(), name.end(), one.begin(), one.end(), same);
+  });
+}
+
+constexpr std::string_view kWrongBody = "its body is not as long as its content-length, or longer than may be";
+
 std::string block_of(std::span<const HeaderLine> lines) {
   std::string out;
   for (const HeaderLine& line : lines) {
@@ -35,6 +46,19 @@ std::string block_of(std::span<const HeaderLine> lines) {
 }
 
 }  // namespace
+
+bool CallBody::read(const std::vector<HeaderLine>& lines) {
+  for (const HeaderLine& line : lines) {
+    // How a message is framed is its connection's business.
+    if (is_one_of(line.name(), {"transfer-encoding", "connection", "upgrade", "keep-alive", "proxy-connection"}))
+      return false;
+    if (!is_one_of(line.name(), {"content-length"})) continue;
+    const auto length = length_of(line.value());
+    if (!length || (promised_ && promised_ != length)) return false;
+    promised_ = length;
+  }
+  return true;
+}
 
 std::vector<Calls::Running>::iterator Calls::find(uint32_t call) {
   return std::find_if(running_.begin(), running_.end(), [call](const Running& r) { return r.call == call; });
@@ -73,7 +97,10 @@ bool Calls::start(const wire::Call& frame) {
   const auto block = view_of(frame.block());
   if (find(frame.call()) != running_.end() || frame.cluster_length() > block.size()) return false;
   std::vector<HeaderLine> headers;
-  if (!read_lines(block.substr(frame.cluster_length()), true, headers)) return false;
+  CallBody body;
+  if (!read_lines(block.substr(frame.cluster_length()), true, headers) || !body.read(headers)) return false;
+  if (running_.size() >= kMostRunning) return tell_failed(frame.call(), "too many calls at once");
+  if (frame.end() && !body.is_kept()) return tell_failed(frame.call(), kWrongBody);
   uint64_t envoy_id = 0;
   starting_ = frame.call();
   const auto result =
@@ -82,23 +109,39 @@ bool Calls::start(const wire::Call& frame) {
   starting_.reset();
   if (is_over) return true;
   if (result == CallStart::kStarted) {
-    running_.push_back({frame.call(), envoy_id, frame.end(), false});
-  } else {
-    fail(frame.call(), result == CallStart::kNoCluster ? "no such cluster" : "refused");
+    running_.push_back({frame.call(), envoy_id, frame.end(), false, body});
+    return true;
   }
+  return tell_failed(frame.call(), result == CallStart::kNoCluster ? "no such cluster" : "refused");
+}
+
+bool Calls::tell_failed(uint32_t call, std::string_view why) {
+  fail(call, why);
   return true;
 }
 
 bool Calls::on_frame(const wire::Call& frame) {
+  if (events_.size() > kMostEvents) return false;
   if (frame.part() == wire::CallPart_Start) return start(frame);
+  const auto found = find(frame.call());
+  if (found != running_.end()) return go_on(frame, found);
+  // It has ended meanwhile.
+  std::vector<HeaderLine> trailers;
+  return frame.part() != wire::CallPart_Trailers || read_lines(view_of(frame.block()), false, trailers);
+}
+
+// Of one that runs: more of its request.
+bool Calls::go_on(const wire::Call& frame, std::vector<Running>::iterator found) {
   std::vector<HeaderLine> trailers;
   if (frame.part() == wire::CallPart_Trailers && !read_lines(view_of(frame.block()), false, trailers)) return false;
-  const auto found = find(frame.call());
-  if (found == running_.end()) return true;  // it has ended meanwhile
   const uint64_t envoy_id = found->envoy_id;
   const bool is_cancel = frame.part() == wire::CallPart_Cancel;
+  const bool is_data = frame.part() == wire::CallPart_Data;
   if (found->asked && !is_cancel) return false;
-  if (!is_cancel && (frame.end() || frame.part() == wire::CallPart_Trailers)) found->asked = true;
+  if (is_data && !found->body.took(view_of(frame.block()).size(), limit_)) return give_up(found, kWrongBody);
+  const bool ends = !is_cancel && (frame.end() || frame.part() == wire::CallPart_Trailers);
+  if (ends && !found->body.is_kept()) return give_up(found, kWrongBody);
+  if (ends) found->asked = true;
   if (is_cancel || (found->asked && found->answered)) running_.erase(found);
   switch (frame.part()) {
     case wire::CallPart_Data: mount_.call_data(envoy_id, view_of(frame.block()), frame.end()); return true;
@@ -106,6 +149,13 @@ bool Calls::on_frame(const wire::Call& frame) {
     case wire::CallPart_Cancel: mount_.cancel_call(envoy_id); return true;
     default: return false;
   }
+}
+
+bool Calls::give_up(std::vector<Running>::iterator call, std::string_view why) {
+  const uint64_t envoy_id = call->envoy_id;
+  fail(call->call, why);
+  mount_.cancel_call(envoy_id);
+  return true;
 }
 
 void Calls::on_headers(uint64_t envoy_id, std::span<const HeaderLine> headers, bool end) {

@@ -17,8 +17,13 @@ bool Channel::write(uint32_t kind, std::span<const std::byte> payload) {
 void Channel::write_or_owe(uint32_t kind, std::span<const std::byte> payload) {
   if ((!owes() || pay()) && write(kind, payload)) return;
   owed_.push_back({kind, {payload.begin(), payload.end()}});
+  owed_bytes_ += payload.size();
   constexpr size_t kMostOwed = 4096;
-  if (owed_.size() > kMostOwed) condemn("the host asks and does not read the answers");
+  constexpr size_t kMostOwedBytes = 4 << 20;
+  if (owed_.size() <= kMostOwed && owed_bytes_ <= kMostOwedBytes) return;
+  condemn("the host asks and does not read the answers");
+  owed_.clear();
+  owed_bytes_ = 0;
 }
 
 bool Channel::pay() {
@@ -30,7 +35,8 @@ bool Channel::pay() {
 
 bool Channel::pay_all() {
   size_t written = 0;
-  while (written < owed_.size() && write(owed_[written].kind, owed_[written].payload)) ++written;
+  while (written < owed_.size() && write(owed_[written].kind, owed_[written].payload))
+    owed_bytes_ -= owed_[written++].payload.size();
   owed_.erase(owed_.begin(), owed_.begin() + static_cast<std::ptrdiff_t>(written));
   if (!owed_.empty()) return false;
   written = 0;

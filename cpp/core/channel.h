@@ -94,7 +94,7 @@ class Channel {
     shm::Segment outbound;
     shm::Segment inbound;
     shm::Endpoint endpoint;
-    shm::Doorbell host_doorbell;
+    shm::HostDoorbell host_doorbell;
     shm::Doorbell worker_doorbell;
   };
 
@@ -230,6 +230,7 @@ class Channel {
   KnownVerdicts verdicts_;
   Parts parts_;
   std::vector<Owed> owed_;
+  size_t owed_bytes_ = 0;
   std::vector<Ended> ends_;
   std::vector<StreamId> waiters_;
   std::vector<uint64_t> scratch_;  // 8-aligned copies

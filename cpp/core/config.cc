@@ -13,6 +13,8 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "core/config_size.h"
+
 namespace tsf::core {
 namespace {
 
@@ -42,6 +44,10 @@ class Reader {
 
   void fail(std::string_view name, std::string_view what) {
     if (error_.empty()) error_ = path_ + "." + std::string(name) + ": " + std::string(what);
+  }
+  // What names its key itself.
+  void fail_at(const std::string& what) {
+    if (error_.empty() && !what.empty()) error_ = path_ + "." + what;
   }
   const std::string& error() const { return error_; }
 
@@ -150,6 +156,8 @@ class Reader {
 // The text as a JSON object; a JSON string that holds an object is looked into (a StringValue in a Struct's place).
 std::optional<json> object_of(std::string_view text, std::string& error) {
   if (text.find_first_not_of(" \t\r\n") == std::string_view::npos) return json::object();
+  error = json_size_error(text.size());
+  if (!error.empty()) return std::nullopt;
   json parsed = json::parse(text, nullptr, false);
   if (parsed.is_discarded()) {
     error = "filter_config: is not JSON; give a google.protobuf.Struct, or a StringValue that holds a JSON object";
@@ -302,6 +310,7 @@ Parsed<Settings> parse_settings(std::string_view text) {
   reader.run();
   if (reader.error().empty() && !s.filters.empty() && s.plugin_config)
     reader.fail("plugin_config", "cannot stand beside filter_config.filters; give each entry of filters its own");
+  if (reader.error().empty()) reader.fail_at(size_error(s));
   if (reader.error().empty() && !std::has_single_bit(s.ring_bytes))
     reader.fail("ring_bytes", "must be a power of two, such as 1048576 or \"1MiB\"");
   if (s.socket.empty()) s.socket = default_socket();
@@ -325,6 +334,7 @@ Parsed<RouteSettings> parse_route_settings(std::string_view text) {
   reader.boolean("observe_only", s.observe_only);
   reader.plugin_config(s.plugin_config);
   reader.run();
+  if (reader.error().empty()) reader.fail_at(size_error(s));
   out.error = reader.error();
   if (out.error.empty()) out.value = std::move(s);
   return out;

@@ -1,6 +1,7 @@
 #include "core/connection.h"
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -14,8 +15,6 @@
 namespace tsf::core {
 namespace {
 constexpr Nanos kGreetingTimeout = nanos(std::chrono::milliseconds(5000));
-// A host that closes every channel at once keeps us no busier than that.
-constexpr Nanos kReopenPause = nanos(std::chrono::milliseconds(10));
 // Until there may be memory and descriptors again.
 constexpr Nanos kNoMeansPause = nanos(std::chrono::milliseconds(500));
 }  // namespace
@@ -30,11 +29,23 @@ Connection::Connection(const Shared& shared, uint32_t number, ConnectionEvents& 
 // ---- beginning and end ----
 
 bool Connection::connect(std::string& error) {
-  if (!socket_.connect(shared_.target.socket, shared_.target.allowed_uids, error)) return false;
+  uid_t peer = 0;
+  if (!socket_.connect(shared_.target.socket, peer, error)) return false;
+  const auto& allowed = shared_.target.allowed_uids;
+  if (std::find(allowed.begin(), allowed.end(), peer) == allowed.end()) {
+    error = "TSF_PEER_REFUSED: the host runs as uid " + std::to_string(peer) +
+            ", which allowed_uids does not name; add it to filter_config.allowed_uids, or run the host as uid " +
+            std::to_string(::getuid());
+    // It would see only that somebody came and went.
+    send_refused(socket_, error);
+    socket_.close();
+    return false;
+  }
   shared_.poller.add_socket(socket_.fd(), number_);
   watches_writes_ = false;
   greeting_until_ = now_ns() + kGreetingTimeout;
   last_channel_ = 0;
+  reopened_at_ = 0;
   events_.on_expected();
   send_hello(socket_, shared_.process, shared_.target.workers);
   return true;
@@ -75,6 +86,7 @@ void Connection::look(Nanos now) {
   });
   if (!condemned.empty()) return close(condemned);
   drop_stopped();
+  if (std::exchange(has_news_, false)) tell_news();
   // A host that does not read what it asks for gets no more.
   if (now >= reopen_at_ && !socket_.wants_write()) {
     reopened_at_ = now;
@@ -83,7 +95,7 @@ void Connection::look(Nanos now) {
   if (!open()) return;
   // One that drains begins no stream with them.
   if (generations_.takes_streams()) send_configs();
-  if (!socket_.flush()) return close("cannot write to it");
+  if (!socket_.flush()) return close(socket_.wants_write() ? "it does not read its socket" : "cannot write to it");
   const bool wants_write = socket_.wants_write();
   if (wants_write != std::exchange(watches_writes_, wants_write))
     shared_.poller.watch_writes(socket_.fd(), number_, wants_write);
@@ -91,14 +103,21 @@ void Connection::look(Nanos now) {
 
 void Connection::send_configs() {
   const ConfigsTold::News news = told_.take(shared_.configs);
-  for (const auto& config : news.configs) send_config(socket_, *config, shared_.process.capabilities());
+  to_tell_.insert(to_tell_.end(), news.configs.begin(), news.configs.end());
   for (const uint32_t id : news.forgotten) send_forget(socket_, id);
+  // One at a time: they may be large, and a host that does not read would have them all in our memory.
+  for (; !to_tell_.empty() && !socket_.wants_write(); to_tell_.pop_front())
+    if (const auto config = to_tell_.front().lock()) send_config(socket_, *config, shared_.process.capabilities());
 }
 
 // ---- what the host says ----
 
 bool Connection::on_message(uint32_t kind, std::string_view payload) {
   const bool has_greeted = greeting_until_ == kNever;
+  if (flood_.floods(now_ns(), told_.count())) {
+    close("it floods its socket with messages", true);
+    return true;
+  }
   switch (kind) {
     case wire::ControlKind_Welcome: return !has_greeted && on_welcome(payload);
     case wire::ControlKind_Refused: return on_refused(payload);
@@ -125,6 +144,7 @@ bool Connection::on_welcome(std::string_view payload) {
                                            std::to_string(welcome->pid()) + ") at " + shared_.target.socket);
   greeting_until_ = kNever;
   told_ = {};
+  to_tell_.clear();
   events_.on_welcome();
   begin_generation(0);
   return true;
@@ -148,21 +168,30 @@ bool Connection::on_verdict(std::string_view payload) {
   const std::string why = verdict.message;
   const auto config = shared_.configs.judge(message->id(), *generation, std::move(verdict));
   if (!config) return true;
+  has_news_ = true;
+  if (!accepted && !verdict_lines_.allows(now_ns(), why.size())) return true;
   if (unavailable)
     shared_.process.log(LogLevel::kWarn, "ts_filter: filter " + config->text().name + " cannot be served now: " + why);
   else if (!accepted)
     shared_.process.log(LogLevel::kError,
                         "ts_filter: the host refuses the config of filter " + config->text().name + ": " + why);
+  return true;
+}
+
+// Once for all that came: each worker looks at all its streams that wait.
+void Connection::tell_news() {
   choose_channels();
   for (uint32_t worker = 0; worker < shared_.target.workers; ++worker) events_.on_news(worker);
-  return true;
 }
 
 bool Connection::on_channel_ready(std::string_view payload) {
   const Received<wire::ChannelReady> ready(payload);
   if (!ready) return false;
-  // One that we have let go of already?
-  if (!generations_.channel_ready(ready->id())) return ready->id() <= last_channel_;
+  switch (generations_.channel_ready(ready->id())) {
+    case Generations::Ready::kUnknown: return ready->id() <= last_channel_;  // one that we have let go of already?
+    case Generations::Ready::kAgain: return false;
+    case Generations::Ready::kNew: break;
+  }
   choose_channels();
   return true;
 }
@@ -208,13 +237,20 @@ bool Connection::on_channel_done(std::string_view payload) {
 void Connection::begin_generation(uint32_t number) {
   const GenerationId id = shared_.configs.begin_generation();
   if (!generations_.begin(number, id)) return close("it may not begin generation " + std::to_string(number));
-  fill_gaps(now_ns());
+  reopen_soon();
+}
+
+// At once; not faster and faster for a host that closes every channel as soon as it has it.
+void Connection::reopen_soon() {
+  const Nanos now = now_ns();
+  reopen_pause_.lived(now - reopened_at_);
+  reopen_at_ = std::max(now, reopened_at_ + reopen_pause_.next());
 }
 
 // A host's thread may die, or hang: another one serves the worker's next streams.
 void Connection::look_for_gaps() {
   if (generations_.gaps().empty()) return;
-  reopen_at_ = std::max(now_ns(), reopened_at_ + kReopenPause);
+  reopen_soon();
   events_.on_expected();
 }
 
@@ -236,10 +272,7 @@ void Connection::drop_stopped() {
 }
 
 // Behind each channel that is let go of.
-void Connection::went_away() {
-  choose_channels();
-  for (uint32_t worker = 0; worker < shared_.target.workers; ++worker) events_.on_news(worker);
-}
+void Connection::went_away() { tell_news(); }
 
 void Connection::fill_gaps(Nanos now) {
   reopen_at_ = kNever;
@@ -255,15 +288,17 @@ void Connection::fill_gaps(Nanos now) {
 Connection::Made Connection::make_channel(const Generations::Gap& gap) {
   auto outbound = shm::Segment::create_outbound(shared_.target.ring_bytes);
   auto inbound = shm::Segment::create_inbound(shared_.target.ring_bytes);
-  auto host_doorbell = shm::Doorbell::create();
+  auto host_doorbell = shm::HostDoorbell::create();
   auto worker_doorbell = shm::Doorbell::create();
   const bool all = outbound && inbound && host_doorbell && worker_doorbell;
   const auto endpoint = all ? shm::Endpoint::attach(outbound->writable(), inbound->bytes()) : std::nullopt;
   // Of its own: a message may wait, and the host may close the channel before it is sent.
   std::vector<shm::UniqueFd> fds;
-  if (endpoint)
-    for (const int fd : {outbound->fd(), inbound->fd(), host_doorbell->fd(), worker_doorbell->fd()})
+  if (endpoint) {
+    for (const int fd : {outbound->fd(), inbound->fd(), worker_doorbell->fd()})
       fds.emplace_back(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
+    fds.insert(fds.begin() + 2, host_doorbell->take_host_end());
+  }
   const bool is_able = endpoint && std::all_of(fds.begin(), fds.end(), [](const auto& fd) { return bool(fd); });
   if (!is_able || !shared_.poller.add_doorbell(worker_doorbell->fd(), gap.worker)) {
     if (!std::exchange(said_no_means_, true))

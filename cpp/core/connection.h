@@ -4,16 +4,20 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/control.h"
 #include "core/generations.h"
+#include "core/line_limit.h"
 #include "core/mount.h"
 #include "core/poller.h"
 #include "core/registry.h"
+#include "core/timers.h"
 
 namespace tsf::core {
 
@@ -32,6 +36,22 @@ class ConnectionEvents {
   virtual void on_drained() = 0;
   // The connection has ended. `is_hopeless`: trying again soon changes nothing.
   virtual void on_lost(std::string_view why, bool is_hopeless) = 0;
+};
+
+// A host says each thing once: one that says much more wants to keep the link's thread from its timers.
+class FloodWatch {
+ public:
+  // `configs`: how many there are to be judged.
+  bool floods(Nanos now, size_t configs) {
+    const Nanos second = now / 1'000'000'000;
+    if (second != std::exchange(second_, second)) messages_ = 0;
+    return ++messages_ > kMost + 4 * configs;
+  }
+
+ private:
+  static constexpr size_t kMost = 4096;
+  Nanos second_ = 0;
+  size_t messages_ = 0;
 };
 
 class Connection {
@@ -85,7 +105,9 @@ class Connection {
   void went_away();
   void drop_stopped();
   void look_for_gaps();
+  void reopen_soon();
   void choose_channels();
+  void tell_news();
   void send_configs();
   void let_go(Channel& channel);
 
@@ -97,9 +119,14 @@ class Connection {
   Nanos greeting_until_ = kNever;  // kNever: it has greeted
   Nanos reopen_at_ = kNever;       // kNever: no channel is missing
   Nanos reopened_at_ = 0;
+  Backoff reopen_pause_;
   Generations generations_;
   std::vector<std::shared_ptr<Channel>> chosen_;  // by worker
   ConfigsTold told_;
+  std::deque<std::weak_ptr<JudgedConfig>> to_tell_;  // what the socket did not take yet
+  FloodWatch flood_;
+  HostLogLimit verdict_lines_;
+  bool has_news_ = false;  // since the last look()
   uint32_t last_channel_ = 0;
   bool watches_writes_ = false;
   bool said_no_means_ = false;

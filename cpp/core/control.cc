@@ -1,11 +1,13 @@
 #include "core/control.h"
 
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <utility>
 
@@ -14,9 +16,32 @@ namespace {
 constexpr size_t kHeader = 2 * sizeof(uint32_t);
 constexpr size_t kMaxFds = 4;
 constexpr int kReadsACall = 4;  // what is left wakes the thread again
+
+// What lies at the path and is no socket. Who listens at one is asked when it is connected to; a link is not followed,
+// or it would be somebody else's word where that is.
+std::string wrong_file(const std::string& path) {
+  struct stat status {};
+  if (::lstat(path.c_str(), &status) != 0 || S_ISSOCK(status.st_mode)) return {};
+  return std::string(S_ISLNK(status.st_mode) ? "it is a link, which is not followed" : "it is no socket") +
+         "; filter_config.socket must be the path that ts-filter-host has as --socket";
+}
+
+std::string why_not_connected(int number, const std::string& path) {
+  if (number != EACCES) return std::string(std::strerror(number)) + "; start ts-filter-host --socket " + path;
+  const std::string me = std::to_string(::getuid());
+  struct stat status {};
+  if (::lstat(path.c_str(), &status) != 0)
+    return "uid " + me + ", which is Envoy's, may not search its folder; give it the right to (chmod o+x)";
+  char mode[8];
+  std::snprintf(mode, sizeof mode, "%04o", status.st_mode & 0777);
+  return "the socket of uid " + std::to_string(status.st_uid) + " has mode " + mode + ", and Envoy runs as uid " + me +
+         "; start ts-filter-host with --allowed-uids " + me + " --socket-mode 0666, and add " +
+         std::to_string(status.st_uid) + " to filter_config.allowed_uids";
+}
+
 }  // namespace
 
-bool ControlSocket::connect(const std::string& path, std::span<const uid_t> allowed_uids, std::string& error) {
+bool ControlSocket::connect(const std::string& path, uid_t& peer, std::string& error) {
   close();
   shm::UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   sockaddr_un address{};
@@ -25,22 +50,23 @@ bool ControlSocket::connect(const std::string& path, std::span<const uid_t> allo
     error = !fd ? std::strerror(errno) : "the path is too long";
     return false;
   }
+  if (error = wrong_file(path); !error.empty()) return false;
   std::memcpy(address.sun_path, path.data(), path.size());
   if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    error = why_not_connected(errno, path);
+    return false;
+  }
+  // A descriptor that nobody has asked for would be closed here, and the end of some waits. Newer kernels let none in.
+  constexpr int kPassRights = 83;  // SO_PASSRIGHTS
+  constexpr int kNone = 0;
+  (void)::setsockopt(fd.get(), SOL_SOCKET, kPassRights, &kNone, sizeof kNone);
+  ucred credentials{};
+  socklen_t length = sizeof credentials;
+  if (::getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &credentials, &length) != 0) {
     error = std::strerror(errno);
     return false;
   }
-  ucred peer{};
-  socklen_t length = sizeof peer;
-  if (::getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) {
-    error = std::strerror(errno);
-    return false;
-  }
-  if (std::find(allowed_uids.begin(), allowed_uids.end(), peer.uid) == allowed_uids.end()) {
-    error = "the host runs as uid " + std::to_string(peer.uid) +
-            ", which allowed_uids does not name; run it as Envoy's user, or add the uid to filter_config.allowed_uids";
-    return false;
-  }
+  peer = credentials.uid;
   fd_ = std::move(fd);
   return true;
 }
@@ -48,6 +74,7 @@ bool ControlSocket::connect(const std::string& path, std::span<const uid_t> allo
 void ControlSocket::close() {
   fd_.reset();
   out_.clear();
+  queued_ = 0;
   in_.clear();
 }
 
@@ -58,6 +85,7 @@ bool ControlSocket::send(uint32_t kind, std::string_view payload, std::vector<sh
   message.bytes.append(reinterpret_cast<const char*>(header), kHeader);
   message.bytes.append(payload);
   message.fds = std::move(fds);
+  queued_ += message.bytes.size();
   out_.push_back(std::move(message));
   return flush();
 }
@@ -84,9 +112,11 @@ bool ControlSocket::flush() {
     }
     const ssize_t n = ::sendmsg(fd_.get(), &header, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return errno == EAGAIN || errno == EWOULDBLOCK;
+    if (n < 0) return (errno == EAGAIN || errno == EWOULDBLOCK) && queued_ <= kMostQueued;
     message.written += static_cast<size_t>(n);
-    if (message.written == message.bytes.size()) out_.pop_front();
+    if (message.written < message.bytes.size()) continue;
+    queued_ -= message.bytes.size();
+    out_.pop_front();
   }
   return true;
 }

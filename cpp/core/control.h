@@ -17,9 +17,11 @@ namespace tsf::core {
 class ControlSocket {
  public:
   static constexpr uint32_t kMaxMessage = 16 << 20;
+  // What may wait for a host that does not read: the largest message and some small ones.
+  static constexpr size_t kMostQueued = kMaxMessage + (1 << 20);
 
-  // Connects and checks the peer's uid. On failure the socket is closed and `error` says why.
-  bool connect(const std::string& path, std::span<const uid_t> allowed_uids, std::string& error);
+  // Connects; `peer` is who listens there. On failure the socket is closed and `error` says why, with the mend.
+  bool connect(const std::string& path, uid_t& peer, std::string& error);
   void close();
 
   int fd() const { return fd_.get(); }
@@ -28,6 +30,7 @@ class ControlSocket {
 
   // Queues a message and writes what the socket takes. False: the connection is over.
   bool send(uint32_t kind, std::string_view payload, std::vector<shm::UniqueFd> fds = {});
+  // False: it cannot be written to, or its host does not read.
   bool flush();
 
   // Reads what is there, as far as the thread's other work allows; `on_message` gets every whole message and returns
@@ -44,6 +47,7 @@ class ControlSocket {
 
   shm::UniqueFd fd_;
   std::deque<Message> out_;
+  size_t queued_ = 0;  // bytes in it
   std::string in_;
 };
 

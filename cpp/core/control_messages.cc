@@ -46,6 +46,11 @@ bool send_hello(ControlSocket& socket, const ProcessMount& process, uint32_t wor
               wire::CreateHello(b, wire::Protocol_Major, wire::Protocol_Minor, module_version, envoy_version, workers));
 }
 
+bool send_refused(ControlSocket& socket, const std::string& reason) {
+  FlatBufferBuilder b(256);
+  return send(socket, wire::ControlKind_Refused, b, wire::CreateRefused(b, b.CreateString(reason)));
+}
+
 bool send_config(ControlSocket& socket, const JudgedConfig& config, uint32_t capabilities) {
   const ConfigText& text = config.text();
   FlatBufferBuilder b(1024);

@@ -19,7 +19,7 @@ template <class T>
 class Received {
  public:
   explicit Received(std::string_view payload) : copy_((payload.size() + 7) / 8) {
-    std::memcpy(copy_.data(), payload.data(), payload.size());
+    if (!payload.empty()) std::memcpy(copy_.data(), payload.data(), payload.size());
     table_ = verified<T>(std::as_bytes(std::span(copy_)).first(payload.size()));
   }
   explicit operator bool() const { return table_ != nullptr; }
@@ -39,6 +39,7 @@ bool read_verdict(const wire::ConfigVerdict& message, Verdict& out);
 
 // False, here and below: the socket cannot be written to.
 bool send_hello(ControlSocket& socket, const ProcessMount& process, uint32_t workers);
+bool send_refused(ControlSocket& socket, const std::string& reason);
 bool send_config(ControlSocket& socket, const JudgedConfig& config, uint32_t capabilities);
 bool send_forget(ControlSocket& socket, uint32_t config);
 struct ChannelOffer {

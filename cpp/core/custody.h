@@ -5,6 +5,7 @@
 // use; only the link thread, which has them for moments, keeps it while it uses them.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <utility>
@@ -18,8 +19,10 @@ class Custody {
   // ---- worker thread ----
   // The worker has a stream with this waker, its first or another one in the place of the one that goes.
   void take(std::unique_ptr<Waker> waker) {
-    std::unique_ptr<Waker> old;  // freed without the mutex
+    std::unique_ptr<Waker> old;                         // freed without the mutex
+    is_taking_.store(true, std::memory_order_relaxed);  // relaxed: a wish; the mutex orders the rest
     const std::lock_guard lock(mutex_);
+    is_taking_.store(false, std::memory_order_relaxed);  // relaxed: as above
     is_workers_ = true;
     old = std::exchange(waker_, std::move(waker));
     // A run that was asked of the one before may never come.
@@ -54,13 +57,16 @@ class Custody {
     return is_run_wanted_ && !is_workers_;
   }
   // Asks the worker for a run; where it cannot, calls `run` in its place. That returns true when there is more to do,
-  // which is then a run that is left.
+  // which is then a run that is left. A worker that waits for the mutex does not wait for a run to begin: its own
+  // follows.
   template <class Run>
   void wake(Run run) {
     const std::lock_guard lock(mutex_);
     if (is_workers_) return ask();
-    is_run_wanted_ = run();
+    is_run_wanted_ = is_taken_soon() || run();
   }
+  // The worker waits: a run ends as soon as it can.
+  bool is_taken_soon() const { return is_taking_.load(std::memory_order_relaxed); }  // relaxed: see take
 
  private:
   void ask() {
@@ -73,6 +79,7 @@ class Custody {
   std::unique_ptr<Waker> waker_;  // of one of the worker's streams
   bool is_workers_ = false;
   bool is_run_wanted_ = false;
+  std::atomic<bool> is_taking_{false};
 };
 
 }  // namespace tsf::core

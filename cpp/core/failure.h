@@ -57,6 +57,8 @@ inline constexpr Failure kReplyTooLate{0, 13, "ts_filter_reply_late", nullptr, W
 inline constexpr Failure kRecreateRefused{500, 13, "ts_filter_recreate_refused", nullptr, WhenOpen::kSame};
 // As an upstream HTTP filter it would have to do what it cannot do there (docs/lifecycle.md).
 inline constexpr Failure kNotUpstream{500, 13, "ts_filter_not_upstream", nullptr, WhenOpen::kSame, true};
+// A fault of the module's own, in a hook of Envoy's. Not in the table: it can be anywhere, and then decides alone.
+inline constexpr Failure kFault{500, 13, "ts_filter_fault"};
 // A filter has named a length that its body does not have.
 inline constexpr Failure kWrongLength{500, 13, "ts_filter_wrong_length", kFilterErrorBody, WhenOpen::kSame, true};
 // Another filter of the chain has ended the message before ours was through (docs/chains.md).

@@ -16,8 +16,13 @@ bool is_named(std::string_view name, std::string_view lower) {
   return std::equal(name.begin(), name.end(), lower.begin(), lower.end(), same);
 }
 
-// Digits, and nothing else.
-std::optional<uint64_t> number_of(std::string_view text) {
+constexpr bool is_bodiless(uint32_t status) { return status < 200 || status == 204 || status == 304; }
+// Not even the length that a body would have.
+constexpr bool forbids_length(uint32_t status) { return status < 200 || status == 204; }
+
+}  // namespace
+
+std::optional<uint64_t> length_of(std::string_view text) {
   uint64_t number = 0;
   const char* const end = text.data() + text.size();
   const auto [at, error] = std::from_chars(text.data(), end, number);
@@ -25,13 +30,7 @@ std::optional<uint64_t> number_of(std::string_view text) {
   return number;
 }
 
-constexpr bool is_bodiless(uint32_t status) { return status < 200 || status == 204 || status == 304; }
-// Not even the length that a body would have.
-constexpr bool forbids_length(uint32_t status) { return status < 200 || status == 204; }
-
-}  // namespace
-
-uint32_t status_of(std::string_view text) { return static_cast<uint32_t>(number_of(text).value_or(0)); }
+uint32_t status_of(std::string_view text) { return static_cast<uint32_t>(length_of(text).value_or(0)); }
 
 // ---- RequestKind ----
 
@@ -77,8 +76,11 @@ BodyRule Framing::rule() const { return dir_ == Dir::kRequest ? kind_.request() 
 
 bool Framing::write(std::string_view name, std::optional<std::string_view> value) {
   if (is_named(name, kEncoding)) return true;
+  // A request that a filter made an upgrade would go on without any framing of its body.
+  if (dir_ == Dir::kRequest && !kind_.is_tunnel() && (is_named(name, "upgrade") || is_named(name, "connection")))
+    return true;
   if (!is_named(name, kLength)) return false;
-  const auto length = value ? number_of(*value) : std::nullopt;
+  const auto length = value ? length_of(*value) : std::nullopt;
   length_ = length.value_or(0);
   written_ = !value ? Written::kRemoved : length ? Written::kLength : Written::kWrong;
   return true;
@@ -92,7 +94,7 @@ void Framing::restore() {
 // With the message. Nothing is written before the headers go.
 std::optional<uint64_t> Framing::came() const {
   const auto text = mount_.header(type(), kLength);
-  return text ? number_of(*text) : std::nullopt;
+  return text ? length_of(*text) : std::nullopt;
 }
 
 // Of the whole message as it goes on.
@@ -193,7 +195,7 @@ ReplyFraming::ReplyFraming(const RequestKind& kind, uint32_t status, std::vector
   std::erase_if(lines, [&](const HeaderLine& line) {
     if (is_named(line.name(), kEncoding)) return true;
     if (!is_named(line.name(), kLength)) return false;
-    const auto length = number_of(line.value());
+    const auto length = length_of(line.value());
     if (!length || (promised_ && promised_ != length)) is_valid_ = false;
     promised_ = length;
     return !keeps_length || (has_body_ && !end && length == 0);

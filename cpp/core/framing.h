@@ -1,5 +1,6 @@
 // What the headers of a message say of its body, and that it is so: which answers have no body, and content-length.
-// transfer-encoding is the connections' own, so what a filter writes of it is let fall.
+// transfer-encoding is the connections' own, so what a filter writes of it is let fall, and so is what would make a
+// request an upgrade that came as none.
 //
 // While the headers are here it is said, again and again, how they may go, and the last word counts:
 //
@@ -26,6 +27,8 @@ enum class BodyRule : uint8_t {
   kTunnel,  // what follows belongs to an upgraded or CONNECT stream, and is no body
 };
 
+// A content-length: digits, and nothing else.
+std::optional<uint64_t> length_of(std::string_view text);
 // 0: none.
 uint32_t status_of(std::string_view text);
 

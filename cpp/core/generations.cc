@@ -24,10 +24,10 @@ Generations::Place* Generations::place_of(uint32_t channel) {
   return nullptr;
 }
 
-bool Generations::channel_ready(uint32_t channel) {
+Generations::Ready Generations::channel_ready(uint32_t channel) {
   Place* const place = place_of(channel);
-  if (place != nullptr) place->is_ready = true;
-  return place != nullptr;
+  if (place == nullptr) return Ready::kUnknown;
+  return std::exchange(place->is_ready, true) ? Ready::kAgain : Ready::kNew;
 }
 
 void Generations::drain(uint32_t number) {

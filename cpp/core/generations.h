@@ -18,8 +18,8 @@ class Generations {
 
   // `number` is the host's for it, `id` ours. False: not greater than all before, too many, or the host drains.
   bool begin(uint32_t number, GenerationId id);
-  // False: there is no such channel.
-  bool channel_ready(uint32_t channel);
+  enum class Ready : uint8_t { kNew, kAgain, kUnknown };
+  Ready channel_ready(uint32_t channel);
   // It takes no new streams any more; with kAll none ever will. What is not known is not there any more.
   static constexpr uint32_t kAll = UINT32_MAX;
   void drain(uint32_t number);

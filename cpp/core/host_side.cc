@@ -36,12 +36,6 @@ std::vector<HeaderLine>& map_lines() {
   return lines;
 }
 
-bool names_grpc(const std::optional<std::string_view>& type) {
-  constexpr std::string_view kGrpc = "application/grpc";
-  if (!type || !type->starts_with(kGrpc)) return false;
-  return type->size() == kGrpc.size() || (*type)[kGrpc.size()] == '+' || (*type)[kGrpc.size()] == ';';
-}
-
 }  // namespace
 
 // ---- which host ----

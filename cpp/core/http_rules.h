@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include "core/mount.h"
@@ -52,6 +53,13 @@ inline bool writable_header(HeaderType type, std::string_view name, std::string_
   if (!name.starts_with(':')) return valid_header_name(name);
   if (!settable_pseudo_header(type, name)) return false;
   return name != ":status" || valid_status(value);
+}
+
+// A content-type of gRPC's.
+inline bool names_grpc(const std::optional<std::string_view>& type) {
+  constexpr std::string_view kGrpc = "application/grpc";
+  if (!type || !type->starts_with(kGrpc)) return false;
+  return type->size() == kGrpc.size() || (*type)[kGrpc.size()] == '+' || (*type)[kGrpc.size()] == ';';
 }
 
 // gRPC status of an HTTP status, as Envoy maps it.

@@ -3,6 +3,7 @@
 #include <map>
 #include <mutex>
 #include <thread>
+#include <utility>
 
 namespace tsf::core {
 namespace {
@@ -105,29 +106,38 @@ void Link::try_connect() {
     return;
   }
   connect_at_ = now_ns() + backoff_.next();
-  if (!said_down_)
-    process_.log(LogLevel::kWarn, "ts_filter: no host at " + socket_path_ + ": " + error +
-                                      "; start ts-filter-host --socket " + socket_path_ + " (trying again)");
-  said_down_ = true;
+  say_down("no host at " + socket_path_ + ": " + error + " (trying again)", !said_down_);
   if (!expects_host()) return;
   expect_host(false);
   wake_workers();
 }
 
+// Of what is tried again and again one line says why, and another one when that changes.
+void Link::say_down(const std::string& what, bool is_news) {
+  said_down_ = true;
+  if (!is_news && what.rfind("no host", 0) != 0) return;
+  if (what == std::exchange(said_what_, what) || !lines_.allows(now_ns())) return;
+  process_.log(LogLevel::kWarn, "ts_filter: " + what);
+}
+
 void Link::on_welcome() {
   said_down_ = is_silent_ = false;
+  said_what_.clear();
   expect_host(true);
-  backoff_.succeeded();
 }
 
 // Another host has taken the place, or will: at once, but for hosts that do nothing else than drain.
-void Link::on_drained() { connect_at_ = connected_at_ + Backoff::kFirst; }
+void Link::on_drained() {
+  const Nanos now = now_ns();
+  backoff_.lived(now - connected_at_);
+  connect_at_ = std::max(now, connected_at_ + backoff_.next());
+}
 
 void Link::on_lost(std::string_view why, bool is_hopeless) {
   // A host that never greeted is no news while none is there; one that cannot be used is.
-  if (is_hopeless || !said_down_)
-    process_.log(LogLevel::kWarn, "ts_filter: host at " + socket_path_ + " lost: " + std::string(why));
-  said_down_ = true;
+  say_down("host at " + socket_path_ + " lost: " + std::string(why), is_hopeless || !said_down_);
+  // A greeting alone is no success: a host that dies of it would be connected to a hundred times a second.
+  backoff_.lived(now_ns() - connected_at_);
   connect_at_ = now_ns() + (is_hopeless ? backoff_.hopeless() : backoff_.next());
   expect_host(false);
   for (const auto& worker : workers_) worker->set_channel(nullptr);

@@ -16,6 +16,7 @@
 
 #include "core/config.h"
 #include "core/connections.h"
+#include "core/line_limit.h"
 #include "core/poller.h"
 #include "core/registry.h"
 #include "core/timers.h"
@@ -60,6 +61,7 @@ class Link final : public LinkSignals, private ConnectionEvents, public std::ena
   void try_connect();
   void expect_host(bool expected);
   void wake_workers();
+  void say_down(const std::string& what, bool is_news);
 
   // ---- ConnectionEvents ----
   // One that takes connections and says nothing may be stopped: the next attempt alone promises nothing.
@@ -88,6 +90,8 @@ class Link final : public LinkSignals, private ConnectionEvents, public std::ena
   Nanos connect_at_ = 0;
   Nanos connected_at_ = 0;  // the latest attempt
   bool said_down_ = false;
+  std::string said_what_;
+  LineLimit lines_;
   bool is_silent_ = false;  // the last one that was connected to has not greeted
 
   // Until then a host may be there any moment: it is being connected to, or makes a channel.

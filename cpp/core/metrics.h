@@ -40,15 +40,27 @@ class MetricValues {
   // The one of this process; never destroyed.
   static MetricValues& instance();
 
-  // Keeps `value` and returns what of it Envoy should be told: a gauge is not taken below zero.
-  uint64_t record(const MetricSpec& metric, std::span<const std::string_view> labels, MetricOp op, uint64_t value);
+  // Of one metric; Envoy keeps each for ever. A label's value is at most so long.
+  static constexpr size_t kMostLabelled = 1000;
+  static constexpr size_t kLongestLabel = 256;
+
+  // Keeps `value` and returns what of it Envoy should be told: a gauge is not taken below zero. Nothing: there are
+  // enough combinations of label values, or one is too long. `is_first`: it is the first time for this metric.
+  std::optional<uint64_t> record(const MetricSpec& metric, std::span<const std::string_view> labels, MetricOp op,
+                                 uint64_t value, bool& is_first);
   uint64_t value(const MetricSpec& metric, std::span<const std::string_view> labels) const;
 
  private:
   static std::string key(const MetricSpec& metric, std::span<const std::string_view> labels);
 
+  struct Known {
+    size_t labelled = 0;
+    bool is_over = false;  // and it has been said
+  };
+
   mutable std::mutex mutex_;
   std::map<std::string, uint64_t> values_;
+  std::map<std::string, Known> metrics_;
 };
 
 // What the host wants recorded, checked, and kept in MetricValues. Null: no correct host sends it.
@@ -57,8 +69,9 @@ struct MetricAct {
   size_t index;
   MetricOp op;
   std::vector<std::string_view> labels;
-  uint64_t value;
+  std::optional<uint64_t> value;  // nothing: it is not recorded
 };
-std::optional<MetricAct> take_metric(const wire::Act& frame, std::span<const MetricSpec> metrics);
+std::optional<MetricAct> take_metric(const wire::Act& frame, std::span<const MetricSpec> metrics,
+                                     ProcessMount& process);
 
 }  // namespace tsf::core

@@ -6,6 +6,18 @@
 
 namespace tsf::core {
 
+UpdatePatience& UpdatePatience::of_process() {
+  static UpdatePatience& patience = *new UpdatePatience();  // leaked: links live until the process ends
+  return patience;
+}
+
+Nanos UpdatePatience::until(Nanos now, std::chrono::milliseconds limit) {
+  constexpr Nanos kOneUpdate = nanos(std::chrono::milliseconds(1000));
+  const std::lock_guard lock(mutex_);
+  if (now > until_ + kOneUpdate) until_ = now + nanos(limit);
+  return until_;
+}
+
 std::shared_ptr<JudgedConfig> ConfigRegistry::add(const std::shared_ptr<ConfigRegistry>& self, ConfigText text) {
   std::shared_ptr<JudgedConfig> config;
   {
@@ -51,13 +63,10 @@ std::vector<std::shared_ptr<JudgedConfig>> ConfigRegistry::all() const {
 
 std::shared_ptr<const Verdict> ConfigRegistry::wait_for_verdict(const JudgedConfig& config,
                                                                 std::chrono::milliseconds limit) {
-  constexpr Nanos kOneUpdate = nanos(std::chrono::milliseconds(1000));
-  std::unique_lock lock(mutex_);
   const Nanos now = now_ns();
-  // Configs that come within a second belong to one update and share its patience.
-  if (now > update_until_ + kOneUpdate) update_until_ = now + nanos(limit);
-  const auto until =
-      std::chrono::steady_clock::now() + std::chrono::nanoseconds(std::max<Nanos>(update_until_ - now, 0));
+  const Nanos rest = std::max<Nanos>(patience_.until(now, limit) - now, 0);
+  const auto until = std::chrono::steady_clock::now() + std::chrono::nanoseconds(rest);
+  std::unique_lock lock(mutex_);
   std::shared_ptr<const Verdict> verdict;
   changed_.wait_until(lock, until, [&] {
     verdict = config.verdict(newest_);

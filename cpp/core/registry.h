@@ -16,10 +16,24 @@
 
 namespace tsf::core {
 
+// How long Envoy's main thread still waits for hosts in one update of its configuration. Configs that come within a
+// second belong to one update, whichever sockets they name.
+class UpdatePatience {
+ public:
+  static UpdatePatience& of_process();
+  // Until when a config that is loaded now may wait.
+  Nanos until(Nanos now, std::chrono::milliseconds limit);
+
+ private:
+  std::mutex mutex_;
+  Nanos until_ = 0;
+};
+
 class ConfigRegistry {
  public:
   // `on_news`: there is something for take_news; any thread.
-  explicit ConfigRegistry(std::function<void()> on_news) : on_news_(std::move(on_news)) {}
+  explicit ConfigRegistry(std::function<void()> on_news, UpdatePatience& patience = UpdatePatience::of_process())
+      : on_news_(std::move(on_news)), patience_(patience) {}
 
   // ---- any thread ----
 
@@ -52,13 +66,13 @@ class ConfigRegistry {
   void tell();
 
   const std::function<void()> on_news_;
+  UpdatePatience& patience_;
   mutable std::mutex mutex_;  // guards what follows
   std::condition_variable changed_;
   std::vector<std::weak_ptr<JudgedConfig>> configs_;
   uint32_t last_id_ = 0;
   GenerationId newest_ = 0;
   bool host_expected_ = true;
-  Nanos update_until_ = 0;
 
   // Of its own: configs can die while mutex_ is held.
   std::atomic<uint64_t> changes_{0};
@@ -73,6 +87,7 @@ class ConfigsTold {
   };
   // What it has not been told yet.
   News take(const ConfigRegistry& configs);
+  size_t count() const { return ids_.size(); }
 
  private:
   uint64_t seen_ = 0;          // ConfigRegistry::changes

@@ -84,7 +84,11 @@ class Backoff {
     pause_ = kLongest;
     return kHopeless;
   }
-  void succeeded() { pause_ = 0; }
+  // One that has lived that long is no host that dies as soon as it has greeted: the next attempt is a first one again.
+  static constexpr Nanos kSteady = nanos(std::chrono::milliseconds(1000));
+  void lived(Nanos lifetime) {
+    if (lifetime >= kSteady) pause_ = 0;
+  }
 
  private:
   Nanos pause_ = 0;

@@ -1,16 +1,33 @@
 #include "core/worker.h"
 
 #include <algorithm>
+#include <exception>
 #include <string>
 #include <utility>
 
-#include "core/line_limit.h"
 #include "core/text.h"
 #include "core/worker_stream.h"
 
 namespace tsf::core {
 namespace {
-constexpr int kFramesARun = 1024;    // then other work of the thread gets its turn
+// Then other work of the thread gets its turn. A frame may be as large as a quarter of the ring.
+class Portion {
+ public:
+  Portion(int frames, size_t bytes) : frames_(frames), bytes_(bytes) {}
+  // The next frame is of this one, too.
+  bool has_room(size_t bytes) {
+    bytes_ -= std::min(bytes, bytes_);
+    return --frames_ > 0 && bytes_ > 0;
+  }
+
+ private:
+  int frames_;
+  size_t bytes_;
+};
+constexpr int kFramesARun = 1024;
+constexpr size_t kBytesARun = 4 << 20;
+constexpr int kFramesOfOthers = 256;  // by the link thread, for which a first stream waits
+constexpr size_t kBytesOfOthers = 1 << 20;
 constexpr int kFramesARelease = 32;  // the host gets its room back while we go on
 }  // namespace
 
@@ -100,6 +117,16 @@ void Worker::check_stalls(Nanos now) {
   }
 }
 
+// A fault in one stream is not another's: it waits for its own end, its deadline or its client's.
+template <class Do>
+void Worker::bear(Do act) {
+  try {
+    act();
+  } catch (const std::exception& e) {
+    process_.log(LogLevel::kCritical, std::string("ts_filter: fault in a stream's turn: ") + e.what());
+  }
+}
+
 void Worker::check_deadlines() {
   const Nanos next = deadline_.own();
   if (next == 0) return;
@@ -108,7 +135,7 @@ void Worker::check_deadlines() {
   deadline_.set(0);
   check_stalls(now);
   streams_.each([&](WorkerStream& stream, StreamId id) {
-    stream.on_deadline(now);
+    bear([&] { stream.on_deadline(now); });
     // What that did may have destroyed the stream.
     if (streams_.find(id) == nullptr) return;
     if (const Nanos deadline = stream.deadline(); deadline != 0) arm(deadline);
@@ -119,7 +146,7 @@ void Worker::give_turns(std::vector<StreamId>& list) {
   std::vector<StreamId> turns;
   turns.swap(list);
   for (const StreamId id : turns)
-    if (WorkerStream* stream = streams_.find(id)) stream->take_turn();
+    if (WorkerStream* stream = streams_.find(id)) bear([&] { stream->take_turn(); });
 }
 
 void Worker::run() {
@@ -160,7 +187,7 @@ void Worker::lose(const std::shared_ptr<Channel>& channel) {
   if (current_ == channel) current_.reset();
   count_replays(*channel);
   streams_.each([&](WorkerStream& stream, StreamId) {
-    if (stream.channel() == channel.get()) stream.on_channel_lost();
+    if (stream.channel() == channel.get()) bear([&] { stream.on_channel_lost(); });
   });
 }
 
@@ -178,15 +205,16 @@ void Worker::count_replays(const Channel& lost) {
 
 void Worker::drain(const std::shared_ptr<Channel>& channel) {
   channel->wake();
+  Portion portion(kFramesARun, kBytesARun);
   for (int frames = 0;;) {
     Channel::Inbound frame{};
     const auto read = channel->read(frame);
-    if (read == Channel::Read::kMalformed || (read == Channel::Read::kFrame && !dispatch(*channel, frame))) {
-      return condemn_malformed(*channel, frame.kind);
-    }
+    if (read == Channel::Read::kMalformed || (read == Channel::Read::kFrame && !may_dispatch(*channel, frame, true)))
+      return condemn(*channel, "malformed", frame.kind);
+    if (channel->lost()) return;
     if (read == Channel::Read::kFrame) {
       if (++frames % kFramesARelease == 0) channel->release();
-      if (frames < kFramesARun) continue;
+      if (portion.has_room(frame.payload.size())) continue;
       channel->release();
       channel->publish();
       return custody_.ask_for_run();
@@ -199,9 +227,20 @@ void Worker::drain(const std::shared_ptr<Channel>& channel) {
   }
 }
 
-void Worker::condemn_malformed(Channel& channel, uint32_t kind) {
-  channel.condemn("malformed frame from the host (kind " + std::to_string(kind) + ")");
+void Worker::condemn(Channel& channel, std::string_view what, uint32_t kind) {
+  channel.condemn(std::string(what) + " frame from the host (kind " + std::to_string(kind) + ")");
   link_.channel_condemned();
+}
+
+// False: it is malformed. What a frame makes us throw, which may be the end of memory, costs its host and nobody else.
+bool Worker::may_dispatch(Channel& channel, const Channel::Inbound& frame, bool has_streams) {
+  try {
+    return has_streams ? dispatch(channel, frame) : dispatch_without_stream(frame);
+  } catch (const std::exception& e) {
+    process_.log(LogLevel::kCritical, std::string("ts_filter: fault in a frame of the host: ") + e.what());
+    condemn(channel, "unbearable", frame.kind);
+    return true;
+  }
 }
 
 bool Worker::dispatch(const Channel& channel, const Channel::Inbound& frame) {
@@ -242,8 +281,8 @@ bool Worker::late_act(const wire::Act& act) {
   if (act.kind() == wire::ActKind_SetMetadata) say_lost({act.stream(), act.generation()}, *config, "dynamic metadata");
   if (act.kind() == wire::ActKind_SetFilterState) say_lost({act.stream(), act.generation()}, *config, "filter state");
   if (act.kind() != wire::ActKind_Metric) return true;
-  const auto metric = take_metric(act, config->text().metrics);
-  if (metric) config->record(metric->op, metric->index, metric->labels, metric->value);
+  const auto metric = take_metric(act, config->text().metrics, process_);
+  if (metric && metric->value) config->record(metric->op, metric->index, metric->labels, *metric->value);
   return metric.has_value();
 }
 
@@ -262,7 +301,12 @@ void Worker::say_lost(StreamId stream, const JudgedConfig& config, std::string_v
 bool Worker::log_from_host(const Channel::Inbound& frame) {
   const auto* table = verified<wire::Log>(frame.payload);
   if (table == nullptr || table->level() > static_cast<uint8_t>(LogLevel::kCritical)) return false;
-  process_.log(static_cast<LogLevel>(table->level()), "ts_filter: " + printable(view_of(table->block())));
+  const auto text = view_of(table->block()).substr(0, HostLogLimit::kLongestLine);
+  if (!shared_.host_log.allows(now_ns(), text.size())) return true;
+  if (const size_t lost = shared_.host_log.take_lost(); lost > 0)
+    process_.log(LogLevel::kWarn, "ts_filter: " + std::to_string(lost) +
+                                      " lines of the host's log were left out here: it writes too many a second");
+  process_.log(static_cast<LogLevel>(table->level()), "ts_filter: " + printable(text));
   return true;
 }
 
@@ -289,15 +333,16 @@ bool Worker::run_without_streams() {
 // True: there is more to read.
 bool Worker::drain_without_streams(Channel& channel) {
   channel.wake();
-  for (int frames = 0; !channel.lost();) {
+  Portion portion(kFramesOfOthers, kBytesOfOthers);
+  while (!channel.lost()) {
     Channel::Inbound frame{};
     const auto read = channel.read(frame);
-    if (read == Channel::Read::kMalformed || (read == Channel::Read::kFrame && !dispatch_without_stream(frame))) {
-      condemn_malformed(channel, frame.kind);
+    if (read == Channel::Read::kMalformed || (read == Channel::Read::kFrame && !may_dispatch(channel, frame, false))) {
+      condemn(channel, "malformed", frame.kind);
       return false;
     }
     // Whoever opens the worker's next stream waits for us.
-    if (read == Channel::Read::kFrame && ++frames < kFramesARun) continue;
+    if (read == Channel::Read::kFrame && !custody_.is_taken_soon() && portion.has_room(frame.payload.size())) continue;
     channel.release();
     channel.pay();
     channel.publish();

@@ -15,6 +15,7 @@
 #include "core/clock.h"
 #include "core/custody.h"
 #include "core/graveyard.h"
+#include "core/line_limit.h"
 #include "core/mount.h"
 #include "core/replays.h"
 #include "core/stream_table.h"
@@ -151,13 +152,16 @@ class Worker {
   bool has_left_channel() const;
   void drain(const std::shared_ptr<Channel>& channel);
   bool dispatch(const Channel& channel, const Channel::Inbound& frame);
+  template <class Do>
+  void bear(Do act);
+  bool may_dispatch(Channel& channel, const Channel::Inbound& frame, bool has_streams);
   bool run_without_streams();
   bool drain_without_streams(Channel& channel);
   bool dispatch_without_stream(const Channel::Inbound& frame);
   bool late_act(const wire::Act& act);
   void say_lost(StreamId stream, const JudgedConfig& config, std::string_view what);
   bool log_from_host(const Channel::Inbound& frame);
-  void condemn_malformed(Channel& channel, uint32_t kind);
+  void condemn(Channel& channel, std::string_view what, uint32_t kind);
   void check_deadlines();
   void check_stalls(Nanos now);
   void lose(const std::shared_ptr<Channel>& channel);
@@ -178,6 +182,7 @@ class Worker {
   struct Shared {
     MemoryCount memory;
     Replays replays;
+    HostLogLimit host_log;
   } shared_;
 
   // Of whoever has custody.

@@ -29,6 +29,10 @@ RouteHandle route_of(FilterEnvoy envoy) {
   return route != nullptr ? *static_cast<const RouteHandle*>(route) : nullptr;
 }
 
+bool passes(const Configured& configured) {
+  return configured.config->settings.failure_mode == core::FailureMode::kOpen;
+}
+
 core::Worker& worker_of(FilterEnvoy envoy, const Configured& configured) {
   return configured.config->link->worker(envoy_dynamic_module_callback_http_filter_get_worker_index(envoy));
 }
@@ -83,6 +87,12 @@ class FilterInStream final : public InStream<StockStream> {
   void on_complete() override { stream_.on_complete(); }
   void on_above_watermark() override { stream_.on_above_watermark(); }
   void on_below_watermark() override { stream_.core().on_below_watermark(); }
+
+  bool passes_when_faulty() const override {
+    const RouteHandle route = route_config();
+    return route && route->settings().failure_mode ? *route->settings().failure_mode == core::FailureMode::kOpen
+                                                   : passes(*configured_);
+  }
 
   bool recreate() override {
     if (is_upstream()) return false;
@@ -175,6 +185,7 @@ class ConfiguredFilter final : public ConfiguredEntry {
   void on_destroy() const override {
     if (EnvoyMetrics* sink = metrics()) sink->detach();
   }
+  bool passes_when_faulty() const override { return configured_->config->settings.observe_only || passes(*configured_); }
 
  private:
   // By the route that the stream has when Envoy makes its filters, as with Envoy's own `disabled`.

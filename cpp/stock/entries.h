@@ -34,6 +34,15 @@ class StreamEntry : public RealEnvoy, public core::Retired {
   virtual void on_call_reset(uint64_t) {}
   // Takes the object over.
   virtual void on_destroy() = 0;
+
+  // A fault of ours in a hook: the entry runs none any more but the last.
+  void note_fault() noexcept { is_faulty_ = true; }
+  bool is_faulty() const noexcept { return is_faulty_; }
+  // Whether its stream goes on then as if it were not there.
+  virtual bool passes_when_faulty() const { return true; }
+
+ private:
+  bool is_faulty_ = false;
 };
 
 // config_module_ptr: an entry of Envoy's configuration.
@@ -46,6 +55,8 @@ class ConfiguredEntry {
   virtual std::unique_ptr<StreamEntry> new_stream(FilterEnvoy envoy) const = 0;
   virtual void on_scheduled() const {}
   virtual void on_destroy() const {}
+  // As StreamEntry's, of a stream for which no entry could be made.
+  virtual bool passes_when_faulty() const { return true; }
 };
 
 // Null: refused; the reason has been logged.

@@ -9,7 +9,7 @@ namespace tsf::stock {
 
 // Dynamic metadata by which our filters in one HTTP stream find each other, and an access logger finds them: it can
 // read no filter state.
-inline constexpr std::string_view kChainNamespace = "ts_filter";
+inline constexpr std::string_view kChainNamespace = core::kOwnNamespace;
 inline constexpr std::string_view kChainKey = "chain";
 // 0: this is none.
 uint64_t chain_id_of(std::string_view value);

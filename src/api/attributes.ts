@@ -38,8 +38,11 @@ export interface AttributeTypes {
   'response.size': number;
   'response.total_size': number;
   'response.backend_latency': number;
+  /** `address:port`, and another port for each connection of a client. Without it:
+   *  `streamInfo().downstreamRemoteAddressWithoutPort()`. */
   'source.address': string;
   'source.port': number;
+  /** `address:port`. */
   'destination.address': string;
   'destination.port': number;
   'connection.id': number;
@@ -55,6 +58,7 @@ export interface AttributeTypes {
   'connection.sha256_peer_certificate_digest': string;
   'connection.transport_failure_reason': string;
   'connection.termination_details': string;
+  /** `address:port`. */
   'upstream.address': string;
   'upstream.port': number;
   'upstream.tls_version': string;

@@ -1,8 +1,10 @@
 /** The thread of one runtime.global: serves the exported functions of the author's module to every port that comes. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { FilterError } from './errors.js';
+import { writeDirectly } from '../base/output.js';
 import type { Call, Result, Visit } from './runtime-global.js';
 
+writeDirectly();
 process.setSourceMapsEnabled(true);
 // If it throws this thread ends, and whoever waits for it is told.
 const { module } = (await import(workerData as string)) as { readonly module: { readonly [name: string]: unknown } };

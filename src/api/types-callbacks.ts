@@ -503,6 +503,9 @@ export interface StreamInfo {
   /** As Envoy writes it: `address:port`. */
   downstreamLocalAddress(): Promise<string | undefined>;
   downstreamRemoteAddress(): Promise<string | undefined>;
+  /** Of the client, as Envoy's `%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%`: what a limit per client goes by, since each of its
+   *  connections has a port of its own. */
+  downstreamRemoteAddressWithoutPort(): Promise<string | undefined>;
   upstreamLocalAddress(): Promise<string | undefined>;
   upstreamRemoteAddress(): Promise<string | undefined>;
   upstreamClusterName(): Promise<string | undefined>;

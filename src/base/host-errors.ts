@@ -32,6 +32,7 @@ export const HOST_ERROR_CODES = {
   TSF_HEADERS_TOO_LARGE: 'one header is larger than a quarter of the ring',
   TSF_VALUE_TOO_LARGE: 'a name or a value for Envoy is larger than a quarter of the ring',
   TSF_OUTPUT_LIMIT: 'too much output waits for Envoy',
+  TSF_LOG_LINES_LOST: 'nobody took what was written to stdout or stderr, and lines of it are lost',
   TSF_INTERNAL: 'a fault of the host itself',
 } as const;
 

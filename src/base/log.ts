@@ -1,6 +1,7 @@
 /** JSON lines on stdout. Written synchronously: a worker may die of its next statement, and its last line matters most. */
 import { pino } from 'pino';
 import type { HostErrorCode } from './host-errors.js';
+import { writeOut } from './output.js';
 
 /** The code of an error that is not ours: Node's, or its author's. */
 type ForeignCode = string & { readonly isForeign: true };
@@ -29,12 +30,7 @@ export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', '
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
 export function createLog(level: string, fields: Readonly<Record<string, unknown>> = {}): Logger {
-  const destination = pino.destination({ fd: 1, sync: true });
-  destination.on('error', (error: NodeJS.ErrnoException) => {
-    // Its terminal is gone: nobody reads it, and there may be streams to end.
-    if (error.code !== 'EIO') throw error;
-  });
-  return pino({ level, base: { pid: process.pid, ...fields } }, destination);
+  return pino({ level, base: { pid: process.pid, ...fields } }, { write: (line) => writeOut(1, line) });
 }
 
 /** An error as log fields: the code apart, because that is what people search for. */

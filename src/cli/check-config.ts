@@ -165,7 +165,7 @@ function routeNames({ manager, entries }: Chain): Finding[] {
       return [
         {
           spot: typed,
-          text: `no HTTP filter is called ${JSON.stringify(name)}, so Envoy ignores this; a filter inside composite has no config of routes${hint}`,
+          text: `no HTTP filter is called ${JSON.stringify(name)}, so Envoy ignores this; a filter inside composite has it under composite's own name${hint}`,
         },
       ];
     }),

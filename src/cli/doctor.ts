@@ -187,5 +187,7 @@ function refusalOf(config: string, { path, version }: FoundEnvoy, env: NodeJS.Pr
   const { status, stdout, stderr } = spawnSync(path, args, { encoding: 'utf8', env, timeout: VALIDATE_MS });
   if (status === 0) return undefined;
   const lines = `${stdout}${stderr}`.trim().split('\n');
-  return `Envoy ${version} refuses it: ${lines.at(-1) ?? ''}`;
+  // The module's own line names the key; Envoy's says that something was wrong with it.
+  const line = lines.find((one) => one.includes('ts_filter: ')) ?? lines.at(-1) ?? '';
+  return `Envoy ${version} refuses it: ${line.replace(/^(?:\[[^\]]*\] ?)+/, '')}`;
 }

@@ -1,10 +1,13 @@
 /** Options that several commands have, and how values are read: one line names the flag, the value and the mend. */
 import { Option } from 'commander';
 import { LOG_LEVELS, type LogLevel } from '../base/log.js';
+import { OWN_ACCESS, type SocketAccess } from '../host/socket-path.js';
 import { usage } from './command.js';
 
 /** By the host's parent, for no one else: another host that has come meanwhile is the newer one. */
 export const STARTED_AGAIN = 'started-again';
+/** By the host's parent, too: it reads what the host writes. */
+export const OUTPUT_READ = 'output-read';
 
 /** Node's own choice. */
 const INSPECTOR = 9229;
@@ -20,7 +23,7 @@ export const socketOption = (): Option =>
   });
 
 export const logLevelOption = (): Option =>
-  new Option('--log-level <level>', LOG_LEVELS.join(', ')).default('info').argParser(level);
+  new Option('--log-level <level>', 'the least level of lines').default('info').choices(LOG_LEVELS).argParser(level);
 
 export const integerOption = (flag: string, text: string, least: number, most: number): Option =>
   new Option(`--${flag} <n>`, text).argParser((value) => integer(flag, value, least, most));
@@ -37,6 +40,39 @@ export const inspectOption = (text: string): Option =>
   new Option('--inspect [port]', `${text} (port: ${INSPECTOR})`)
     .preset(String(INSPECTOR))
     .argParser((value) => integer('inspect', value, 1, 65_535));
+
+/** Its value is a list of user ids. */
+export const uidsOption = (): Option =>
+  new Option(
+    '--allowed-uids <list>',
+    "users beside the host's own whose Envoy may connect, for instance 101 (default: none)",
+  ).argParser((text) =>
+    text.split(',').map((one) => {
+      const uid = /^\d+$/.test(one) ? Number(one) : NaN;
+      if (!(uid <= 0xfffffffe)) throw usage(`--allowed-uids ${text}: give user ids with commas between, such as 101`);
+      return uid;
+    }),
+  );
+
+/** Its value is the mode of a file. */
+export const socketModeOption = (): Option =>
+  new Option('--socket-mode <mode>', "the socket's permissions, in octal, for instance 0660 or 0666")
+    .default(OWN_ACCESS.mode, '0600')
+    .argParser((text) => {
+      const mode = /^0?[0-7]{3}$/.test(text) ? parseInt(text, 8) : NaN;
+      if ((mode & 0o711) === 0o600) return mode;
+      throw usage(`--socket-mode ${text}: give 0600, 0660 or 0666; the host itself needs both, and nobody executes it`);
+    });
+
+/** Who may connect by the values of both. */
+export function accessOf(allowedUids: readonly number[], mode: number): SocketAccess {
+  const other = allowedUids.find((uid) => uid !== 0 && uid !== process.getuid?.());
+  if (other !== undefined && (mode & 0o022) === 0)
+    throw usage(
+      `--allowed-uids ${allowedUids.join()} and --socket-mode 0${mode.toString(8)}: uid ${other} cannot connect to such a socket; add --socket-mode 0666, or 0660 where it shares a group with the host`,
+    );
+  return { allowedUids, mode };
+}
 
 /** host:port, [address]:port, or a port of this machine. */
 export const addressOption = (flag: string, text: string): Option =>

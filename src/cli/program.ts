@@ -1,11 +1,13 @@
 /** The command line as a whole: `ts-filter-host` and its commands. */
 import type { Command } from 'commander';
 import { below, command } from './command.js';
+import { buildAddonCommand, buildModuleCommand } from './commands/build.js';
 import { checkCommand } from './commands/check.js';
+import { completionCommand } from './commands/completion.js';
 import { createCommand } from './commands/create.js';
 import { devCommand } from './commands/dev.js';
 import { doctorCommand } from './commands/doctor.js';
-import { buildAddonCommand, buildModuleCommand, modulePathCommand } from './commands/native.js';
+import { modulePathCommand } from './commands/module-path.js';
 import { printConfigCommand } from './commands/print-config.js';
 import { requestCommand } from './commands/request.js';
 import { serveCommand } from './commands/serve.js';
@@ -23,6 +25,7 @@ const COMMANDS: readonly (() => Command)[] = [
   modulePathCommand,
   buildModuleCommand,
   buildAddonCommand,
+  completionCommand,
 ];
 
 export function makeProgram(): Command {

@@ -1,8 +1,10 @@
 /** `ts-filter-host serve`: the host, or the parent that starts it again when it dies. */
 import inspector from 'node:inspector';
+import { loadAddon } from '../base/addon.js';
 import { EXIT_UNSETTLED, exitText, HostError } from '../base/host-errors.js';
 import { createLog, type Logger, type LogLevel } from '../base/log.js';
-import { socketPath } from '../host/socket-path.js';
+import { writeDirectly } from '../base/output.js';
+import { type SocketAccess, socketPath } from '../host/socket-path.js';
 import { loadFailure } from '../loader/loader-import.js';
 import { EXIT_FAILED } from './command.js';
 import { heedParent, Supervisor } from './supervise.js';
@@ -12,6 +14,7 @@ import { version } from './version.js';
 export interface ServeOptions {
   readonly paths: readonly string[];
   readonly socket: string | undefined;
+  readonly access: SocketAccess;
   readonly workers: number;
   readonly stallTimeoutMs: number;
   /** A parent process starts the host again when it dies. */
@@ -24,6 +27,8 @@ export interface ServeOptions {
   readonly inspect: number | undefined;
   /** False: a host that serves the socket is left in its place. */
   readonly takesOver: boolean;
+  /** Whoever started it always reads what it writes to stdout and stderr. */
+  readonly outputIsRead: boolean;
 }
 
 const HURRY =
@@ -34,6 +39,8 @@ const isDebugged = (): boolean =>
   inspector.url() !== undefined || process.execArgv.some((flag) => flag.startsWith('--inspect'));
 
 export async function serve(options: ServeOptions): Promise<void> {
+  if (!options.outputIsRead) loadAddon().pumpOutput();
+  writeDirectly();
   const log = createLog(options.logLevel);
   if (options.inspect !== undefined) inspector.open(options.inspect, '127.0.0.1');
   // Whoever started it with a channel, as dev does, has thought of it.

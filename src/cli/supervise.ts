@@ -6,7 +6,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { constants } from 'node:os';
 import { BackOff } from '../base/back-off.js';
 import type { Logger } from '../base/log.js';
-import { STARTED_AGAIN } from './options.js';
+import { OUTPUT_READ, STARTED_AGAIN } from './options.js';
 import { Terminal } from './terminal.js';
 
 /** Of what the host wrote to stderr last. */
@@ -91,7 +91,7 @@ export class Supervisor {
   #runOnce(): Promise<{ ended: Ended; lastWords: string }> {
     return new Promise((resolve, reject) => {
       const { script, args } = this.#options;
-      const own = ['--no-supervise', ...(this.#listened ? [`--${STARTED_AGAIN}`] : [])];
+      const own = ['--no-supervise', `--${OUTPUT_READ}`, ...(this.#listened ? [`--${STARTED_AGAIN}`] : [])];
       const child = spawn(process.execPath, [...process.execArgv, script, ...own, ...args], {
         stdio: ['inherit', 'inherit', 'pipe', 'ipc'],
         // Ctrl-C reaches this process alone, which passes it on once.

@@ -8,12 +8,14 @@ import type { Logger } from '../base/log.js';
 import type { ConnectionId } from '../thread/messages.js';
 import { ModuleConnection } from './module-connection.js';
 import { SocketPlace } from './socket-place.js';
-import { checkSocketDir } from './socket-path.js';
+import { PeerCheck } from './peers.js';
+import { checkSocketDir, type SocketAccess } from './socket-path.js';
 import { Watcher } from './watcher.js';
 
 export interface HostOptions {
   readonly paths: readonly string[];
   readonly socket: string;
+  readonly access: SocketAccess;
   readonly workers: number;
   readonly stallTimeoutMs: number;
   readonly init: string | undefined;
@@ -40,6 +42,7 @@ export class Host {
   readonly #addon: Addon;
   readonly #modules = new Map<ConnectionId, ModuleConnection>();
   readonly #filters: Generations;
+  readonly #peers: PeerCheck;
   #place: SocketPlace | undefined;
   #watcher: Watcher | undefined;
   #code: Code | undefined;
@@ -52,14 +55,15 @@ export class Host {
   constructor(options: HostOptions) {
     this.#options = options;
     this.#addon = loadAddon();
-    const { workers, stallTimeoutMs, logLevel, drainTimeoutMs, paths, log } = options;
+    const { workers, stallTimeoutMs, logLevel, drainTimeoutMs, paths, log, access } = options;
+    this.#peers = new PeerCheck(access, log);
     const searched = describePaths(paths);
     this.#filters = new Generations({ workers, stallTimeoutMs, logLevel, drainTimeoutMs, searched, log });
   }
 
   async start(): Promise<void> {
-    const { socket, workers, watch, takesOver, paths, log, version, onReplaced } = this.#options;
-    checkSocketDir(socket);
+    const { socket, access, workers, watch, takesOver, paths, log, version, onReplaced } = this.#options;
+    checkSocketDir(socket, access);
     try {
       // First: filters that do not load must not cost anybody the host that serves.
       const { code, inputs } = await this.#bundle();
@@ -67,6 +71,7 @@ export class Host {
       await this.#filters.start(code, SocketPlace.isServed(socket, this.#addon));
       this.#place = await SocketPlace.take({
         socket,
+        mode: access.mode,
         addon: this.#addon,
         takesOver,
         onConnection: (connection) => this.#accept(connection),
@@ -156,15 +161,7 @@ export class Host {
 
   #accept(connection: Connection): void {
     const { log, version } = this.#options;
-    const uid = process.getuid?.() ?? 0;
-    if (connection.peerUid !== uid && connection.peerUid !== 0) {
-      log.warn(
-        { code: 'TSF_PEER_REFUSED', uid: connection.peerUid, pid: connection.peerPid },
-        'a process of another user was refused',
-      );
-      connection.close();
-      return;
-    }
+    if (!this.#peers.accepts(connection)) return;
     const id = this.#nextId++;
     const module = new ModuleConnection({
       id,
@@ -173,7 +170,11 @@ export class Host {
       filters: this.#filters,
       log,
       version,
-      onSuccessor: (successor) => this.#place?.asked(successor),
+      peers: this.#peers,
+      onSuccessor: (successor) => {
+        if (this.#peers.isOwn(successor)) this.#place?.asked(successor);
+        else successor.close();
+      },
       onGone: () => {
         this.#modules.delete(id);
         this.#filters.disconnect(id);

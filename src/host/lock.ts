@@ -2,7 +2,18 @@
  * One host a socket. The lock file beside the socket names its holder by pid and start time, so that a pid that was given
  * to another program is not taken for a living host. Who holds it owns the socket's path.
  */
-import { linkSync, readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  linkSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { HostError } from '../base/host-errors.js';
 
 interface Holder {
   readonly pid: number;
@@ -35,6 +46,8 @@ export class LockFile {
         if (holder !== undefined && isAlive(holder)) return undefined;
         removeStale(path, holder);
       }
+    } catch (error) {
+      throw unusable(path, error);
     } finally {
       unlinkSync(draft);
     }
@@ -43,7 +56,11 @@ export class LockFile {
   /** Its holder has given it to this process. */
   static seize(socket: string): LockFile {
     const { path, me, draft } = drafted(socket);
-    renameSync(draft, path);
+    try {
+      renameSync(draft, path);
+    } catch (error) {
+      throw unusable(path, error);
+    }
     return new LockFile(path, me);
   }
 
@@ -58,13 +75,25 @@ export class LockFile {
   }
 }
 
+const MOST_LOCK_BYTES = 1024;
+
 const lockPath = (socket: string): string => `${socket}.lock`;
 
 function drafted(socket: string): { path: string; me: Holder; draft: string } {
   const path = lockPath(socket);
   const me: Holder = { pid: process.pid, started: startTime(process.pid) ?? '' };
   const draft = `${path}.${process.pid}`;
-  writeFileSync(draft, JSON.stringify(me), { mode: 0o600 });
+  // Nothing that lies there is followed or written into: others may write to the folder.
+  try {
+    unlinkSync(draft);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw unusable(draft, error);
+  }
+  try {
+    writeFileSync(draft, JSON.stringify(me), { mode: 0o600, flag: 'wx' });
+  } catch (error) {
+    throw unusable(draft, error);
+  }
   return { path, me, draft };
 }
 
@@ -90,12 +119,27 @@ function removeStale(path: string, seen: Holder | undefined): void {
   unlinkSync(aside);
 }
 
+const unusable = (path: string, error: unknown): HostError =>
+  new HostError(
+    'TSF_SOCKET_DIR',
+    `${path} cannot be written (${(error as NodeJS.ErrnoException).code}); the folder of --socket has to be the host's, or shared with it`,
+    { cause: error },
+  );
+
+/** A file of another user's, a link, or what is no file at all says nothing. */
 function readHolder(path: string): Holder | undefined {
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+  let file;
   try {
-    const value = JSON.parse(readFileSync(path, 'utf8')) as Partial<Holder>;
+    file = openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    const stats = fstatSync(file);
+    if (!stats.isFile() || stats.size > MOST_LOCK_BYTES || stats.uid !== process.getuid?.()) return undefined;
+    const value = JSON.parse(readFileSync(file, 'utf8')) as Partial<Holder>;
     return typeof value.pid === 'number' && typeof value.started === 'string' ? (value as Holder) : undefined;
   } catch {
     return undefined;
+  } finally {
+    if (file !== undefined) closeSync(file);
   }
 }
 

@@ -23,6 +23,7 @@ import type { Logger } from '../base/log.js';
 import type { ChannelEnd, HostChannel } from './channels.js';
 import type { ChannelFds, ConnectionId, Verdict } from '../thread/messages.js';
 import type { Generations, ModuleLine } from './generations.js';
+import type { PeerCheck } from './peers.js';
 
 const MIN_RING_BYTES = 64 * 1024;
 const MAX_RING_BYTES = 256 * 1024 * 1024;
@@ -34,6 +35,7 @@ export interface ModuleConnectionOptions {
   readonly filters: Generations;
   readonly log: Logger;
   readonly version: string;
+  readonly peers: PeerCheck;
   /** It is no module, but a host that wants the place; the connection is the receiver's. */
   readonly onSuccessor: (connection: Connection) => void;
   /** The connection has ended; its channels' descriptors go when the pool has let go of them. */
@@ -52,7 +54,9 @@ export class ModuleConnection implements ModuleLine {
     this.#log = options.log.child({ connection: options.id, envoyPid: options.connection.peerPid });
     options.connection.onMessage = (kind, payload, fds) => this.#message(kind, payload, fds);
     options.connection.onClose = (reason) => {
-      this.#log.info(reason === undefined ? {} : { reason }, 'module disconnected');
+      // One that was told nothing yet, and says nothing, is tried again and again.
+      const level = this.#hello === undefined ? 'debug' : 'info';
+      this.#log[level](reason === undefined ? {} : { reason }, 'module disconnected');
       this.#end();
     };
   }
@@ -116,6 +120,10 @@ export class ModuleConnection implements ModuleLine {
         this.#greet(message.hello);
         return;
       }
+      if (message.kind === ControlKind.Refused) {
+        this.#refused(message.reason);
+        return;
+      }
       if (message.kind === ControlKind.TakeOver && this.#hello === undefined) {
         this.#end();
         this.#options.onSuccessor(this.#options.connection);
@@ -143,6 +151,14 @@ export class ModuleConnection implements ModuleLine {
     } finally {
       if (!kept) for (const fd of fds) this.#options.addon.closeFd(fd);
     }
+  }
+
+  /** The module does not take this host. It comes again: another host may be there then. */
+  #refused(reason: string): void {
+    const { peers, connection } = this.#options;
+    const line = `Envoy (uid ${connection.peerUid}) refuses this host: ${reason}`;
+    if (peers.mayBeSaid(line)) this.#log.error({ code: 'TSF_PEER_REFUSED' }, line);
+    this.shutdown();
   }
 
   #greet(hello: HelloMessage): void {

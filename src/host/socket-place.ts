@@ -19,6 +19,8 @@ const EXIT_MS = 2_000;
 
 export interface SocketPlaceOptions {
   readonly socket: string;
+  /** Its permissions. */
+  readonly mode: number;
   readonly addon: Addon;
   /** False: a host that answers there is left in its place. */
   readonly takesOver: boolean;
@@ -104,8 +106,8 @@ export class SocketPlace {
   }
 
   #listen(): Listener {
-    const { addon, socket, onConnection } = this.#options;
-    return new addon.Listener(socket, onConnection);
+    const { addon, socket, mode, onConnection } = this.#options;
+    return new addon.Listener(socket, onConnection, mode);
   }
 
   #heard(by: Connection, kind: number, payload: Uint8Array): void {

@@ -120,6 +120,23 @@ describe('callbacks', () => {
   });
 });
 
+it.each([
+  ['127.0.0.1:4711', '127.0.0.1'],
+  ['[2001:db8::1]:4711', '2001:db8::1'],
+  ['/run/a:80', '/run/a:80'],
+])('the client at %s without its port is %s', async (address, without) => {
+  const seen: unknown[] = [];
+  const stream = await open((callbacks) => ({
+    async decodeHeaders() {
+      seen.push(await callbacks.streamInfo().downstreamRemoteAddressWithoutPort());
+    },
+  }));
+  stream.request();
+  stream.source.onQueryAnswer(1, true, Buffer.from(address));
+  await settled();
+  expect(seen).toEqual([without]);
+});
+
 describe('AsyncLocalStorage', () => {
   it('does not leak from one stream into the next, also of one batch', async () => {
     const storage = new AsyncLocalStorage<string>();

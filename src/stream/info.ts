@@ -56,6 +56,13 @@ export class StreamInfoImpl implements StreamInfo {
   downstreamRemoteAddress(): Promise<string | undefined> {
     return this.#text('source.address');
   }
+  async downstreamRemoteAddressWithoutPort(): Promise<string | undefined> {
+    const address = await this.downstreamRemoteAddress();
+    // Envoy writes [::1]:80 and 127.0.0.1:80; a unix socket's path has no port.
+    return address === undefined
+      ? undefined
+      : (/^(?:\[([^\]]*)\]|([\d.]+)):\d+$/.exec(address)?.slice(1).find(Boolean) ?? address);
+  }
   upstreamLocalAddress(): Promise<string | undefined> {
     return this.#text('upstream.local_address');
   }

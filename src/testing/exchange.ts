@@ -131,7 +131,9 @@ export class Exchange {
       },
       data: (bytes) => client.data(bytes),
       end: (trailers) => {
-        client.end(trailers);
+        // HTTP/1.1 has no trailers where it has no body.
+        const hasBody = responseRule(kindOf(this.lines), statusOf(client)) === 'body';
+        client.end(hasBody ? trailers : undefined);
         this.endSoon();
       },
       get isFull() {
@@ -238,7 +240,7 @@ export class Exchange {
       ...client.seen(),
       status: statusOf(client),
       json: () => JSON.parse(text) as unknown,
-      localReply: this.isLocal,
+      localReply: this.isLocal && client.complete,
       details: this.details,
       error: logs.find(({ fields }) => fields['err'] !== undefined)?.fields['err'],
       upstream: upstream === undefined ? undefined : seenRequest(upstream),

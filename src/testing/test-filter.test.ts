@@ -2,7 +2,7 @@ import { expect, test, vi } from 'vitest';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { defineFilter, perChunk, StatusType, type StreamFilter } from '../api/index.js';
 import type { FilterCallbacks } from '../api/types-callbacks.js';
-import { testFilter, type TestFilterOptions, type Upstream } from './index.js';
+import { settled, testFilter, type TestFilterOptions, type Upstream } from './index.js';
 
 const filterOf = (create: (callbacks: FilterCallbacks<never>, config: unknown) => StreamFilter, name = 'f') =>
   defineFilter({ name, create: (config: unknown, callbacks: FilterCallbacks) => create(callbacks, config) as object });
@@ -69,6 +69,39 @@ test('message_timeout, by fake time', async () => {
     await vi.advanceTimersByTimeAsync(2);
     const response = await coming;
     expect(response).toMatchObject({ status: 504, details: 'ts_filter_timeout', text: 'ts_filter_timeout' });
+  } finally {
+    vi.useRealTimers();
+  }
+});
+
+test("a filter's own timers, by fake time", async () => {
+  vi.useFakeTimers();
+  try {
+    const t = run((callbacks) => ({
+      async decodeHeaders(headers) {
+        callbacks.extendTimeout(60_000);
+        await new Promise((resolve) => setTimeout(resolve, 60_000));
+        headers.set('x-late', '1');
+      },
+      async *transformResponse(body) {
+        for await (const chunk of body) {
+          await new Promise((resolve) => setTimeout(resolve, 10_000));
+          yield chunk;
+        }
+      },
+    }));
+    let response: Awaited<ReturnType<typeof t.request>> | undefined;
+    void t.request('/', { upstream: { body: ['a', 'b'] } }).then((one) => (response = one));
+    for (const step of [59_999, 1, 9_999, 10_000]) {
+      await settled();
+      expect(response).toBeUndefined();
+      await vi.advanceTimersByTimeAsync(step);
+    }
+    await settled();
+    expect(response).toBeUndefined();
+    await vi.advanceTimersByTimeAsync(1);
+    await settled();
+    expect([response!.text, response!.upstream!.headers.get('x-late')]).toEqual(['ab', '1']);
   } finally {
     vi.useRealTimers();
   }

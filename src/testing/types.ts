@@ -158,7 +158,7 @@ export interface Answered extends SeenMessage {
   /** 0: none had come when the stream ended. */
   readonly status: number;
   json(): unknown;
-  /** Made by the filter, by the module or by Envoy, not by the upstream. */
+  /** It is complete, and was made by the filter, by the module or by Envoy, not by the upstream. */
   readonly localReply: boolean;
   /** Envoy's response code details: `via_upstream`, those of a reply, or why the client was reset (`ts_filter_timeout` …). */
   readonly details: string | undefined;

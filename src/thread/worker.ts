@@ -8,6 +8,7 @@ import { type FileEvents, FilterFiles } from '../loader/filter-files.js';
 import { importBundle, loadFailure, shown } from '../loader/loader-import.js';
 import { createLog, type Logger } from '../base/log.js';
 import type { FromWorker, Loaded, ToWorker, WorkerData, WorkerStart } from './messages.js';
+import { writeDirectly } from '../base/output.js';
 import { linkGlobals } from '../api/runtime.js';
 import { type GlobalLink, LinkedThread } from '../api/runtime-global.js';
 
@@ -76,6 +77,7 @@ function floating(reason: unknown, log: Logger): void {
 async function main(): Promise<void> {
   const port = parentPort;
   if (port === null) return;
+  writeDirectly();
   const { start, globals } = workerData as WorkerData;
   const log = createLog(start.logLevel, { worker: start.worker });
   const emit = (message: FromWorker): void => port.postMessage(message);

@@ -44,6 +44,31 @@ test('without a ring nothing is called', async () => {
   poller.close();
 });
 
+test('a host is rung through a socket, which tells when nobody will ring any more', async () => {
+  const ends = addon.createHostDoorbell();
+  let wakes = 0;
+  const poller = new addon.Poller(
+    ends.host,
+    () => wakes++,
+    () => undefined,
+  );
+  await until(() => wakes === 1); // the first look needs no ring
+  addon.ringHost(ends.module);
+  await until(() => wakes === 2);
+  for (let i = 0; i < 10_000; i++) addon.ringHost(ends.module); // nobody hears them, and none of them waits
+  await until(() => wakes > 2);
+  poller.again();
+  const before = wakes;
+  await until(() => wakes > before);
+  addon.closeFd(ends.module);
+  await sleep(20);
+  const closed = wakes;
+  await sleep(20);
+  expect(wakes).toBe(closed);
+  poller.close();
+  addon.closeFd(ends.host);
+});
+
 test('dirty work is flushed before the loop waits again', async () => {
   const order: string[] = [];
   const poller = new addon.Poller(

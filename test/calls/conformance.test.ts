@@ -11,6 +11,7 @@ import {
 } from '../../filters/calls/core/frames.js';
 import { endProcess, processEnded, startProcess } from '../../filters/calls/core/processes.js';
 import { specOf } from '../../filters/calls/core/spec.js';
+import { bundleWorker } from '../../filters/calls/core/worker-script.js';
 import { eventually, within } from '../fixture/index.js';
 import { LANGUAGES } from './languages.js';
 
@@ -131,7 +132,8 @@ describe.each(LANGUAGES)('$name', ({ name, conformance }) => {
 
   it('that ends of itself fails its calls, and the next call starts it again', async () => {
     const calls = [runtime.sleep(5000), runtime.sleep(5000)].map(refused);
-    expect(codeOf(await refused(runtime.exit()))).toBe('CALLS_DIED');
+    const error = await refused(runtime.exit());
+    expect([error.code, error.message]).toEqual(['CALLS_DIED', 'conformance: exit code 3']);
     expect((await Promise.all(calls)).map(codeOf)).toEqual(['CALLS_DIED', 'CALLS_DIED']);
     expect(await runtime.echo('again')).toBe('again');
   });
@@ -198,12 +200,7 @@ class Peer {
 
   static async of(program: LoadOptions): Promise<Peer> {
     const { spec } = specOf('conformance', undefined, program);
-    const processes = {
-      startProcess,
-      processEnded,
-      endProcess,
-    };
-    const peer = new Peer(await connect(spec, processes));
+    const peer = new Peer(await connect(spec, { startProcess, processEnded, endProcess, bundleWorker }));
     await eventually('hello', () => peer.frames[0]?.kind === 'hello');
     return peer;
   }

@@ -205,6 +205,39 @@ describe('a runtime', () => {
   });
 });
 
+describe('a global runtime', () => {
+  // Outside a host the thread that owns it is this one; test/e2e/calls.test.ts has the other way.
+  const module = peer(
+    [hello(), loaded],
+    'if (method === "other") answer(id, JSON.stringify(calls));',
+    'calls.push("cancel"); answer(id);',
+  );
+
+  it('is one for all who load the same, hears of cancelled calls, and outlives its handles', async () => {
+    const [one, two] = [open({ module, isGlobal: true }), open({ module, isGlobal: true })];
+    expect(await one.other(1)).toEqual(['other']);
+    expect(await code(one.echo(1, { timeoutMs: 100 }))).toBe('CALLS_DEADLINE');
+    expect(await two.other(1)).toEqual(['other', 'echo', 'cancel', 'other']);
+    const call = code(one.echo(1));
+    await one.other(1);
+    await one[Symbol.asyncDispose]();
+    expect(await call).toBe('CALLS_CLOSED');
+    expect(await code(one.other(1))).toBe('CALLS_CLOSED');
+    expect(await two.other(1)).toEqual(['other', 'echo', 'cancel', 'other', 'echo', 'other', 'cancel', 'other']);
+  });
+
+  it('with another init is another one', async () => {
+    const other = load<Any>('test', { not: 'the same' }, { module, isGlobal: true, graceMs: 100 });
+    opened.push(other);
+    expect(await other.other(1)).toEqual(['other']);
+  });
+
+  it('that fails says so as an own one does', async () => {
+    const error = await rejected(open({ command: ['does-not-exist'], isGlobal: true }).echo(1));
+    expect([error.code, error.message]).toEqual(['CALLS_START_FAILED', 'test: spawn does-not-exist ENOENT']);
+  });
+});
+
 it('the README has a row for each code', async () => {
   const readme = await readFile(new URL('../../filters/calls/README.md', import.meta.url), 'utf8');
   for (const [name, meaning] of Object.entries(CALLS_ERRORS)) expect(readme).toContain(`| \`${name}\` | ${meaning}`);

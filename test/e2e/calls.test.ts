@@ -49,6 +49,22 @@ describe.runIf(envoyVersion === '1.40')('a runtime', () => {
     expect([calls.length, after]).toEqual([100, 1]);
   });
 
+  it('that is killed fails the streams that wait for it, and no others', async () => {
+    logsOnFailure(at);
+    await get(at.port, '/stats');
+    const [pid] = children(at.fx.host.pid);
+    const waiting = Array.from({ length: 20 }, () => get(at.port, '/sleep'));
+    await eventually('all have called', async () => {
+      const { begun } = JSON.parse((await get(at.port, '/stats')).text) as { begun: number };
+      return begun === waiting.length;
+    });
+    process.kill(pid!, 'SIGKILL');
+    expect((await Promise.all(waiting)).map(({ status }) => status)).toEqual(waiting.map(() => 500));
+    expect(at.fx.host.output).toContain('CALLS_DIED: conformance: killed by SIGKILL');
+    await eventually('another one answers', async () => (await get(at.port, '/stats')).status === 200);
+    expect(children(at.fx.host.pid)).not.toContain(pid);
+  });
+
   it('ends when a filter thread is replaced, and when its host is killed; none stays a zombie', async () => {
     logsOnFailure(at);
     await get(at.port, '/stats');

@@ -1,27 +1,50 @@
 /**
  * `testFilter` says what an Envoy would do: for every demo filter its table of cases, and random bodies, give the same in
- * both. The model is of one Envoy, so the newest runs it.
+ * both; and random bodies through a filter in every body style, with lengths of its own and replies. The model is of one
+ * Envoy, so the newest runs it.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { createHash } from 'node:crypto';
 import type { Json } from 'envoy-ts-filter';
-import { type Answered, startEnvoy, testFilter, type TestRequest, type Upstream } from 'envoy-ts-filter/testing';
-import { type DemoFilter, demoFilters } from '../cases/demo-filters.js';
-import { envoyBinary, envoyVersion, filterPath } from '../fixture/index.js';
+import {
+  type Answered,
+  startEnvoy,
+  type Target,
+  testFilter,
+  type TestRequest,
+  type Upstream,
+} from 'envoy-ts-filter/testing';
+import { demoFilters } from '../cases/demo-filters.js';
+import { dynamicModulePerRoute, envoyBinary, envoyVersion, filterPath } from '../fixture/index.js';
+import framing, { type FramingConfig, type Half, type Style } from './filters/framing.js';
 
 const BODIES = 200;
-const AT_ONCE = 8;
-const seed = Number(process.env['TSF_SEED'] ?? Date.now() % 2 ** 31);
+const STYLES = 24;
+const BODIES_EACH = 6;
+const AT_ONCE = 16;
+const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31);
 
 const off = { '@type': 'type.googleapis.com/envoy.config.route.v3.FilterConfig', disabled: true };
-const names = demoFilters.map(({ filter }) => filter.name);
+const names = [...demoFilters.map(({ filter }) => filter.name), framing.name];
 /** One Envoy for all of them: the first part of the path says which one a request passes. */
-const routes = names.map((name) => ({
-  match: { prefix: `/${name}/` },
+const routeTo = (prefix: string, name: string, own: object = {}) => ({
+  match: { prefix: `/${prefix}/` },
   route: { cluster: 'upstream', timeout: '0s' },
-  typed_per_filter_config: Object.fromEntries(names.filter((other) => other !== name).map((other) => [other, off])),
-}));
+  typed_per_filter_config: {
+    ...Object.fromEntries(names.filter((other) => other !== name).map((other) => [other, off])),
+    ...own,
+  },
+});
+const styles = Array.from({ length: STYLES }, (_, i) => framingOf(randomOf(seed + i)));
+const routes = [
+  ...names.map((name) => routeTo(name, name)),
+  ...styles.map((config, i) =>
+    routeTo(`framing-${i}`, framing.name, {
+      [framing.name]: dynamicModulePerRoute(framing.name, { plugin_config: config }),
+    }),
+  ),
+];
 
 type Running = Awaited<ReturnType<typeof startEnvoy>>;
 
@@ -30,7 +53,7 @@ describe.skipIf(envoyVersion !== '1.40')(`with and without a proxy, seed ${seed}
   beforeAll(async () => {
     envoy = await startEnvoy({
       envoy: envoyBinary(),
-      filters: demoFilters.map(({ filter, config }) => ({ name: filter.name, config })),
+      filters: [...demoFilters.map(({ filter, config }) => ({ name: filter.name, config })), { name: framing.name }],
       hostPaths: names.map(filterPath),
       edges: true,
       routes,
@@ -52,17 +75,52 @@ describe.skipIf(envoyVersion !== '1.40')(`with and without a proxy, seed ${seed}
 
       it(`${BODIES} random bodies`, async () => {
         const random = randomOf(seed);
-        const plans = Array.from({ length: BODIES }, () => planOf(demo, random));
-        const one = async (plan: Plan): Promise<void> => {
-          const real = await envoy!.request(plan.path, plan.request());
-          const modelled = await model.request(plan.path, plan.request());
-          expect(outcome(modelled), `seed ${seed}: ${JSON.stringify(plan.shown)}`).toEqual(outcome(real));
-        };
-        while (plans.length > 0) await Promise.all(plans.splice(0, AT_ONCE).map(one));
+        await same(
+          model,
+          Array.from({ length: BODIES }, () => planOf(demo.filter.name, demo.filter.name, random)),
+        );
       });
     });
   }
+
+  it.each(styles.map((config, i) => [JSON.stringify(config), config, i] as const))('%s', async (_name, config, i) => {
+    const random = randomOf(seed + i);
+    const plans = Array.from({ length: BODIES_EACH }, () => planOf(framing.name, `framing-${i}`, random));
+    await same(testFilter(framing, config as Json), plans);
+  });
+
+  async function same(model: Target, plans: Plan[]): Promise<void> {
+    const one = async (plan: Plan): Promise<void> => {
+      const real = await envoy!.request(plan.path, plan.request());
+      const modelled = await model.request(plan.path, plan.request());
+      expect(outcome(modelled), `seed ${seed}: ${JSON.stringify(plan.shown)}`).toEqual(outcome(real));
+    };
+    while (plans.length > 0) await Promise.all(plans.splice(0, AT_ONCE).map(one));
+  }
 });
+
+function framingOf(random: Random): FramingConfig {
+  const all: readonly (Style | undefined)[] = [
+    ...(['hook', 'perChunk', 'generator', 'through', 'bypass', 'whole', 'watermark'] as const),
+    ...(['sameHook', 'samePerChunk', undefined] as const),
+  ];
+  const half = (): Half => {
+    const style = all[random(all.length)];
+    return {
+      ...(style === undefined ? {} : { style }),
+      ...(style !== 'bypass' && random(3) === 0 ? { more: ' and more' } : {}),
+      ...(random(4) === 0 ? { add: 'added ' } : {}),
+      ...(random(8) === 0 ? { length: String(random(40)) } : {}),
+    };
+  };
+  const reply = (['whole', 'streamed', 'late'] as const)[random(9)];
+  return {
+    request: half(),
+    response: half(),
+    ...(random(5) === 0 ? { status: [204, 304, 404][random(3)]! } : {}),
+    ...(reply === undefined ? {} : { reply, replyStatus: [200, 204, 403][random(3)]! }),
+  };
+}
 
 // ---- what goes in ----
 
@@ -107,16 +165,16 @@ function cut(bytes: Buffer, random: Random): Buffer | (Buffer | number)[] {
   return pieces;
 }
 
-function planOf({ filter }: DemoFilter, random: Random): Plan {
+function planOf(name: string, prefix: string, random: Random): Plan {
   const method = ['POST', 'PUT', 'GET', 'HEAD'][random(4)]!;
   const hasBody = method === 'POST' || method === 'PUT';
   const body = hasBody ? cut(bytesOf(random), random) : undefined;
   const answer = bytesOf(random);
-  const isGzip = filter.name === 'gunzip-rewrite' && random(4) > 0;
+  const isGzip = name === 'gunzip-rewrite' && random(4) > 0;
   const back = cut(isGzip ? gzipSync(answer) : answer, random);
   const trailers = random(5) === 0 && Array.isArray(back) ? { trailers: { 'x-trailer': String(random(9)) } } : {};
   const headers = {
-    'content-type': filter.name === 'sse' && random(4) > 0 ? 'text/event-stream' : 'text/plain',
+    'content-type': name === 'sse' && random(4) > 0 ? 'text/event-stream' : 'text/plain',
     ...(isGzip ? { 'content-encoding': 'gzip' } : {}),
     'x-up': String(random(1000)),
   };
@@ -128,7 +186,7 @@ function planOf({ filter }: DemoFilter, random: Random): Plan {
     ...(random(2) === 0 ? { 'accept-encoding': 'gzip' } : {}),
     'x-down': 'a, b',
   };
-  const path = `/${filter.name}/${random(1000)}?q=${random(10)}`;
+  const path = `/${prefix}/${random(1000)}?q=${['reply', 'replace', 'none'][random(3)]!}`;
   const sizes = Array.isArray(body)
     ? body.map((piece) => (typeof piece === 'number' ? -piece : piece.length))
     : body?.length;
@@ -164,7 +222,7 @@ function bodyOf({ body, headers }: Pick<Answered, 'headers' | 'body'>): string {
 function outcome(answer: Answered): unknown {
   const { status, complete, upstream, localReply } = answer;
   // A filter that fails in a body: before the headers have gone, or behind them, which is a matter of milliseconds.
-  if (!complete || answer.details === 'ts_filter_error') return { failed: true, upstream: upstream?.path };
+  if (!complete || /^ts_filter_(error|wrong_length)$/.test(answer.details ?? '')) return { failed: true };
   const [trailers, sent] = [answer.trailers, upstream?.trailers].map((view) => (view === undefined ? [] : [...view]));
   return {
     status,

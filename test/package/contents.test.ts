@@ -1,6 +1,6 @@
 /** What is in the tarball, and what it needs of the machine. */
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { builtinModules } from 'node:module';
 import { join } from 'node:path';
 import { buildSync } from 'esbuild';
@@ -107,10 +107,9 @@ describe('ts-filter-host in it', () => {
   }, 180_000);
 
   it('says what to do on a machine that the addon is not for', () => {
-    const source = `Object.defineProperty(process, 'arch', { value: 'arm64' });
-      process.argv = [process.argv[0], ${JSON.stringify(host)}, 'module-path'];
-      await import(${JSON.stringify(join(own, 'bin/ts-filter-host.js'))});`;
-    const { stderr } = spawnSync(nodeBinary, ['--input-type=module', '-e', source], { encoding: 'utf8' });
+    const arm = join(inject('installed'), 'arm.mjs');
+    writeFileSync(arm, "Object.defineProperty(process, 'arch', { value: 'arm64' });");
+    const { stderr } = run(['module-path'], { NODE_OPTIONS: `--import=${arm}` });
     expect(stderr).toMatch(
       /TSF_MODULE_MISSING: .* is built for x64, and this is arm64; run `ts-filter-host build-module`/,
     );

@@ -5,6 +5,8 @@
 
 #include <cstdlib>
 
+#include "core/config_size.h"
+
 namespace tsf::core {
 namespace {
 
@@ -375,6 +377,41 @@ TEST(RouteConfig, NothingGivenChangesNothing) {
     ASSERT_TRUE(parsed.value);
     EXPECT_FALSE(parsed.value->failure_mode || parsed.value->message_timeout || parsed.value->plugin_config);
   }
+}
+
+// What would not fit a message to the host put all filters of a socket into a loop of connections.
+TEST(ConfigSize, APluginConfigOverTheLimitIsRefusedWithKeyAndLimit) {
+  const std::string fits(kMostPluginConfig - 2, 'x');
+  EXPECT_EQ(settings(with("plugin_config", '"' + fits + '"')).plugin_config->size(), kMostPluginConfig);
+  EXPECT_EQ(refusal(with("plugin_config", '"' + fits + "x\"")),
+            "filter_config.plugin_config: is 15728641 bytes of JSON; the limit is 15728640 bytes; keep large data in a "
+            "file that the filter reads");
+  EXPECT_EQ(parse_route_settings(with("plugin_config", '"' + fits + "x\"")).error,
+            "filter_config.plugin_config: is 15728641 bytes of JSON; the limit is 15728640 bytes; keep large data in a "
+            "file that the filter reads");
+}
+
+TEST(ConfigSize, AListsConfigsCountTogether) {
+  const std::string half(kMostPluginConfig / 2 + 1, 'x');
+  const std::string one = R"({"name":"a","plugin_config":")" + half + "\"}";
+  EXPECT_NE(refusal(with("filters", "[" + one + "," + one + "]"))
+                .find("filter_config.filters: their plugin_config together are"),
+            std::string::npos);
+}
+
+TEST(ConfigSize, TheOtherKeysHaveALimitToo) {
+  std::string names;
+  for (int i = 0; i < 10'000; ++i) names += (i > 0 ? ",\"x" : "\"x") + std::to_string(i) + '"';
+  EXPECT_NE(refusal(with("headers", R"({"deny":[)" + names + "]}"))
+                .find("filter_config.headers.deny: with the keys before it is"),
+            std::string::npos);
+}
+
+// 300 MB are not even read.
+TEST(ConfigSize, WhatIsFarTooLargeIsRefusedBeforeItIsRead) {
+  const std::string text(300 << 20, 'x');
+  EXPECT_NE(refusal(text).find("plugin_config is too large"), std::string::npos);
+  EXPECT_NE(refusal(text).find("the limit is 15728640 bytes"), std::string::npos);
 }
 
 }  // namespace

@@ -3,8 +3,10 @@
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <fstream>
 
 #include "test/core/fake_clock.h"
 #include "test/core/fake_worker.h"
@@ -61,6 +63,12 @@ class ConnectionTest : public testing::Test, public ConnectionEvents {
     for (const uint32_t channel : channels) host_.channel_ready(channel);
     exchange();
     return channels;
+  }
+  static size_t resident_bytes() {
+    size_t pages = 0;
+    size_t resident = 0;
+    std::ifstream("/proc/self/statm") >> pages >> resident;
+    return resident * static_cast<size_t>(::sysconf(_SC_PAGESIZE));
   }
   GenerationId generation_of(uint32_t worker) { return current_[worker]->verdicts().generation(); }
 
@@ -174,8 +182,10 @@ TEST_F(ConnectionTest, AHostOfAnotherReleaseIsHopeless) {
 }
 
 TEST_F(ConnectionTest, WhatBreaksARuleEndsIt) {
+  std::vector<uint32_t> channels;
   const std::vector<std::function<void()>> wrong = {
-      [&] { host_.welcome(); },  // twice
+      [&] { host_.welcome(); },                   // twice
+      [&] { host_.channel_ready(channels[0]); },  // as well
       [&] { host_.channel_ready(99); },
       [&] { host_.channel_done(99); },
       [&] { host_.generation(0); },
@@ -184,7 +194,7 @@ TEST_F(ConnectionTest, WhatBreaksARuleEndsIt) {
       [&] { host_.send_raw(wire::ControlKind_Drain, "no table"); },
   };
   for (size_t i = 0; i < wrong.size(); ++i) {
-    be_up();
+    channels = be_up();
     wrong[i]();
     exchange();
     EXPECT_FALSE(connection_.open()) << i;
@@ -455,6 +465,61 @@ TEST_F(ConnectionTest, AGenerationEndsAlsoWhereItsThreadsHaveStoppedReading) {
   exchange();
   EXPECT_EQ(judged_->verdict(old), nullptr);
   EXPECT_NE(judged_->verdict(generation_of(0)), nullptr);
+}
+
+// ---- what a hostile host can make of it ----
+
+// Its socket's thread has the timers of all streams.
+TEST_F(ConnectionTest, AFloodOfMessagesEndsItAndWorkersAreToldOnceForMany) {
+  be_up();
+  news_ = 0;
+  for (int i = 0; i < 60'000 && connection_.open(); ++i) {
+    host_.verdict(judged_->id());
+    if (i % 100 == 99) exchange();
+  }
+  EXPECT_FALSE(connection_.open());
+  EXPECT_NE(said().find("hopeless: it floods its socket"), std::string::npos);
+  EXPECT_LT(news_, 500);
+}
+
+TEST_F(ConnectionTest, AHostThatReadsNothingHasOneConfigWaitingAndNotAll) {
+  connect();
+  host_.welcome();
+  std::vector<std::shared_ptr<JudgedConfig>> kept;
+  for (int i = 0; i < 100; ++i) {
+    ConfigText text;
+    text.name = "large";
+    text.json = std::string(1 << 20, 'x') + std::to_string(i);
+    kept.push_back(ConfigRegistry::add(configs_, std::move(text)));
+  }
+  const size_t before = resident_bytes();
+  for (int i = 0; i < 50; ++i) {
+    connection_.on_socket();
+    connection_.look(now_ns());
+  }
+  EXPECT_TRUE(connection_.open());
+  EXPECT_LT(resident_bytes() - before, size_t{32} << 20);
+  // It gets them all when it reads.
+  size_t heard = 0;
+  for (int i = 0; i < 5000 && heard < 101; ++i) heard += count(exchange(), wire::ControlKind_FilterConfig);
+  EXPECT_EQ(heard, 101u);
+}
+
+TEST_F(ConnectionTest, ChannelsThatAreClosedAgainAndAgainAreMadeMoreAndMoreSlowly) {
+  FakeClock clock;
+  be_up();
+  int made = 0;
+  for (int i = 0; i < 1000; ++i) {
+    clock.pass(std::chrono::milliseconds(1));
+    for (const uint32_t channel : channels_in(exchange(), 0)) {
+      ++made;
+      host_.channel_done(channel);
+    }
+    if (i == 0)
+      for (uint32_t channel = 1; channel <= 2; ++channel) host_.channel_done(channel);
+  }
+  EXPECT_GT(made, 2);
+  EXPECT_LT(made, 40) << "of two workers, in a second";
 }
 
 }  // namespace

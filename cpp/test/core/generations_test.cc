@@ -17,8 +17,8 @@ class GenerationsTest : public testing::Test {
     for (uint32_t worker = 0; worker < 2; ++worker) {
       const uint32_t channel = 10 * number + worker;
       generations_.add(number, worker, std::make_shared<Channel>(channel, id, parts()));
-      EXPECT_FALSE(generations_.channel_ready(channel + 100));
-      EXPECT_TRUE(generations_.channel_ready(channel));
+      EXPECT_EQ(generations_.channel_ready(channel + 100), Generations::Ready::kUnknown);
+      EXPECT_EQ(generations_.channel_ready(channel), Generations::Ready::kNew);
     }
   }
   // The channel's number; -1: none.
@@ -30,7 +30,7 @@ class GenerationsTest : public testing::Test {
     auto outbound = shm::Segment::create_outbound(kRing);
     auto inbound = shm::Segment::create_inbound(kRing);
     const auto end = shm::Endpoint::attach(outbound->writable(), inbound->bytes());
-    return {std::move(*outbound), std::move(*inbound), *end, *shm::Doorbell::create(), *shm::Doorbell::create()};
+    return {std::move(*outbound), std::move(*inbound), *end, *shm::HostDoorbell::create(), *shm::Doorbell::create()};
   }
 
   Generations generations_{2};
@@ -44,7 +44,7 @@ TEST_F(GenerationsTest, TheFirstTakesStreamsAsSoonAsItsChannelIsReady) {
   EXPECT_EQ(chosen(), -1);
   generations_.add(0, 1, std::make_shared<Channel>(7, 1, parts()));
   EXPECT_EQ(chosen(1), -1);
-  EXPECT_TRUE(generations_.channel_ready(7));
+  EXPECT_EQ(generations_.channel_ready(7), Generations::Ready::kNew);
   EXPECT_EQ(chosen(1), 7) << "streams wait for their verdicts themselves";
   EXPECT_EQ(chosen(0), -1);
 }
@@ -108,7 +108,7 @@ TEST_F(GenerationsTest, ALaterOneTakesTheStreamsOfAllWorkersAtOnce) {
     EXPECT_EQ(chosen(0), 0);
     EXPECT_EQ(chosen(1), 1);
     generations_.add(1, worker, std::make_shared<Channel>(10 + worker, 2, parts()));
-    EXPECT_TRUE(generations_.channel_ready(10 + worker));
+    EXPECT_EQ(generations_.channel_ready(10 + worker), Generations::Ready::kNew);
   }
   EXPECT_EQ(chosen(0), 10);
   EXPECT_EQ(chosen(1), 11);
@@ -124,7 +124,7 @@ TEST_F(GenerationsTest, AClosedChannelLeavesAGapOfItsWorkerAlone) {
   EXPECT_EQ(generations_.gaps()[0].worker, 0u);
   generations_.add(0, 0, std::make_shared<Channel>(5, 1, parts()));
   EXPECT_TRUE(generations_.gaps().empty());
-  EXPECT_TRUE(generations_.channel_ready(5));
+  EXPECT_EQ(generations_.channel_ready(5), Generations::Ready::kNew);
   EXPECT_EQ(chosen(0), 5);
   generations_.drain(0);
   generations_.remove(5);

@@ -31,7 +31,8 @@ class RegistryTest : public testing::Test {
 
   int rings_ = 0;
   ConfigsTold told_;
-  std::shared_ptr<ConfigRegistry> registry_ = std::make_shared<ConfigRegistry>([this] { ++rings_; });
+  UpdatePatience patience_;
+  std::shared_ptr<ConfigRegistry> registry_ = std::make_shared<ConfigRegistry>([this] { ++rings_; }, patience_);
 };
 
 TEST_F(RegistryTest, TheSameTextIsOneConfig) {
@@ -142,6 +143,19 @@ TEST_F(RegistryTest, ConfigsOfOneUpdateShareTheirPatience) {
   const auto begun = std::chrono::steady_clock::now();
   EXPECT_EQ(registry_->wait_for_verdict(*one, std::chrono::milliseconds(300)), nullptr);
   EXPECT_EQ(registry_->wait_for_verdict(*two, std::chrono::milliseconds(300)), nullptr);
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::milliseconds(590));
+}
+
+// Envoy's main thread loads them one after the other, and answers nobody meanwhile.
+TEST_F(RegistryTest, ConfigsOfSeveralSocketsShareTheirPatience) {
+  const auto one = add("a");
+  const auto begun = std::chrono::steady_clock::now();
+  EXPECT_EQ(registry_->wait_for_verdict(*one, std::chrono::milliseconds(300)), nullptr);
+  for (int i = 0; i < 4; ++i) {
+    const auto other = std::make_shared<ConfigRegistry>([] {}, patience_);
+    const auto config = ConfigRegistry::add(other, text("b"));
+    EXPECT_EQ(other->wait_for_verdict(*config, std::chrono::milliseconds(300)), nullptr);
+  }
   EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::milliseconds(590));
 }
 

@@ -74,7 +74,7 @@ class ScriptedHost {
                                                                                     GenerationId generation) {
     auto outbound = shm::Segment::create_outbound(ring_bytes);
     auto inbound = shm::Segment::create_inbound(ring_bytes);
-    auto host_bell = shm::Doorbell::create();
+    auto host_bell = shm::HostDoorbell::create();
     auto worker_bell = shm::Doorbell::create();
     auto worker_end = shm::Endpoint::attach(outbound->writable(), inbound->bytes());
     auto host = attach(outbound->fd(), inbound->fd());

@@ -74,7 +74,9 @@ TEST(Backoff, DoublesUpToATenthOfASecond) {
   std::vector<Nanos> millis;
   for (int i = 0; i < 8; ++i) millis.push_back(backoff.next() / 1'000'000);
   EXPECT_EQ(millis, (std::vector<Nanos>{10, 20, 40, 80, 100, 100, 100, 100}));
-  backoff.succeeded();
+  backoff.lived(Backoff::kSteady - 1);
+  EXPECT_EQ(backoff.next(), Backoff::kLongest) << "a host that dies of its greeting is not connected to at once";
+  backoff.lived(Backoff::kSteady);
   EXPECT_EQ(backoff.next(), Backoff::kFirst);
   EXPECT_EQ(backoff.hopeless(), Backoff::kHopeless);
   EXPECT_EQ(backoff.next(), Backoff::kLongest);

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "test/core/fake_clock.h"
 #include "test/core/fake_flow_mount.h"
 
 namespace tsf::core::test {
@@ -24,6 +25,12 @@ class WorkerTest : public testing::Test {
   }
 
   WorkerStage stage_{{}};
+};
+
+class HostileHostAtAWorker : public WorkerTest {
+ protected:
+  static constexpr uint32_t kUnknownKind = 4711;
+  FakeClock clock_;
 };
 
 TEST_F(WorkerTest, KeepsTheChannelsWhenItsLastStreamDiesInTheMiddleOfARun) {
@@ -57,7 +64,11 @@ TEST_F(WorkerTest, WhatARunLeavesUnreadWhenItsLastStreamHasDiedIsReadByTheLink) 
   EXPECT_LT(stage_.process.lines.size(), static_cast<size_t>(kMoreThanARun));
   EXPECT_TRUE(stage_.loop.idle());
   ASSERT_EQ(stage_.link.left, 1);
+  // In portions: a first stream would wait for them.
+  const size_t before = stage_.process.lines.size();
   stage_.worker.wake_if_left();
+  EXPECT_LE(stage_.process.lines.size() - before, 256u);
+  stage_.turn();
   EXPECT_EQ(stage_.process.lines.size(), static_cast<size_t>(kMoreThanARun));
   const auto room = stage_.host->endpoint().claim(wire::FrameKind_Log, 8);
   ASSERT_NE(room.data(), nullptr);
@@ -206,6 +217,48 @@ TEST_F(WorkerTest, AStreamKeepsTheVerdictThatItBeganWith) {
   };
   EXPECT_EQ(attributes(*stage_.old_hosts.back()), 1u);
   EXPECT_EQ(attributes(*stage_.host), 2u);
+}
+
+// ---- what a hostile host can make of it ----
+
+// Frames are counted by their bytes, too: a thousand of the largest would hold the worker's other streams up.
+TEST_F(HostileHostAtAWorker, ARunEndsAfterSoManyBytes) {
+  FakeStream stream(stage_);
+  ask(stream);
+  const std::string large(60'000, 'x');
+  size_t written = 0;
+  for (int i = 0; i < 200; ++i) {
+    while (stage_.host->raw(kUnknownKind, large)) ++written;
+    stage_.worker.wake();
+    stage_.loop.turn(stage_.worker);
+  }
+  EXPECT_GT(written * large.size(), size_t{8} << 20);
+  EXPECT_FALSE(stage_.channel.lock()->lost());
+}
+
+TEST_F(HostileHostAtAWorker, AFloodOfLogLinesIsCutAndCounted) {
+  for (int i = 0; i < 12'000; ++i)
+    while (!stage_.host->log(2, "line")) stage_.turn();
+  stage_.turn();
+  EXPECT_LE(stage_.process.lines.size(), 8'002u);  // it may fall into two seconds
+  clock_.pass(std::chrono::seconds(2));
+  ASSERT_TRUE(stage_.host->log(2, std::string(60'000, 'y')));
+  stage_.turn();
+  ASSERT_GE(stage_.process.lines.size(), 2u);
+  EXPECT_NE(stage_.process.lines[stage_.process.lines.size() - 2].second.find("lines of the host's log were left out"),
+            std::string::npos);
+  EXPECT_LT(stage_.process.lines.back().second.size(), 17'000u);
+}
+
+// Answers that have no room in the ring are bounded by their bytes.
+TEST_F(HostileHostAtAWorker, AHostThatAsksAndReadsNoAnswersIsDropped) {
+  FakeStream stream(stage_);
+  const StreamId id = ask(stream);
+  for (uint32_t i = 0; i < 20'000 && !stage_.channel.lock()->lost(); ++i) {
+    if (!stage_.host->query(id, i, 0, wire::QueryKind_FilterState, "nothing")) stage_.turn();
+  }
+  stage_.turn();
+  EXPECT_EQ(stage_.link.condemned, 1);
 }
 
 }  // namespace

@@ -31,10 +31,11 @@ constexpr std::uint64_t kBytes = 256u << 20;
 #endif
 
 void exchange(std::optional<Endpoint> envoy, std::optional<Endpoint> host, std::uint32_t seed) {
-  auto envoy_bell = Doorbell::create(), host_bell = Doorbell::create();
-  ASSERT_TRUE(envoy && host && envoy_bell && host_bell && envoy_bell->listen() && host_bell->listen());
-  StressSide a(*envoy, *envoy_bell, *host_bell, seed, seed + 1, kBytes);
-  StressSide b(*host, *host_bell, *envoy_bell, seed + 1, seed, kBytes);
+  auto envoy_bell = Doorbell::create();
+  auto host_bell = HostDoorbell::create();
+  ASSERT_TRUE(envoy && host && envoy_bell && host_bell && envoy_bell->listen());
+  StressSide a(*envoy, EnvoyBells{*envoy_bell, *host_bell}, seed, seed + 1, kBytes);
+  StressSide b(*host, HostBells{host_bell->host_fd(), *envoy_bell}, seed + 1, seed, kBytes);
   std::string a_result, b_result;
   std::thread thread([&] { b_result = b.run(); });
   a_result = a.run();

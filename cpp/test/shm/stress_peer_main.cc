@@ -58,11 +58,12 @@ int run(const std::string& path, std::uint32_t capacity, std::uint64_t bytes, st
   auto* words = reinterpret_cast<FileHeader*>(outbound->writable().data());
   words->tail = words->head = start;
   // The host writes its own words, so the other end of the start comes from there: before we attach.
-  auto host_bell = Doorbell::create(), own_bell = Doorbell::create();
+  auto host_bell = HostDoorbell::create();
+  auto own_bell = Doorbell::create();
   if (!host_bell || !own_bell || !own_bell->listen()) return fail("no doorbells");
   const UniqueFd socket = connect_to(path);
   if (!socket) return fail("cannot connect to " + path);
-  if (!hand_over(socket.get(), {outbound->fd(), inbound->fd(), host_bell->fd(), own_bell->fd()})) {
+  if (!hand_over(socket.get(), {outbound->fd(), inbound->fd(), host_bell->host_fd(), own_bell->fd()})) {
     return fail("cannot hand the descriptors over");
   }
   // One message of eight bytes: the host has set its words.
@@ -72,7 +73,7 @@ int run(const std::string& path, std::uint32_t capacity, std::uint64_t bytes, st
   }
   auto endpoint = Endpoint::attach(outbound->writable(), inbound->bytes());
   if (!endpoint) return fail("cannot attach");
-  StressSide side(*endpoint, *own_bell, *host_bell, seed, seed + 1, bytes);
+  StressSide side(*endpoint, EnvoyBells{*own_bell, *host_bell}, seed, seed + 1, bytes);
   if (const std::string wrong = side.run(); !wrong.empty()) return fail(wrong);
   // What we sent must also be read: the host closes the socket when it has everything.
   if (::recv(socket.get(), ready.data(), ready.size(), MSG_WAITALL) != 0) return fail("the host said something else");

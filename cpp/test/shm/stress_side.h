@@ -13,13 +13,29 @@
 
 namespace tsf::shm::test {
 
+/// Envoy's side waits at an eventfd and rings through a socket.
+struct EnvoyBells {
+  const Doorbell& own;
+  const HostDoorbell& peer;
+  int wait_fd() const { return own.wait_fd(); }
+  void drain() const { own.drain(); }
+  void ring() const { peer.ring(); }
+};
+/// The host's side the other way round.
+struct HostBells {
+  int own;
+  const Doorbell& peer;
+  int wait_fd() const { return own; }
+  void drain() const { hear_socket(own); }
+  void ring() const { peer.ring(); }
+};
+
+template <class Bells>
 class StressSide {
  public:
-  StressSide(Endpoint& endpoint, const Doorbell& own, const Doorbell& peer, std::uint32_t send_seed,
-             std::uint32_t receive_seed, std::uint64_t bytes)
+  StressSide(Endpoint& endpoint, Bells bells, std::uint32_t send_seed, std::uint32_t receive_seed, std::uint64_t bytes)
       : endpoint_(endpoint),
-        own_(own),
-        peer_(peer),
+        bells_(bells),
         out_(send_seed, endpoint.max_payload()),
         in_(receive_seed, endpoint.max_payload()),
         bytes_(bytes) {}
@@ -32,12 +48,12 @@ class StressSide {
       send(moved);
       if (moved || !endpoint_.sleep()) continue;
       sleeps++;
-      pollfd wait{own_.wait_fd(), POLLIN, 0};
+      pollfd wait{bells_.wait_fd(), POLLIN, 0};
       if (::poll(&wait, 1, kPatience) != 1) {
         return "no ring in time: sent " + std::to_string(sent_) + ", received " + std::to_string(received_) + " of " +
                std::to_string(bytes_) + " bytes" + (endpoint_.starved() ? ", starved" : "");
       }
-      own_.drain();
+      bells_.drain();
       endpoint_.wake();
     }
     return {};
@@ -89,12 +105,11 @@ class StressSide {
 
   void ring() {
     rings++;
-    peer_.ring();
+    bells_.ring();
   }
 
   Endpoint& endpoint_;
-  const Doorbell& own_;
-  const Doorbell& peer_;
+  const Bells bells_;
   FrameSource out_;
   FrameSource in_;
   std::uint64_t bytes_;

@@ -413,6 +413,77 @@ TEST_F(CallTest, WhatNoHostSendsDropsIt) {
   }
 }
 
+// A call may go over a connection that other streams use: what is longer or shorter than its content-length would be
+// taken for a part of theirs.
+TEST_F(CallTest, ABodyThatIsNotAsLongAsItsLengthSaysGoesNowhere) {
+  const auto begin = [&](uint32_t call, bool end) {
+    HeaderMap lines = kLines;
+    lines.emplace_back("Content-Length", "4");
+    ASSERT_TRUE(host().call(id_, call, wire::CallPart_Start, "c" + packed(lines), end, 0, 1));
+  };
+  begin(1, false);
+  ASSERT_TRUE(host().call(id_, 1, wire::CallPart_Data, "four", true));
+  begin(2, false);
+  ASSERT_TRUE(host().call(id_, 2, wire::CallPart_Data, "fourGET /admin", false));
+  begin(3, false);
+  ASSERT_TRUE(host().call(id_, 3, wire::CallPart_Data, "4", true));
+  begin(4, true);
+  begin(5, false);
+  ASSERT_TRUE(host().call(id_, 5, wire::CallPart_Trailers, packed(HeaderMap{{"t", "1"}}), true));
+  const auto heard = hear();
+  ASSERT_EQ(heard.size(), 4u);
+  for (size_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(heard[i].number, i + 2);
+    EXPECT_EQ(heard[i].type, wire::CallEventPart_Failed);
+  }
+  for (const std::string& asked : envoy().asked.calls) {
+    EXPECT_EQ(asked.find("GET /admin"), std::string::npos);
+    EXPECT_EQ(asked.find("trailers"), std::string::npos);
+  }
+  EXPECT_FALSE(condemned());
+}
+
+TEST_F(CallTest, HowACallIsFramedIsNotForTheHostToSay) {
+  for (const char* name : {"transfer-encoding", "Connection", "upgrade"}) {
+    close();
+    SetUp();
+    HeaderMap lines = kLines;
+    lines.emplace_back(name, "chunked");
+    ASSERT_TRUE(host().call(id_, 1, wire::CallPart_Start, "c" + packed(lines), true, 0, 1));
+    turn();
+    EXPECT_TRUE(condemned()) << name;
+    EXPECT_TRUE(envoy().asked.calls.empty());
+  }
+}
+
+TEST_F(CallTest, AStreamHasSoManyCallsAtOnce) {
+  for (uint32_t call = 0; call < 300; ++call) start(call);
+  const auto heard = hear();
+  ASSERT_EQ(heard.size(), 300u - 256u);
+  EXPECT_EQ(heard[0].bytes, "too many calls at once");
+}
+
+// Each failed call is an event, which waits where the ring is full.
+TEST_F(CallTest, AHostThatCallsAndReadsNoAnswersIsDropped) {
+  envoy().asked.call_starts = CallStart::kNoCluster;
+  for (uint32_t call = 0; call < 50'000 && !condemned(); ++call)
+    if (!host().call(id_, call, wire::CallPart_Start, "c" + packed(kLines), true, 0, 1)) turn();
+  turn();
+  EXPECT_TRUE(condemned());
+}
+
+// By that namespace the access logger finds a stream's filters: a number of the host's own would be another's stream.
+TEST_F(Acts, TheNamespaceByWhichOurFiltersAreFoundIsNotTheHosts) {
+  connect_and_open();
+  const std::string key = packed(HeaderMap{{"ts_filter", "chain"}});
+  ASSERT_TRUE(host().act(id_, wire::ActKind_SetMetadata, key + "7", wire::MetadataType_Text));
+  ASSERT_TRUE(host().act(id_, wire::ActKind_SetMetadata, key + "a struct", wire::MetadataType_Struct));
+  ASSERT_TRUE(host().query(id_, 1, 0, wire::QueryKind_Metadata, "ts_filter"));
+  EXPECT_EQ(hear().at(0).bytes, "{}");
+  EXPECT_TRUE(envoy().asked.structs.empty());
+  EXPECT_FALSE(condemned());
+}
+
 // ---- what trials on real Envoys found ----
 
 TEST_F(Acts, ARequestThatCameAsGrpcStaysOne) {

@@ -1,37 +1,18 @@
 // Arbitrary bytes as frames of the host, while streams of a worker are in assorted states. Nothing may be touched out
 // of bounds, nothing may be asked of Envoy that it forbids, and nothing may be left behind.
-#include <cstdio>
-#include <cstdlib>
-
 #include "stage.h"
+#include "test/fuzz_input.h"
 
 namespace tsf::core::test {
 namespace {
 
-class Input {
- public:
-  Input(const uint8_t* data, size_t size) : at_(data), end_(data + size) {}
-  bool done() const { return at_ == end_; }
-  uint8_t byte() { return done() ? 0 : *at_++; }
-  std::string text(size_t n) {
-    n = std::min(n, static_cast<size_t>(end_ - at_));
-    std::string out(reinterpret_cast<const char*>(at_), n);
-    at_ += n;
-    return out;
-  }
+using tsf::test::Input;
+using tsf::test::require;
 
- private:
-  const uint8_t* at_;
-  const uint8_t* end_;
-};
-
-constexpr int kStreams = 6;
+constexpr uint32_t kMostStreams = 6;
 
 void check(const std::vector<std::string>& violations) {
-  for (const auto& v : violations) {
-    std::fprintf(stderr, "violation: %s\n", v.c_str());
-    std::abort();
-  }
+  if (!violations.empty()) require(false, violations.front());
 }
 
 // A stream whose slot is `slot`, brought as far as `state` says.
@@ -61,13 +42,14 @@ void play(Input in) {
   stage.config->settings.failure_mode = (options & 4) != 0 ? FailureMode::kOpen : FailureMode::kClosed;
   stage.connect();
   std::vector<std::unique_ptr<FakeEnvoy>> streams;
-  for (uint32_t i = 0; i < kStreams; ++i) streams.push_back(prepare(stage, i, in.byte() % 16));
+  const uint32_t count = 1 + in.byte() % kMostStreams;
+  for (uint32_t i = 0; i < count; ++i) streams.push_back(prepare(stage, i, in.byte() % 16));
   while (!in.done()) {
     ScriptedHost& host = *stage.host;
     const uint8_t what = in.byte();
-    const StreamId id{static_cast<uint32_t>(what >> 4) % (kStreams + 1), 1};
+    const StreamId id{static_cast<uint32_t>(what >> 4) % (count + 1), 1};
     const Dir dir = (what & 8) != 0 ? Dir::kResponse : Dir::kRequest;
-    FakeEnvoy& envoy = *streams[id.slot % kStreams];
+    FakeEnvoy& envoy = *streams[id.slot % count];
     const uint8_t a = in.byte();
     const uint8_t b = in.byte();
     switch (in.byte() % 16) {
@@ -109,7 +91,7 @@ void play(Input in) {
   streams.clear();
   stage.host->read();
   check(stage.host->violations());
-  if (stage.worker.pending() != 0) check({"bytes left behind"});
+  require(stage.worker.pending() == 0, "bytes left behind");
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 /** Where calls go: to a runtime of this thread, or over the host's one thread to one that all threads share. */
 import { randomUUID } from 'node:crypto';
 import { FilterError, runtime } from 'envoy-ts-filter';
+import type { Failure, KnownCallsErrorCode } from './errors.js';
 import type * as Hub from './hub.js';
 import { type PendingCall, Runtime } from './runtime.js';
 import type { RuntimeSpec } from './spec.js';
@@ -35,6 +36,7 @@ async function hub(): Promise<RemoteHub> {
       startProcess: later(here.startProcess),
       processEnded: later(here.processEnded),
       endProcess: later(here.endProcess),
+      bundleWorker: later(here.bundleWorker),
     };
   }
 }
@@ -44,6 +46,7 @@ export function localBackend(spec: RuntimeSpec): Backend {
     startProcess: async (command) => (await hub()).startProcess(command),
     processEnded: async (id) => (await hub()).processEnded(id),
     endProcess: async (id, graceMs) => (await hub()).endProcess(id, graceMs),
+    bundleWorker: async (module) => (await hub()).bundleWorker(module),
   });
 }
 
@@ -54,18 +57,21 @@ export class GlobalBackend implements Backend {
   readonly #ids = new Map<PendingCall, string>();
   #lastId = 0;
   #key: Promise<string> | undefined;
+  #isClosed = false;
 
   constructor(spec: RuntimeSpec) {
     this.#spec = spec;
   }
 
   send(call: PendingCall): void {
+    if (this.#isClosed) return call.failed(this.#failure('CALLS_CLOSED', 'it was closed'));
     const id = `${this.#name}/${String(++this.#lastId)}`;
     this.#ids.set(call, id);
     this.#run(call, id).catch((e: unknown) => {
       // The host's thread has died, or its module has not loaded: the next call opens the runtime anew.
       this.#key = undefined;
-      call.failed({ code: 'CALLS_DIED', message: `${this.#spec.name}: ${(e as Error).message}` });
+      this.#ids.delete(call);
+      call.failed(this.#failure('CALLS_DIED', (e as Error).message));
     });
   }
 
@@ -81,9 +87,10 @@ export class GlobalBackend implements Backend {
 
   /** The runtime itself is for all, and stays. */
   close(): Promise<void> {
+    this.#isClosed = true;
     for (const call of [...this.#ids.keys()]) {
       this.cancel(call);
-      call.failed({ code: 'CALLS_CLOSED', message: `${this.#spec.name}: it was closed` });
+      call.failed(this.#failure('CALLS_CLOSED', 'it was closed'));
     }
     return Promise.resolve();
   }
@@ -92,9 +99,13 @@ export class GlobalBackend implements Backend {
     const at = await hub();
     const key = await (this.#key ??= at.open(this.#spec));
     if (!this.#ids.has(call)) return; // cancelled meanwhile
-    const outcome = await at.call(key, id, call.method, call.payload);
+    const outcome = await at.call(key, id, call.method, call.payload, call.timeoutMs);
     if (!this.#ids.delete(call)) return;
     if ('payload' in outcome) call.answered(outcome.payload);
     else call.failed(outcome.failure);
+  }
+
+  #failure(code: KnownCallsErrorCode, why: string): Failure {
+    return { code, message: `${this.#spec.name}: ${why}` };
   }
 }

@@ -3,11 +3,12 @@ import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import type * as Processes from './processes.js';
 import type { RuntimeSpec } from './spec.js';
-import { workerScript } from './worker-script.js';
+import type * as Scripts from './worker-script.js';
 
 export interface ConnectionEvents {
   bytes(piece: Uint8Array): void;
@@ -25,11 +26,12 @@ export interface Connection {
   end(graceMs: number): Promise<void>;
 }
 
-/** What starts and ends processes: here, or on the host's one thread for that. */
+type Owned = Pick<typeof Processes, 'startProcess' | 'processEnded' | 'endProcess'> &
+  Pick<typeof Scripts, 'bundleWorker'>;
+
+/** What needs processes: done here, or by the host's one thread for that. */
 export type ProcessOwner = {
-  readonly [K in 'startProcess' | 'processEnded' | 'endProcess']: (
-    ...args: Parameters<(typeof Processes)[K]>
-  ) => Promise<Awaited<ReturnType<(typeof Processes)[K]>>>;
+  readonly [K in keyof Owned]: (...args: Parameters<Owned[K]>) => Promise<Awaited<ReturnType<Owned[K]>>>;
 };
 
 const CLOSING_MS = 500;
@@ -38,7 +40,7 @@ const CLOSING_MS = 500;
 export function connect(spec: RuntimeSpec, processes: ProcessOwner): Promise<Connection> {
   return spec.program.kind === 'command'
     ? connectCommand(spec.program, spec.startTimeoutMs, processes)
-    : connectWorker(spec.program.module);
+    : connectWorker(spec.program.module, processes);
 }
 
 async function connectCommand(
@@ -62,19 +64,21 @@ async function connectCommand(
       env: { ...env, TS_FILTER_CALLS: path },
       ...(cwd === undefined ? {} : { cwd }),
     });
+    // Asked at once, since nobody remembers it for long.
+    const ended = processes.processEnded(id).catch(() => 'how it ended is not known');
     const socket = await Promise.race([
       connected,
-      processes.processEnded(id).then((how) => {
+      ended.then((how) => {
         throw new Error(`it ended before it connected: ${how}`);
       }),
       new Promise<never>((_resolve, reject) => {
         timer = setTimeout(() => {
-          void processes.endProcess(id, 0);
+          processes.endProcess(id, 0).catch(() => undefined);
           reject(new Error(`it has not connected within ${String(timeoutMs)} ms`));
         }, timeoutMs);
       }),
     ]);
-    return overSocket(socket, id, processes);
+    return overSocket(socket, ended, (graceMs) => processes.endProcess(id, graceMs));
   } finally {
     clearTimeout(timer);
     server.close();
@@ -82,8 +86,10 @@ async function connectCommand(
   }
 }
 
-function overSocket(socket: Socket, id: string, processes: ProcessOwner): Connection {
+function overSocket(socket: Socket, ended: Promise<string>, end: (graceMs: number) => Promise<void>): Connection {
   socket.unref();
+  // `close` follows, which says all that is known.
+  socket.on('error', () => undefined);
   let isCorked = false;
   const uncork = (): void => {
     isCorked = false;
@@ -91,15 +97,14 @@ function overSocket(socket: Socket, id: string, processes: ProcessOwner): Connec
   };
   return {
     listen: ({ bytes, drained, closed }) => {
+      const onClose = (): void => {
+        const soon = new Promise<string>((resolve) => setTimeout(resolve, CLOSING_MS, 'it closed its socket').unref());
+        void Promise.race([ended, soon]).then(closed);
+      };
       socket.on('data', bytes);
       socket.on('drain', drained);
-      // `close` follows, which says all that is known.
-      socket.on('error', () => undefined);
-      socket.on('close', () => {
-        const soon = new Promise<string>((resolve) => setTimeout(resolve, CLOSING_MS, 'it closed its socket').unref());
-        const how = processes.processEnded(id).catch(() => 'it closed its socket');
-        void Promise.race([how, soon]).then(closed);
-      });
+      if (socket.closed) onClose();
+      else socket.once('close', onClose);
     },
     write: (frame) => {
       // Frames of one turn leave in one piece.
@@ -111,23 +116,33 @@ function overSocket(socket: Socket, id: string, processes: ProcessOwner): Connec
       return socket.write(frame);
     },
     end: async (graceMs) => {
-      await processes.endProcess(id, graceMs).catch(() => undefined);
+      await end(graceMs).catch(() => undefined);
+      // Its last answers may not have been read yet.
+      if (graceMs > 0 && !socket.closed) {
+        await once(socket, 'close', { signal: AbortSignal.timeout(CLOSING_MS) }).catch(() => undefined);
+      }
       socket.destroy();
     },
   };
 }
 
-async function connectWorker(module: string): Promise<Connection> {
-  const script = await workerScript(module);
-  const worker = new Worker(script.url, { name: 'ts-calls' });
+async function connectWorker(module: string, processes: ProcessOwner): Promise<Connection> {
+  const bundle = /\.[cm]?ts$/.test(module) ? await processes.bundleWorker(module) : undefined;
+  const url = bundle === undefined ? new URL(module) : pathToFileURL(bundle);
+  const worker = new Worker(url, { name: 'ts-calls', stdout: true });
   worker.unref();
-  // Its first message shows that it has been read.
-  for (const event of ['message', 'exit']) worker.once(event, () => void script.done());
+  // The host's standard output is its log, which is JSON.
+  worker.stdout.on('data', (piece: Uint8Array) => process.stderr.write(piece));
   let cause: string | undefined;
   const exited = new Promise<string>((resolve) => {
     worker.on('error', (error: unknown) => (cause = error instanceof Error ? error.message : String(error)));
     worker.once('exit', (code) => resolve(cause ?? `exit code ${String(code)}`));
   });
+  if (bundle !== undefined) {
+    // Its first message shows that the file has been read.
+    const isRead = Promise.race([once(worker, 'message'), exited]);
+    void isRead.catch(() => undefined).then(() => rm(dirname(bundle), { recursive: true, force: true }));
+  }
   return {
     listen: ({ bytes, closed }) => {
       worker.on('message', bytes);

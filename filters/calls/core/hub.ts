@@ -5,12 +5,14 @@ import type { Payload } from './frames.js';
 import { endProcess, processEnded, startProcess } from './processes.js';
 import { type PendingCall, Runtime } from './runtime.js';
 import type { RuntimeSpec } from './spec.js';
+import { bundleWorker } from './worker-script.js';
 
-export { endProcess, processEnded, startProcess };
+export { bundleWorker, endProcess, processEnded, startProcess };
 
 export type Outcome = { readonly payload: Payload } | { readonly failure: Failure };
 
-const own = { startProcess, processEnded, endProcess };
+const own = { startProcess, processEnded, endProcess, bundleWorker };
+const LATER_MS = 1000;
 const shared = new Map<string, Runtime>();
 const calls = new Map<string, { readonly runtime: Runtime; readonly call: PendingCall }>();
 
@@ -22,20 +24,24 @@ export function open(spec: RuntimeSpec): string {
   return key;
 }
 
-export function call(key: string, id: string, method: string, payload: Payload): Promise<Outcome> {
+export function call(key: string, id: string, method: string, payload: Payload, timeoutMs: number): Promise<Outcome> {
   return new Promise((resolve, reject) => {
     const runtime = shared.get(key);
     if (runtime === undefined) {
       reject(new Error('no such runtime'));
       return;
     }
+    // The caller is earlier with it, unless its thread is no more.
+    const timer = setTimeout(cancel, timeoutMs + LATER_MS, id).unref();
     const settle = (outcome: Outcome): void => {
+      clearTimeout(timer);
       calls.delete(id);
       resolve(outcome);
     };
     const one: PendingCall = {
       method,
       payload,
+      timeoutMs,
       answered: (answer) => settle({ payload: answer }),
       failed: (failure) => settle({ failure }),
     };

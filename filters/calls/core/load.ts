@@ -99,6 +99,7 @@ class Caller {
       const call = {
         method,
         payload,
+        timeoutMs: deadlineMs,
         answered: (answer: Payload) => {
           settle();
           resolve(answer);

@@ -39,6 +39,7 @@ export async function startProcess({ command, cwd, env }: Command): Promise<stri
     child.once('exit', (code, signal) => resolve(exitText(code, signal)));
   });
   await once(child, 'spawn');
+  child.on('error', () => undefined); // what could fail now shows as its end, or as its silence
   child.unref();
   const id = randomUUID();
   running.set(id, { child, ended });

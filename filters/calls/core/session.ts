@@ -14,6 +14,8 @@ import type { RuntimeSpec } from './spec.js';
 export interface PendingCall {
   readonly method: string;
   readonly payload: Payload;
+  /** Its caller cancels it then. */
+  readonly timeoutMs: number;
   answered(payload: Payload): void;
   failed(failure: Failure): void;
 }
@@ -28,6 +30,15 @@ export interface SessionEvents {
 }
 
 type State = 'greeting' | 'loading' | 'open' | 'closing' | 'over';
+
+/** What calls hear when it ends by itself. */
+const END_CODES: { readonly [state in State]: KnownCallsErrorCode } = {
+  greeting: 'CALLS_START_FAILED',
+  loading: 'CALLS_START_FAILED',
+  open: 'CALLS_DIED',
+  closing: 'CALLS_CLOSED',
+  over: 'CALLS_DIED',
+};
 
 /** The codes that the libraries give for themselves; all others are the author's. */
 const OWN_CODES: ReadonlySet<string> = new Set<KnownCallsErrorCode>([
@@ -65,8 +76,7 @@ export class Session {
         this.#events.room();
       },
       closed: (why) => {
-        const isStarting = this.#state === 'greeting' || this.#state === 'loading';
-        this.#end(isStarting ? 'CALLS_START_FAILED' : 'CALLS_DIED', why);
+        this.#end(END_CODES[this.#state], why);
       },
     });
   }

@@ -1,19 +1,13 @@
-/** The module of a worker thread, as Node can run it: JavaScript as it is, TypeScript bundled into a file that goes again. */
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+/** The module of a worker thread in TypeScript, as every Node can run it. */
+import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { isBuiltin } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { build, type Plugin } from 'esbuild';
 
-export interface WorkerScript {
-  readonly url: URL;
-  /** It has been read. */
-  done(): Promise<void>;
-}
-
-export async function workerScript(module: string): Promise<WorkerScript> {
-  if (!/\.[cm]?ts$/.test(module)) return { url: new URL(module), done: () => Promise.resolve() };
+/** The module's bundle, the only file of a new folder. esbuild is a process: for the thread that owns those. */
+export async function bundleWorker(module: string): Promise<string> {
   const built = await build({
     entryPoints: [fileURLToPath(module)],
     bundle: true,
@@ -29,7 +23,7 @@ export async function workerScript(module: string): Promise<WorkerScript> {
   const folder = await mkdtemp(join(tmpdir(), 'ts-calls-'));
   const path = join(folder, 'runtime.mjs');
   await writeFile(path, built.outputFiles[0]!.contents);
-  return { url: pathToFileURL(path), done: () => rm(folder, { recursive: true, force: true }) };
+  return path;
 }
 
 const isResolving = Symbol('resolving');

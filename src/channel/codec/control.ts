@@ -89,6 +89,7 @@ export type ModuleMessage =
   | { readonly kind: ControlKind.Channel; readonly channel: ChannelMessage }
   | { readonly kind: ControlKind.ChannelDone; readonly id: number }
   | { readonly kind: ControlKind.ForgetConfig; readonly id: number }
+  | { readonly kind: ControlKind.Refused; readonly reason: string }
   | { readonly kind: ControlKind.TakeOver; readonly step: TakeOverStep };
 
 export const PROTOCOL_MAJOR: number = Protocol.Major;
@@ -170,6 +171,8 @@ function decode(kind: number, payload: Uint8Array): ModuleMessage | undefined {
         channel: { id: t.id(), worker: t.worker(), ringBytes: t.ringBytes(), generation: t.generation() },
       };
     }
+    case ControlKind.Refused:
+      return { kind, reason: Refused.getRootAsRefused(buffer).reason() ?? '' };
     case ControlKind.ChannelDone:
       return { kind, id: ChannelDone.getRootAsChannelDone(buffer).id() };
     case ControlKind.ForgetConfig:

@@ -3,12 +3,16 @@ import { HostError } from '../../base/host-errors.js';
 import type { LogLevel } from '../../base/log.js';
 import { below, command, usage } from '../command.js';
 import {
+  accessOf,
   durationOption,
   inspectOption,
   integerOption,
   logLevelOption,
+  OUTPUT_READ,
+  socketModeOption,
   socketOption,
   STARTED_AGAIN,
+  uidsOption,
 } from '../options.js';
 
 const MAX_WORKERS = 256;
@@ -16,6 +20,8 @@ const MAX_WORKERS = 256;
 /** As the parser names them. */
 interface Flags {
   readonly socket?: string;
+  readonly allowedUids?: readonly number[];
+  readonly socketMode: number;
   readonly workers: number;
   readonly stallTimeout: number;
   readonly supervise: boolean;
@@ -25,6 +31,7 @@ interface Flags {
   readonly watch?: boolean;
   readonly inspect?: number;
   readonly startedAgain?: boolean;
+  readonly outputRead?: boolean;
   readonly metricsPort?: string;
 }
 
@@ -32,6 +39,8 @@ export const serveCommand = (): Command =>
   command('serve', 'serves filters to Envoy; this is meant where no command is named')
     .argument('[paths...]', 'filter files and folders (<name>.ts, <name>/index.ts)')
     .addOption(socketOption())
+    .addOption(uidsOption())
+    .addOption(socketModeOption())
     .addOption(integerOption('workers', 'threads that run filters; 0 = the main thread', 0, MAX_WORKERS).default(1))
     .option('--init <file>', 'runs once in each thread before the filters load')
     .addOption(logLevelOption())
@@ -54,6 +63,7 @@ export const serveCommand = (): Command =>
     .option('--watch', 'loads the filters anew when their files, or what they import, change')
     .addOption(inspectOption('for a debugger: no stall timeout, and no parent process'))
     .addOption(new Option(`--${STARTED_AGAIN}`).hideHelp())
+    .addOption(new Option(`--${OUTPUT_READ}`).hideHelp())
     .addOption(new Option('--metrics-port <port>').hideHelp())
     .addHelpText(
       'after',
@@ -73,6 +83,7 @@ export const serveCommand = (): Command =>
       await serve({
         paths,
         socket: flags.socket,
+        access: accessOf(flags.allowedUids ?? [], flags.socketMode),
         workers,
         stallTimeoutMs: flags.stallTimeout,
         supervise: flags.supervise,
@@ -82,5 +93,6 @@ export const serveCommand = (): Command =>
         watch,
         inspect: flags.inspect,
         takesOver: flags.startedAgain !== true,
+        outputIsRead: flags.outputRead === true,
       });
     });

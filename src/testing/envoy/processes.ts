@@ -5,6 +5,7 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { type AccessEntry, AccessLog } from './access-log.js';
 import { Child } from './child.js';
 import { envoyConfig } from './config.js';
 import type { ChainOptions, Config, FilterSpec, ProcessOptions, UpstreamPort } from './options.js';
@@ -16,18 +17,6 @@ const ENVOY_START_MS = 20_000;
 /** How long a SIGTERM may take. */
 export const STOP_MS = 8_000;
 
-export interface AccessEntry {
-  path: string;
-  code: number;
-  details: string;
-  flags: string;
-  method: string;
-  /** From the request's first byte to the answer's last, as Envoy saw it. */
-  ms: number;
-  /** Of a request by `request()`, its number; else null. */
-  test: string | null;
-}
-
 /** The two, while a test uses them. */
 export class Processes<O extends ProcessOptions & ChainOptions = ProcessOptions & ChainOptions> {
   port = 0;
@@ -35,6 +24,7 @@ export class Processes<O extends ProcessOptions & ChainOptions = ProcessOptions 
   adminPort = 0;
   readonly dir = mkdtempSync(join(tmpdir(), 'tsf-e2e-'));
   readonly socket = join(this.dir, 'host.sock');
+  private readonly accesses = new AccessLog(join(this.dir, 'access.log'));
   envoy!: Child;
   /** Every host this fixture has had, latest last. */
   readonly hosts: Child[] = [];
@@ -100,13 +90,23 @@ export class Processes<O extends ProcessOptions & ChainOptions = ProcessOptions 
     }
   }
 
+  /** Each process of these is started here. */
+  protected spawn(
+    name: 'envoy' | 'ts-filter-host',
+    command: string,
+    args: readonly string[],
+    env: Readonly<Record<string, string>>,
+  ): Child {
+    return new Child(name, command, args, env);
+  }
+
   /** Both are there. */
   protected async started(): Promise<void> {}
 
   /** Starts a host, also beside or after another one, and waits until its socket is there. */
   async startHost(args = this.hostArgs()): Promise<Child> {
     const before = inode(this.socket);
-    const host = new Child('ts-filter-host', this.node, args, { NO_COLOR: '1', ...this.options.hostEnv });
+    const host = this.spawn('ts-filter-host', this.node, args, { NO_COLOR: '1', ...this.options.hostEnv });
     this.hosts.push(host);
     try {
       await eventually(
@@ -158,7 +158,7 @@ export class Processes<O extends ProcessOptions & ChainOptions = ProcessOptions 
     extra: readonly string[],
     base: readonly string[] = ['--use-dynamic-base-id', '--base-id-path', join(this.dir, 'base-id')],
   ): Child {
-    return new Child(
+    return this.spawn(
       'envoy',
       this.binary,
       [
@@ -220,13 +220,8 @@ export class Processes<O extends ProcessOptions & ChainOptions = ProcessOptions 
     return (await this.stats(new RegExp(`^${name.replaceAll('.', '\\.')}$`))).get(name) ?? 0;
   }
 
-  accessLog(): AccessEntry[] {
-    const path = join(this.dir, 'access.log');
-    if (!existsSync(path)) return [];
-    return readFileSync(path, 'utf8')
-      .split('\n')
-      .filter((line) => line !== '')
-      .map((line) => JSON.parse(line) as AccessEntry);
+  accessLog(): readonly AccessEntry[] {
+    return this.accesses.entries();
   }
 
   /** The one log line of that path; a second one is an error. */

@@ -1,5 +1,5 @@
 /** `startEnvoy`: filters in a real Envoy, with requests as `testFilter` takes them. */
-import { request as httpRequest, type ClientRequest, type IncomingMessage } from 'node:http';
+import { Agent, request as httpRequest, type ClientRequest, type IncomingMessage } from 'node:http';
 import { once } from 'node:events';
 import { HeaderLines } from '../../base/header-block.js';
 import { piecesOf, Reader } from '../ends.js';
@@ -9,7 +9,8 @@ import type { Answered, Target, TestRequest, Upstream } from '../types.js';
 import { TEST_HEADER } from './config.js';
 import { type Expected, MockUpstream, pairs, receive } from './mock-upstream.js';
 import type { EnvoyOptions, UpstreamPort } from './options.js';
-import { type AccessEntry, Processes } from './processes.js';
+import type { AccessEntry } from './access-log.js';
+import { Processes } from './processes.js';
 import { eventually } from './wait.js';
 
 /** An Envoy that runs, with a `ts-filter-host` and an upstream. `stop()` ends all of it. */
@@ -37,12 +38,18 @@ export class RunningEnvoy extends Processes<EnvoyOptions> implements Target {
     const expected: Expected = { upstream: 'port' in upstream ? {} : upstream, seen: undefined };
     this.mock?.expected.set(number, expected);
     const client = new Reader(request.onPiece ?? (() => undefined));
-    await exchange(this.port, requestLines(path, request), number, request, client);
-    const entry = await eventually(`the access log has request ${number}`, () =>
-      this.accessLog().find((one) => one.test === number),
-    );
-    this.mock?.expected.delete(number);
-    return answered(client, expected, entry);
+    // Kept until Envoy is through: one that is closed at the answer's end would cut what is still under way.
+    const agent = new Agent({ keepAlive: true });
+    try {
+      await exchange(this.port, agent, requestLines(path, request), number, request, client);
+      const entry = await eventually(`the access log has request ${number}`, () =>
+        this.accessLog().findLast((one) => one.test === number),
+      );
+      return answered(client, expected, entry);
+    } finally {
+      agent.destroy();
+      this.mock?.expected.delete(number);
+    }
   }
 
   /** Ends Envoy and the host, says what did not end well, and leaves nothing behind. */
@@ -85,7 +92,14 @@ export async function startEnvoy(options: EnvoyOptions): Promise<RunningEnvoy> {
   }
 }
 
-async function exchange(port: number, lines: HeaderLines, number: string, asked: TestRequest, client: Reader) {
+async function exchange(
+  port: number,
+  agent: Agent,
+  lines: HeaderLines,
+  number: string,
+  asked: TestRequest,
+  client: Reader,
+) {
   const [method, path, host] = [':method', ':path', ':authority'].map((name) => lines.get(name)!);
   const headers = [...lines].filter(([name]) => !name.startsWith(':'));
   const own: [string, string][] = [
@@ -98,7 +112,7 @@ async function exchange(port: number, lines: HeaderLines, number: string, asked:
     port,
     method,
     path,
-    agent: false,
+    agent,
     headers: [...own, ...headers].flat(),
   });
   const leave = (): void => void request.destroy();
@@ -109,7 +123,6 @@ async function exchange(port: number, lines: HeaderLines, number: string, asked:
   await coming;
   await client.over();
   asked.signal?.removeEventListener('abort', leave);
-  request.destroy();
 }
 
 async function receiveResponse(request: ClientRequest, client: Reader): Promise<void> {
@@ -140,7 +153,7 @@ function answered(client: Reader, { seen }: Expected, { details }: AccessEntry):
     ...client.seen(),
     status: statusOf(client),
     json: () => JSON.parse(text) as unknown,
-    localReply: details !== 'via_upstream',
+    localReply: client.complete && !/^(via_upstream$|downstream_)/.test(details),
     details,
     upstream: seen === undefined ? undefined : seenRequest(seen),
   };

@@ -1,7 +1,7 @@
-/** The time that the host has for an answer. Timers are those of the moment in which they are set: a test may fake them. */
+/** The time that the host has for an answer. Timers and clock are those of the moment in which they are used: a test may fake them. */
 export class Deadline {
   private timer: NodeJS.Timeout | undefined;
-  private extra = 0;
+  private at = 0;
   private readonly late: () => void;
 
   constructor(late: () => void) {
@@ -14,21 +14,19 @@ export class Deadline {
 
   start(milliseconds: number): void {
     this.stop();
+    this.at = Date.now() + milliseconds;
     this.timer = setTimeout(() => {
-      const { extra } = this;
       this.timer = undefined;
-      if (extra > 0) this.start(extra);
-      else this.late();
+      this.late();
     }, milliseconds);
   }
 
   extend(milliseconds: number): void {
-    if (this.isRunning) this.extra += milliseconds;
+    if (this.isRunning) this.start(this.at - Date.now() + milliseconds);
   }
 
   stop(): void {
     clearTimeout(this.timer);
     this.timer = undefined;
-    this.extra = 0;
   }
 }

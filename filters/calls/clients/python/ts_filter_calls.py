@@ -51,7 +51,7 @@ class Server:
     def __init__(self, connection, parts, window, threads):
         self.connection, self.parts, self.window = connection, parts, window
         self.pool, self.write_lock = ThreadPoolExecutor(threads), threading.Lock()
-        self.part, self.loop, self.running, self.ending = None, None, {}, False
+        self.part, self.loop, self.methods, self.running, self.ending = None, None, {}, {}, False
 
     def run(self):
         stream = self.connection.makefile("rb", 1 << 16)
@@ -98,11 +98,15 @@ class Server:
             self.fail(0, "CALLS_LOAD_FAILED", error)
 
     def start(self, call, number, name, payload):
-        method = None if name.startswith("_") else getattr(self.part, name, None)
-        if not callable(method):
-            return self.finish(number, lambda: fail("CALLS_METHOD", f"there is no method {name}"))
-        arguments = (payload, call) if len(inspect.signature(method).parameters) > 1 else (payload,)
-        if inspect.iscoroutinefunction(method):
+        if name not in self.methods:
+            method = None if name.startswith("_") else getattr(self.part, name, None)
+            if not callable(method):
+                return self.finish(number, lambda: fail("CALLS_METHOD", f"there is no method {name}"))
+            takes_call = len(inspect.signature(method).parameters) > 1
+            self.methods[name] = method, takes_call, inspect.iscoroutinefunction(method)
+        method, takes_call, is_async = self.methods[name]
+        arguments = (payload, call) if takes_call else (payload,)
+        if is_async:
             if self.loop is None:
                 self.loop = asyncio.new_event_loop()
                 threading.Thread(target=self.loop.run_forever, daemon=True).start()
