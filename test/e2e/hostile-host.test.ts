@@ -146,8 +146,8 @@ describe.runIf(envoyVersion === '1.40')('a hostile host', () => {
               /connected to ts-filter-host liar/.test(fx.envoy.output.slice(from)),
             );
             // Whoever reads it gets a reply that never ends, until its host does: as from any filter that streams one.
-          if (name === 'endless output') void sleep(SECONDS * 1000).then(() => hostile.signal('SIGKILL'));
-          const ends = await victims(fx, SECONDS * 1000);
+            if (name === 'endless output') void sleep(SECONDS * 1000).then(() => hostile.signal('SIGKILL'));
+            const ends = await victims(fx, SECONDS * 1000);
             const named = NAMED[name];
             if (named !== undefined)
               await eventually(`the log names "${name}", which ended with ${JSON.stringify(ends)}`, () =>
