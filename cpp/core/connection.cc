@@ -45,7 +45,7 @@ bool Connection::connect(std::string& error) {
   watches_writes_ = false;
   greeting_until_ = now_ns() + kGreetingTimeout;
   last_channel_ = 0;
-  reopened_at_ = 0;
+  reopening_.last = 0;
   events_.on_expected();
   send_hello(socket_, shared_.process, shared_.target.workers);
   return true;
@@ -54,7 +54,7 @@ bool Connection::connect(std::string& error) {
 void Connection::close(std::string_view why, bool is_hopeless) {
   if (!open()) return;
   socket_.close();
-  greeting_until_ = reopen_at_ = kNever;
+  greeting_until_ = reopening_.at = kNever;
   const auto ended = generations_.ids();
   for (const auto& channel : generations_.clear()) {
     let_go(*channel);
@@ -88,8 +88,8 @@ void Connection::look(Nanos now) {
   drop_stopped();
   if (std::exchange(has_news_, false)) tell_news();
   // A host that does not read what it asks for gets no more.
-  if (now >= reopen_at_ && !socket_.wants_write()) {
-    reopened_at_ = now;
+  if (now >= reopening_.at && !socket_.wants_write()) {
+    reopening_.last = now;
     fill_gaps(now);
   }
   if (!open()) return;
@@ -114,7 +114,7 @@ void Connection::send_configs() {
 
 bool Connection::on_message(uint32_t kind, std::string_view payload) {
   const bool has_greeted = greeting_until_ == kNever;
-  if (flood_.floods(now_ns(), told_.count())) {
+  if (limits_.flood.floods(now_ns(), told_.count())) {
     close("it floods its socket with messages", true);
     return true;
   }
@@ -169,7 +169,7 @@ bool Connection::on_verdict(std::string_view payload) {
   const auto config = shared_.configs.judge(message->id(), *generation, std::move(verdict));
   if (!config) return true;
   has_news_ = true;
-  if (!accepted && !verdict_lines_.allows(now_ns(), why.size())) return true;
+  if (!accepted && !limits_.verdict_lines.allows(now_ns(), why.size())) return true;
   if (unavailable)
     shared_.process.log(LogLevel::kWarn, "ts_filter: filter " + config->text().name + " cannot be served now: " + why);
   else if (!accepted)
@@ -237,14 +237,20 @@ bool Connection::on_channel_done(std::string_view payload) {
 void Connection::begin_generation(uint32_t number) {
   const GenerationId id = shared_.configs.begin_generation();
   if (!generations_.begin(number, id)) return close("it may not begin generation " + std::to_string(number));
-  reopen_soon();
+  // Not while messages wait: each channel is four descriptors.
+  if (socket_.wants_write()) {
+    reopening_.at = now_ns();
+  } else {
+    fill_gaps(now_ns());
+  }
 }
 
-// At once; not faster and faster for a host that closes every channel as soon as it has it.
+// At once; more and more slowly for a host that closes every channel as soon as it has it.
 void Connection::reopen_soon() {
   const Nanos now = now_ns();
-  reopen_pause_.lived(now - reopened_at_);
-  reopen_at_ = std::max(now, reopened_at_ + reopen_pause_.next());
+  const Nanos since = now - reopening_.last;
+  reopening_.pause.lived(since);
+  reopening_.at = since >= Backoff::kSteady ? now : std::max(now, reopening_.last + reopening_.pause.next());
 }
 
 // A host's thread may die, or hang: another one serves the worker's next streams.
@@ -275,11 +281,11 @@ void Connection::drop_stopped() {
 void Connection::went_away() { tell_news(); }
 
 void Connection::fill_gaps(Nanos now) {
-  reopen_at_ = kNever;
+  reopening_.at = kNever;
   for (const Generations::Gap& gap : generations_.gaps()) {
     switch (make_channel(gap)) {
       case Made::kYes: said_no_means_ = false; break;
-      case Made::kNoMeans: reopen_at_ = now + kNoMeansPause; return;
+      case Made::kNoMeans: reopening_.at = now + kNoMeansPause; return;
       case Made::kBroken: return close("cannot write to it");
     }
   }

@@ -82,7 +82,7 @@ class Connection {
   void look(Nanos now);
   // When look() has something to do of its own; kNever where it has not.
   Nanos deadline() const {
-    return open() ? std::min(greeting_until_, socket_.wants_write() ? kNever : reopen_at_) : kNever;
+    return open() ? std::min(greeting_until_, socket_.wants_write() ? kNever : reopening_.at) : kNever;
   }
 
  private:
@@ -117,15 +117,19 @@ class Connection {
 
   ControlSocket socket_;
   Nanos greeting_until_ = kNever;  // kNever: it has greeted
-  Nanos reopen_at_ = kNever;       // kNever: no channel is missing
-  Nanos reopened_at_ = 0;
-  Backoff reopen_pause_;
+  struct Reopening {
+    Nanos at = kNever;  // kNever: no channel is missing
+    Nanos last = 0;
+    Backoff pause;
+  } reopening_;
   Generations generations_;
   std::vector<std::shared_ptr<Channel>> chosen_;  // by worker
   ConfigsTold told_;
   std::deque<std::weak_ptr<JudgedConfig>> to_tell_;  // what the socket did not take yet
-  FloodWatch flood_;
-  HostLogLimit verdict_lines_;
+  struct Limits {
+    FloodWatch flood;
+    HostLogLimit verdict_lines;
+  } limits_;
   bool has_news_ = false;  // since the last look()
   uint32_t last_channel_ = 0;
   bool watches_writes_ = false;

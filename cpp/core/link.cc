@@ -106,7 +106,7 @@ void Link::try_connect() {
     return;
   }
   connect_at_ = now_ns() + backoff_.next();
-  say_down("no host at " + socket_path_ + ": " + error + " (trying again)", !said_down_);
+  say_down("no host at " + socket_path_ + ": " + error + " (trying again)", !down_.is_said);
   if (!expects_host()) return;
   expect_host(false);
   wake_workers();
@@ -114,15 +114,15 @@ void Link::try_connect() {
 
 // Of what is tried again and again one line says why, and another one when that changes.
 void Link::say_down(const std::string& what, bool is_news) {
-  said_down_ = true;
+  down_.is_said = true;
   if (!is_news && what.rfind("no host", 0) != 0) return;
-  if (what == std::exchange(said_what_, what) || !lines_.allows(now_ns())) return;
+  if (what == std::exchange(down_.what, what) || !down_.lines.allows(now_ns())) return;
   process_.log(LogLevel::kWarn, "ts_filter: " + what);
 }
 
 void Link::on_welcome() {
-  said_down_ = is_silent_ = false;
-  said_what_.clear();
+  down_.is_said = is_silent_ = false;
+  down_.what.clear();
   expect_host(true);
 }
 
@@ -135,7 +135,7 @@ void Link::on_drained() {
 
 void Link::on_lost(std::string_view why, bool is_hopeless) {
   // A host that never greeted is no news while none is there; one that cannot be used is.
-  say_down("host at " + socket_path_ + " lost: " + std::string(why), is_hopeless || !said_down_);
+  say_down("host at " + socket_path_ + " lost: " + std::string(why), is_hopeless || !down_.is_said);
   // A greeting alone is no success: a host that dies of it would be connected to a hundred times a second.
   backoff_.lived(now_ns() - connected_at_);
   connect_at_ = now_ns() + (is_hopeless ? backoff_.hopeless() : backoff_.next());

@@ -89,9 +89,11 @@ class Link final : public LinkSignals, private ConnectionEvents, public std::ena
   Backoff backoff_;
   Nanos connect_at_ = 0;
   Nanos connected_at_ = 0;  // the latest attempt
-  bool said_down_ = false;
-  std::string said_what_;
-  LineLimit lines_;
+  struct Down {
+    bool is_said = false;
+    std::string what;
+    LineLimit lines;
+  } down_;
   bool is_silent_ = false;  // the last one that was connected to has not greeted
 
   // Until then a host may be there any moment: it is being connected to, or makes a channel.

@@ -5,25 +5,12 @@
 #include <string>
 #include <utility>
 
+#include "core/portion.h"
 #include "core/text.h"
 #include "core/worker_stream.h"
 
 namespace tsf::core {
 namespace {
-// Then other work of the thread gets its turn. A frame may be as large as a quarter of the ring.
-class Portion {
- public:
-  Portion(int frames, size_t bytes) : frames_(frames), bytes_(bytes) {}
-  // The next frame is of this one, too.
-  bool has_room(size_t bytes) {
-    bytes_ -= std::min(bytes, bytes_);
-    return --frames_ > 0 && bytes_ > 0;
-  }
-
- private:
-  int frames_;
-  size_t bytes_;
-};
 constexpr int kFramesARun = 1024;
 constexpr size_t kBytesARun = 4 << 20;
 constexpr int kFramesOfOthers = 256;  // by the link thread, for which a first stream waits
@@ -211,7 +198,7 @@ void Worker::drain(const std::shared_ptr<Channel>& channel) {
     const auto read = channel->read(frame);
     if (read == Channel::Read::kMalformed || (read == Channel::Read::kFrame && !may_dispatch(*channel, frame, true)))
       return condemn(*channel, "malformed", frame.kind);
-    if (channel->lost()) return;
+    if (channel->lost()) return link_.channel_condemned();
     if (read == Channel::Read::kFrame) {
       if (++frames % kFramesARelease == 0) channel->release();
       if (portion.has_room(frame.payload.size())) continue;

@@ -185,7 +185,9 @@ class ConfiguredFilter final : public ConfiguredEntry {
   void on_destroy() const override {
     if (EnvoyMetrics* sink = metrics()) sink->detach();
   }
-  bool passes_when_faulty() const override { return configured_->config->settings.observe_only || passes(*configured_); }
+  bool passes_when_faulty() const override {
+    return configured_->config->settings.observe_only || passes(*configured_);
+  }
 
  private:
   // By the route that the stream has when Envoy makes its filters, as with Envoy's own `disabled`.

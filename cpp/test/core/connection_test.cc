@@ -388,8 +388,10 @@ TEST_F(ConnectionTest, AHostThatSaysMuchLeavesTimeForOtherWork) {
   host_.noise(100 << 10);
   host_.verdict(judged_->id());
   connection_.on_socket();
+  connection_.look(now_ns());
   EXPECT_EQ(news_, 0);
   connection_.on_socket();
+  connection_.look(now_ns());
   EXPECT_EQ(news_, 2) << "the rest has not been lost";
 }
 

@@ -1,6 +1,14 @@
 /** Envoy's configuration for a test: one listener, one upstream, the chain that is asked for. */
 import { join } from 'node:path';
-import type { AnyFilter, ChainOptions, Config, Edge, FilterSpec, UpstreamPort } from './options.js';
+import {
+  isOurs,
+  type AnyFilter,
+  type ChainOptions,
+  type Config,
+  type Edge,
+  type FilterSpec,
+  type UpstreamPort,
+} from './options.js';
 
 /** Nobody listens there. */
 export const NO_PORT = 1;
@@ -115,7 +123,7 @@ function mainFilters({ filters = [], edges = false, upstreamFilters = [] }: Chai
 }
 
 function filterConfig(filter: AnyFilter, socket: string): Config {
-  if ('typed_config' in filter) return filter;
+  if (!isOurs(filter)) return filter;
   const { name, config, filters, instance = name, options = {}, value } = filter;
   const body = value ?? {
     socket,

@@ -21,7 +21,13 @@ export interface FilterSpec {
   readonly value?: Config | string;
 }
 /** One of yours, or an Envoy filter as it stands in Envoy's configuration. */
-export type AnyFilter = FilterSpec | { readonly name: string; readonly typed_config: Config };
+export type AnyFilter =
+  | FilterSpec
+  | { readonly name: string; readonly typed_config: Config }
+  | { readonly name: string; readonly config_discovery: Config };
+
+export const isOurs = (filter: AnyFilter): filter is FilterSpec =>
+  !('typed_config' in filter || 'config_discovery' in filter);
 
 /** A place of the companion entry `ts_filter_edge`: around all filters, and in the router's own chain. */
 export type Edge = 'first' | 'last' | 'upstream';

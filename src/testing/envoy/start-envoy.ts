@@ -8,7 +8,7 @@ import { requestLines, seenRequest, statusOf, withStatus } from '../messages.js'
 import type { Answered, Target, TestRequest, Upstream } from '../types.js';
 import { TEST_HEADER } from './config.js';
 import { type Expected, MockUpstream, pairs, receive } from './mock-upstream.js';
-import type { EnvoyOptions, UpstreamPort } from './options.js';
+import { isOurs, type EnvoyOptions, type UpstreamPort } from './options.js';
 import type { AccessEntry } from './access-log.js';
 import { Processes } from './processes.js';
 import { eventually } from './wait.js';
@@ -77,7 +77,7 @@ export class RunningEnvoy extends Processes<EnvoyOptions> implements Target {
  */
 export async function startEnvoy(options: EnvoyOptions): Promise<RunningEnvoy> {
   const { filters = [], upstreamFilters = [], clusterFilters = [], upstream = {} } = options;
-  const hasOurs = [...filters, ...upstreamFilters, ...clusterFilters].some((filter) => !('typed_config' in filter));
+  const hasOurs = [...filters, ...upstreamFilters, ...clusterFilters].some(isOurs);
   if (hasOurs && options.host !== false && (options.hostPaths ?? []).length === 0)
     throw new Error('startEnvoy: give `hostPaths`, the files or folders of the filters that `filters` names');
   const mock = 'port' in upstream ? undefined : new MockUpstream(upstream as Upstream);
