@@ -4,6 +4,7 @@
  * directly. Ports are unreferenced while nothing is asked, so that they keep no thread alive.
  */
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
+import { WRITES_DIRECTLY } from '../base/output.js';
 import { describeError, FilterError } from './errors.js';
 import { exitText } from '../base/host-errors.js';
 import { CallSite } from '../base/places.js';
@@ -122,7 +123,7 @@ class GlobalThread {
 
   /** `entry` exports the author's module as `module`. */
   constructor(name: string, file: URL, entry: string, onError: (error: unknown) => void, onExit: () => void) {
-    this.worker = new Worker(file, { workerData: entry });
+    this.worker = new Worker(file, { workerData: entry, ...WRITES_DIRECTLY });
     this.worker.unref();
     let cause: unknown;
     this.worker.on('error', (error) => {

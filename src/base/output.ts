@@ -43,6 +43,12 @@ class Output extends Writable {
   }
 }
 
+/**
+ * For a Worker that calls writeDirectly: the thread that made it asks for none of its output. Node 22 and later ask by a method of
+ * the very streams that are replaced there, and the worker would die of it.
+ */
+export const WRITES_DIRECTLY = { stdout: true, stderr: true } as const;
+
 /** process.stdout and process.stderr of this thread, and with them console; before anything has used them. */
 export function writeDirectly(): void {
   for (const [name, fd] of [

@@ -1,5 +1,6 @@
 /** One thread with filters, as the main thread holds it: a worker thread, or with `--workers 0` the main thread itself. */
 import { MessageChannel, Worker } from 'node:worker_threads';
+import { WRITES_DIRECTLY } from '../base/output.js';
 import { exitText } from '../base/host-errors.js';
 import type { Logger } from '../base/log.js';
 import type { FromWorker, ToWorker, WorkerData, WorkerStart } from '../thread/messages.js';
@@ -36,6 +37,7 @@ export function workerThreads(globals: GlobalHost): Spawn {
       workerData: { start, globals: port2 } satisfies WorkerData,
       transferList: [port2],
       resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
+      ...WRITES_DIRECTLY,
     });
     let cause: unknown;
     worker.on('message', (message: FromWorker) => events.message(message));

@@ -1,22 +1,12 @@
 /** README's "Your own project", command for command, from an empty folder and the tarball. */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect, inject, it } from 'vitest';
 import { Child, envoyBinary, eventually, get, nodeBinary, root } from '../fixture/index.js';
 
-/**
- * Commands that are not there yet, and what stands in for what they leave behind. What is there is taken out; what stood in
- * for it goes with it.
- */
-const TO_COME: readonly (readonly [command: RegExp, standIn: () => void])[] = [
-  [/ create /, writeProject],
-  [/^npm test$/, () => undefined],
-  [/ dev /, () => undefined],
-  [/ print-config .*--full/, writeEnvoyConfig],
-];
 /** They run until they are told to end. */
 const STAYS = / dev |ts-filter-host filters\/|envoy -c/;
 const MOST = 11;
@@ -32,48 +22,14 @@ const running: Child[] = [];
 let cwd = folder;
 /** Envoy's, once there is an envoy.yaml. */
 let port = 0;
-let edited = false;
+/** Where the `dev` that runs listens. */
+let devPort: number | undefined;
+let greeting = 'hello';
 
 afterAll(async () => {
   for (const child of running.reverse()) await child.stop(10_000);
   rmSync(folder, { recursive: true });
 });
-
-function writeProject(): void {
-  mkdirSync(join(cwd, 'my-filter', 'filters'), { recursive: true });
-  const dependencies = { 'envoy-ts-filter': `file:${inject('tarball')}` };
-  writeFileSync(
-    join(cwd, 'my-filter', 'package.json'),
-    JSON.stringify({ type: 'module', private: true, dependencies }),
-  );
-  const source = `import { defineFilter } from 'envoy-ts-filter';
-export default defineFilter({
-  name: 'my-filter',
-  create: () => ({ encodeHeaders(headers) { headers.set('x-my-filter', 'hello'); } }),
-});
-`;
-  writeFileSync(join(cwd, 'my-filter', 'filters', 'my-filter.ts'), source);
-}
-
-function writeEnvoyConfig(): void {
-  const { stdout } = runIn(cwd, `node_modules/.bin/ts-filter-host print-config my-filter --socket ${socket}`);
-  writeFileSync(
-    join(cwd, 'envoy.yaml'),
-    `static_resources:
-  listeners:
-  - name: main
-    address: { socket_address: { address: 127.0.0.1, port_value: 10000 } }
-    filter_chains:
-    - filters:
-      - name: hcm
-        typed_config:
-          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
-          stat_prefix: main
-          route_config: { virtual_hosts: [{ name: all, domains: ["*"], routes: [{ match: { prefix: / }, direct_response: { status: 200 } }] }] }
-          http_filters:
-${stdout.replace(/^(?=.)/gm, '          ')}`,
-  );
-}
 
 async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
@@ -120,29 +76,29 @@ beforeAll(() => {
 it(`takes at most ${MOST} commands`, () => expect(commands.length).toBeLessThanOrEqual(MOST));
 
 it.each(commands)('%s', async (command) => {
-  const [, folderOf] = /^cd (\S+) && /.exec(command) ?? [];
-  const standIn = TO_COME.find(([one]) => one.test(command))?.[1];
-  if (standIn !== undefined) {
-    standIn();
-  } else if (STAYS.test(command)) {
-    // One `dev` at a time.
-    if (/ dev /.test(command)) for (const one of running.splice(0)) await one.stop(10_000);
+  const isDev = / dev /.test(command);
+  if (STAYS.test(command)) {
+    // One `dev` at a time, and none beside what is deployed.
+    if (devPort !== undefined) for (const one of running.splice(0)) await one.stop(10_000);
+    devPort = undefined;
     await giveFreePorts();
-    const child = start(await here(command));
-    await child.waitForOutput(/"listening"|starting main dispatch loop|curl/, 20_000);
-    const [, devPort] = / dev /.test(command) ? (/ --port (\d+)/.exec(child.name) ?? []) : [];
-    if (devPort !== undefined) await answers(Number(devPort), edited ? 'hola' : 'hello');
+    const line = await here(command);
+    await start(line).waitForOutput(/"listening"|starting main dispatch loop|curl/, 20_000);
+    if (isDev) devPort = Number(/ --port (\d+)/.exec(line)![1]);
   } else {
     const { status, stdout, stderr } = runIn(cwd, await here(command));
     expect(status, stdout + stderr).toBe(0);
   }
-  if (/^sed /.test(command)) edited = true;
-  if (folderOf !== undefined) cwd = join(cwd, folderOf);
+  if (command.startsWith('sed ')) greeting = 'hola';
+  if (devPort !== undefined) await greets(devPort);
+  cwd = join(cwd, /^cd (\S+) && /.exec(command)?.[1] ?? '.');
 });
 
-/** What the filter writes; a `dev` that was there before an edit has it too. */
-async function answers(at: number, wanted: string): Promise<void> {
-  await eventually(`the filter writes ${wanted}`, async () => (await get(at, '/')).header('x-my-filter') === wanted);
-}
+it('in the end a request meets the edited filter', () => greets(port));
 
-it('in the end a request meets the edited filter', () => answers(port, 'hola'));
+async function greets(at: number): Promise<void> {
+  await eventually(
+    `the filter's header is ${greeting}`,
+    async () => (await get(at, '/')).header('x-my-filter') === greeting,
+  );
+}

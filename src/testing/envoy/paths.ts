@@ -1,19 +1,12 @@
 /** Where the Envoy, the module and the host of a test are. */
 import { accessSync, constants, existsSync, statSync } from 'node:fs';
-import { delimiter, dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { basename, delimiter, dirname, join } from 'node:path';
+import { MODULE_FILE } from '../../base/native-file.js';
+import { packageFile } from '../../base/package-root.js';
 
-const MODULE = 'libts_filter.so';
+const MODULE = basename(MODULE_FILE);
 
-/** This package, from src/testing/envoy/ and from dist/src/testing/envoy/. */
-function packageRoot(): string {
-  for (let folder = dirname(fileURLToPath(import.meta.url)); ; folder = dirname(folder)) {
-    if (existsSync(join(folder, 'package.json')) && existsSync(join(folder, 'bin', 'ts-filter-host.js'))) return folder;
-    if (folder === dirname(folder)) throw new Error('startEnvoy: the package envoy-ts-filter is not whole');
-  }
-}
-
-export const hostScript = (): string => join(packageRoot(), 'bin', 'ts-filter-host.js');
+export const hostScript = (): string => packageFile('bin/ts-filter-host.js');
 
 /** Throws with what to do where there is none. */
 export function envoyBinary(given: string | undefined): string {
@@ -33,7 +26,7 @@ export function envoyBinary(given: string | undefined): string {
 
 /** The folder that has the module. Throws with what to do where it is not there. */
 export function moduleDir(given: string | undefined): string {
-  const folder = given ?? join(packageRoot(), 'build');
+  const folder = given ?? dirname(packageFile(MODULE_FILE));
   if (existsSync(join(folder, MODULE))) return folder;
   throw new Error(
     `startEnvoy: ${join(folder, MODULE)} is missing; name its folder with the option \`moduleDir\`, or build it (\`make build-envoy\` in a clone)`,
