@@ -10,6 +10,7 @@ const ALONE = [
   'mixed',
   'disconnects',
   'exact/late-output',
+  'hostile-host',
   'host-replay',
   'host-threads',
   'kills',
