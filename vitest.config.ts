@@ -10,6 +10,7 @@ const ALONE = [
   'dev',
   'mixed',
   'disconnects',
+  'hostile-host',
   'host-replay',
   'host-threads',
   'kills',

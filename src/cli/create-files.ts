@@ -135,7 +135,7 @@ An HTTP filter for Envoy, in TypeScript, on the package \`envoy-ts-filter\`. A s
   \`encodeHeaders\`, \`encodeData\`, \`encodeTrailers\` for the response, \`transformRequest\` and \`transformResponse\` for bodies
   that stream, \`onLog\` and \`onDestroy\` at the end.
 - A hook may be \`async\`. It returns nothing to go on, or a status of \`StatusType\`. One body style per direction: a data hook or
-  a transform. To answer in the filter's own name: \`callbacks.decoderFilterCallbacks.sendLocalReply\` (see the types).
+  a transform. To answer in the filter's own name: \`callbacks.sendLocalReply\` (see the types).
 - All types and their examples: \`node_modules/envoy-ts-filter/dist/src/api/*.d.ts\`.
 - The event loop must turn: no endless loops, no blocking calls. Await with \`callbacks.signal\`, which aborts with the stream.
 - What is wrong in \`plugin_config\` is thrown as \`ConfigError(path, message)\` in \`parseConfig\`.

@@ -65,7 +65,7 @@ test('a thread that could not start is ended, and its end is not that of its suc
       throw new Error('not this time');
     }
     const definition = { name: 'f', create: () => ({}) };
-    export const modules = [['f', async () => ({ f: { name: 'f', [Symbol.for('envoy-ts-filter.definition')]: definition } })]];`).start();
+    export const modules = [['f', async () => ({ default: { name: 'f', [Symbol.for('envoy-ts-filter.definition')]: definition } })]];`).start();
   writeFileSync(at('fail'), '');
   writeFileSync(at('die'), '');
   await eventually('the thread has died', () => lines.length > 0);
@@ -99,7 +99,7 @@ test('a successor that does not finish loading is ended and tried again', async 
     const beat = setInterval(() => existsSync(${JSON.stringify(at('die'))}) && process.exit(3), 10);
     if (existsSync(${JSON.stringify(at('hang'))})) await new Promise(() => {});
     const definition = { name: 'f', create: () => ({}) };
-    export const modules = [['f', async () => ({ f: { name: 'f', [Symbol.for('envoy-ts-filter.definition')]: definition } })]];`).start();
+    export const modules = [['f', async () => ({ default: { name: 'f', [Symbol.for('envoy-ts-filter.definition')]: definition } })]];`).start();
   writeFileSync(at('hang'), '');
   writeFileSync(at('die'), '');
   await eventually('the thread has died', () => lines.length > 0);
