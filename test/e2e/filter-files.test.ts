@@ -43,8 +43,12 @@ describe.each([1, 2])('what a file needs is gone when the host starts, --workers
       await scene(
         [touch, needy('open')],
         async (fx) => {
-          expect(fx.host.output).toMatch(/"code":"TSF_LOAD_FAILED".*filters\/needy\.ts: Error: connect ECONNREFUSED/);
-          expect(fx.host.output).toMatch(/"retryInMs":1000.*Connect in parseConfig or at the first use/);
+          await eventually('its line in the log', () =>
+            /"code":"TSF_LOAD_FAILED".*filters\/needy\.ts: Error: connect ECONNREFUSED/.test(fx.host.output),
+          );
+          await eventually('its line in the log', () =>
+            /"retryInMs":1000.*Connect in parseConfig or at the first use/.test(fx.host.output),
+          );
           for (let i = 0; i < 20; i++) {
             const answer = await timed(fx, `/hello?${i}`);
             expect([answer.status, answer.header('x-touch-response'), answer.header('x-needy')]).toEqual([
@@ -90,7 +94,9 @@ it('a top-level await that never settles: the same, and the host listens after 2
   scene(
     [touch, needy('open')],
     async (fx) => {
-      expect(fx.host.output).toMatch(/"code":"TSF_LOAD_SLOW".*filters\/needy\.ts still loads after 2000 ms/);
+      await eventually('its line in the log', () =>
+        /"code":"TSF_LOAD_SLOW".*filters\/needy\.ts still loads after 2000 ms/.test(fx.host.output),
+      );
       const answer = await timed(fx, '/hello');
       expect([ended(answer), answer.header('x-touch-response'), answer.header('x-needy')]).toEqual([
         '200',

@@ -233,7 +233,9 @@ describe('a thread that cannot load again', () => {
         writeFileSync(gone, '');
         expect(ended(await get(fx.port, '/?fault=exit'))).toBe(String(status));
         await eventually('another one is there', () => fx.host.output.includes('worker thread replaced'), 3_000);
-        expect(fx.host.output).toMatch(/"code":"TSF_LOAD_FAILED".*filters\/faulty\.ts:\d+:\d+: Error: connect/);
+        await eventually('its line in the log', () =>
+          /"code":"TSF_LOAD_FAILED".*filters\/faulty\.ts:\d+:\d+: Error: connect/.test(fx.host.output),
+        );
         for (let i = 0; i < 5; i++) {
           const started = performance.now();
           expect(ended(await get(fx.port, '/next'))).toBe(String(status));

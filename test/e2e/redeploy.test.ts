@@ -141,7 +141,7 @@ describe('a worker thread dies of an error that nothing caught', () => {
       expect((await get(fx.port, '/crash')).status).toBe(503);
       expect((await fx.logged('/crash')).details).toContain('ts_filter_host_lost');
       expect(fx.host.running).toBe(true);
-      expect(fx.host.output).toContain('thrown from a timer');
+      await eventually('its line in the log', () => fx.host.output.includes('thrown from a timer'));
       await eventually('served again', async () => (await get(fx.port, '/hello')).status === 200);
     }));
 

@@ -52,7 +52,9 @@ describe.runIf(isRoot && envoyVersion === '1.40')('two users', () => {
       const [command, args] = asUser(4242, nodeBinary, ['-e', client]);
       const stranger = new Child('stranger', command, args);
       await stranger.exit;
-      expect(stranger.output).toContain('TSF_PEER_REFUSED: uid 4242 may not connect');
+      await eventually('its line in the log', () =>
+        stranger.output.includes('TSF_PEER_REFUSED: uid 4242 may not connect'),
+      );
       await says(host, /uid 4242 may not connect to this host; start ts-filter-host with --allowed-uids 101,4242/);
       expect((await get(fx.port, '/hello')).status).toBe(200);
     }));
