@@ -234,7 +234,7 @@ build/stamps/include: scripts/package-headers.sh build/gen/exchange_generated.h 
 
 # One file of that name, so that nobody installs an older one.
 package-tarball: package-files
-	@rm -rf build/package && mkdir -p build/package
+	@rm -rf build/package && mkdir -p build/package build/log
 	@npm pack --ignore-scripts --loglevel=error --pack-destination build/package > build/log/package.log
 
 package: package-tarball build/envoy/1.40/envoy build/node/22/ready build/node/24/ready ## The tarball in build/package/, installed and tried
