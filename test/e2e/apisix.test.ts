@@ -2,24 +2,22 @@
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer as createHttpServer } from 'node:http';
-import { createServer, type AddressInfo } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, describe, expect, it } from 'vitest';
 import {
-  Child,
   Digest,
   dynamicModulePerRoute,
   eventually,
   get,
   http1,
-  nodeBinary,
   patternBody,
   root,
   type Seen,
   startEnvoy,
-  within,
 } from '../fixture/index.js';
+import { withDemo } from './demo.js';
 import { logsOnFailure, stage } from './support.js';
 
 /** Hands the route's metadata over. */
@@ -179,32 +177,12 @@ it("a bad configuration of the filter is refused with the schema's message", asy
 
 describe('make demo-apisix', () => {
   it('serves both curl lines, and Ctrl-C ends all of it', async () => {
-    const [port, backend, admin] = await freePorts(3);
-    const demo = new Child('demo', nodeBinary, [join(root, 'scripts/run.mjs'), 'apisix'], {
-      DEMO_PORTS: `8000:${String(port)},8080:${String(backend)},9901:${String(admin)}`,
-    });
-    try {
-      await eventually('the demo is ready', () => demo.output.includes('Ctrl-C ends it.'), 30_000);
-      expect(demo.output).toContain(`curl -i 127.0.0.1:${String(port)}/\n`);
-      const moved = await get(port!, '/');
+    await withDemo('apisix', async (port, demo) => {
+      expect(demo.output).toContain(`curl -i 127.0.0.1:${port}/\n`);
+      const moved = await get(port, '/');
       expect([moved.status, moved.header('location')]).toEqual([302, '/redirected/path']);
-      const hello = await get(port!, '/hello', [['apikey', 'sesame']]);
+      const hello = await get(port, '/hello', [['apikey', 'sesame']]);
       expect([hello.text, hello.header('x-consumer')]).toEqual(['hola mundo :)\n', 'ali']);
-      demo.signal('SIGINT');
-      expect(await within(15_000, 'the demo ends', demo.exit)).toEqual({ code: 0, signal: null });
-    } finally {
-      await demo.kill();
-    }
-    await expect(get(port!, '/')).rejects.toThrow();
-    await expect(get(backend!, '/')).rejects.toThrow();
+    });
   });
 });
-
-/** Ports that were free a moment ago. */
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
-  await Promise.all(servers.map((server) => once(server, 'listening')));
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => once(server.close(), 'close')));
-  return ports;
-}

@@ -1,11 +1,9 @@
 /** filters/calls on a real Envoy; what each library does is in test/calls. */
-import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
-import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { Child, envoyVersion, eventually, get, http1, nodeBinary, root, within, type Seen } from '../fixture/index.js';
+import { envoyVersion, eventually, get, http1, type Seen } from '../fixture/index.js';
 import { LANGUAGES } from '../calls/languages.js';
+import { withDemo } from './demo.js';
 import { logsOnFailure, stage } from './support.js';
 
 describe('two runtimes in each language', () => {
@@ -87,17 +85,12 @@ describe.runIf(envoyVersion === '1.40')('a runtime', () => {
 
 describe.runIf(envoyVersion === '1.40')('make demo-calls', () => {
   it('serves both curl lines after both echoes, and Ctrl-C ends all of it', async () => {
-    const [port, backend, admin] = await freePorts(3);
-    const demo = new Child('demo', nodeBinary, [join(root, 'scripts/run.mjs'), 'calls'], {
-      DEMO_PORTS: `8000:${String(port)},8080:${String(backend)},9901:${String(admin)}`,
-    });
-    try {
-      await eventually('the demo is ready', () => demo.output.includes('Ctrl-C ends it.'), 30_000);
-      expect(demo.output).toContain(`curl -i 127.0.0.1:${String(port)}/httpbin/get\n`);
+    await withDemo('calls', async (port, demo) => {
+      expect(demo.output).toContain(`curl -i 127.0.0.1:${port}/httpbin/get\n`);
       const before = demo.records.length;
-      const answer = await get(port!, '/httpbin/get');
+      const answer = await get(port, '/httpbin/get');
       expect([answer.status, answer.text]).toEqual([200, 'hola mundo :)\n']);
-      const sent = await http1(port!, { method: 'POST', path: '/echo', body: 'text' });
+      const sent = await http1(port, { method: 'POST', path: '/echo', body: 'text' });
       expect([sent.status, sent.text]).toEqual([200, 'text']);
       const said = await eventually('the log', () => {
         const messages = demo.records.slice(before).map((one) => one['msg']);
@@ -106,12 +99,7 @@ describe.runIf(envoyVersion === '1.40')('make demo-calls', () => {
       // A line of the request that make itself sends may come late.
       expect(said.slice(0, 4)).toEqual(['foobar', 'hello', 'foobar', 'hello']);
       await eventually('its line in the log', () => demo.output.includes("echo: loaded with {'greeting': 'hello'}"));
-      demo.signal('SIGINT');
-      expect(await within(15_000, 'the demo ends', demo.exit)).toEqual({ code: 0, signal: null });
-    } finally {
-      await demo.kill();
-    }
-    await expect(get(port!, '/')).rejects.toThrow();
+    });
   });
 });
 
@@ -125,13 +113,4 @@ function children(host: number): number[] {
       return []; // no process, or not any more
     }
   });
-}
-
-/** Ports that were free a moment ago. */
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
-  await Promise.all(servers.map((server) => once(server, 'listening')));
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => once(server.close(), 'close')));
-  return ports;
 }

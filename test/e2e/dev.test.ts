@@ -3,7 +3,6 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { join } from 'node:path';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer, type AddressInfo } from 'node:net';
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import {
@@ -17,6 +16,7 @@ import {
   root,
   sleep,
 } from '../fixture/index.js';
+import { freePorts } from '../support/free-ports.js';
 
 const dir = mkdtempSync(join(root, 'build', 'dev-'));
 afterAll(() => rmSync(dir, { recursive: true }));
@@ -146,19 +146,6 @@ describe.runIf(envoyVersion === '1.40')('dev', () => {
     await dev!.exit;
   });
 });
-
-async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer().listen(0, '127.0.0.1');
-      await once(server, 'listening');
-      return server;
-    }),
-  );
-  const found = servers.map((server) => (server.address() as AddressInfo).port);
-  for (const server of servers) server.close();
-  return found;
-}
 
 /** A debugger on the threads behind that port, as an editor is one. */
 async function debuggerAt(port: number) {

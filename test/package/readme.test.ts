@@ -1,11 +1,11 @@
 /** README's "Your own project", command for command, from an empty folder and the tarball. */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect, inject, it } from 'vitest';
 import { Child, envoyBinary, eventually, get, nodeBinary, root } from '../fixture/index.js';
+import { freePorts } from '../support/free-ports.js';
 
 /** They run until they are told to end. */
 const STAYS = / dev |ts-filter-host filters\/|envoy -c/;
@@ -31,32 +31,26 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await new Promise((done) => server.once('listening', done));
-  const { port: free } = server.address() as AddressInfo;
-  await new Promise((done) => server.close(done));
-  return free;
-}
-
 /** Other tests run beside this one: its ports are chosen by the kernel. */
 async function giveFreePorts(): Promise<void> {
   const path = join(cwd, 'envoy.yaml');
   if (port !== 0 || !existsSync(path)) return;
   const parts = readFileSync(path, 'utf8').split(/(?<=port_value: )\d+/);
-  const ports = await Promise.all(parts.slice(1).map(freePort));
+  const ports = await freePorts(parts.length - 1);
   const listens = parts.findIndex((part) => /^ *listeners:$/m.test(part));
   port = ports[listens]!;
   writeFileSync(path, parts.map((part, i) => `${part}${ports[i] ?? ''}`).join(''));
 }
 
 /** As in the README, but for places that are this machine's. */
-const here = async (command: string): Promise<string> =>
-  command
-    .replace(' dev filters/', ` dev filters/ --port ${await freePort()} --admin-port ${await freePort()}`)
+const here = async (command: string): Promise<string> => {
+  const [own, admin] = await freePorts(2);
+  return command
+    .replace(' dev filters/', ` dev filters/ --port ${own} --admin-port ${admin}`)
     .replace(`./${basename(inject('tarball'))}`, inject('tarball'))
     .replaceAll('/run/ts-filter.sock', socket)
     .replace(' envoy -c', ' exec envoy --use-dynamic-base-id -c');
+};
 
 function runIn(where: string, command: string) {
   return spawnSync('sh', ['-c', command], { cwd: where, encoding: 'utf8', env: { ...process.env, PATH } });

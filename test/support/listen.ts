@@ -1,4 +1,4 @@
-/** Servers of the tortures. */
+/** Servers of tests. */
 import { once } from 'node:events';
 import type { AddressInfo, Server, Socket } from 'node:net';
 
