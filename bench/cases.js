@@ -32,6 +32,21 @@ const ours = (filterName, source, pluginConfig = () => ({})) => ({
   }),
 });
 
+const edge = (place) => ({
+  name: `ts_filter_edge_${place}`,
+  typed_config: {
+    '@type': type('envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter'),
+    dynamic_module_config: { name: 'ts_filter', do_not_close: true },
+    filter_name: 'ts_filter_edge',
+  },
+});
+const codec = {
+  name: 'envoy.filters.http.upstream_codec',
+  typed_config: { '@type': type('envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec') },
+};
+/** The chain that the README advises for filters which stream. */
+const edges = { first: [edge('first')], last: [edge('last')], upstream: [edge('upstream'), codec] };
+
 const goServer = at('../build/bench/ext_proc_go');
 const inNode = { sidecar: ({ socket }) => [at('peers/ext_proc/server.js'), socket] };
 const inGo = { sidecar: ({ socket }) => [socket], program: goServer };
@@ -122,9 +137,12 @@ export const callCases = [
 ];
 
 /** A large response body upper-cased on its way. */
+const upper = ours('upper', '../filters/upper/index.ts');
+
 export const streamCases = [
   { id: 'none', label: 'no filter', adds: false },
-  { id: 'ours', label: 'ts_filter, `upper` (perChunk)', adds: true, ...ours('upper', '../filters/upper/index.ts') },
+  { id: 'ours', label: 'ts_filter, `upper` (perChunk)', adds: true, ...upper },
+  { id: 'ours-edges', label: 'the same with `ts_filter_edge`', adds: true, ...upper, edges },
   {
     id: 'ext_proc',
     label: 'ext_proc STREAMED, Node',
@@ -177,10 +195,15 @@ export function envoyConfig(oneCase, context) {
                       ],
                     },
                     http_filters: [
+                      ...(oneCase.edges?.first ?? []),
                       ...(oneCase.filter ? [oneCase.filter(context)] : []),
+                      ...(oneCase.edges?.last ?? []),
                       {
                         name: 'router',
-                        typed_config: { '@type': type('envoy.extensions.filters.http.router.v3.Router') },
+                        typed_config: {
+                          '@type': type('envoy.extensions.filters.http.router.v3.Router'),
+                          upstream_http_filters: oneCase.edges?.upstream,
+                        },
                       },
                     ],
                   },

@@ -23,8 +23,9 @@ size_t FiltersBehind::still_kept(const SharedBuffer& buffer, uint64_t passed) co
 }
 
 void FiltersBehind::look(SharedBuffer& buffer, std::optional<uint64_t> passed) {
-  if (buffer.size() != buffer.behind()) kept_at_once_ = false;
+  const size_t before = buffer.behind();
   buffer.after_push();
+  if (buffer.behind() != before) kept_at_once_ = false;
   passed_edge_ = passed.value_or(0);
 }
 

@@ -7,11 +7,12 @@
 namespace tsf::stock {
 
 void HeldInput::keep_received() {
-  if (received() == 0) return;
+  const size_t length = received();
+  if (length == 0) return;
   std::vector<core::Bytes> chunks;
   if (envoy_.body_chunks(dir_, BodySource::kReceived, chunks))
     for (const auto& chunk : chunks) kept_.append({chunk.ptr, chunk.length});
-  drain_received();
+  envoy_.drain_body(dir_, BodySource::kReceived, length);
 }
 
 void HeldInput::keep_received_behind(size_t first) {

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 #include <vector>
 
 #include "core/byte_queue.h"
@@ -26,7 +27,9 @@ class HeldInput {
   core::ByteQueue& kept() { return kept_; }
   const core::ByteQueue& kept() const { return kept_; }
   // What lies in the shared buffer goes to module memory for good.
-  void keep_shared() { kept_.append(buffer_.take_ours()); }
+  void keep_shared() {
+    buffer_.take_ours([this](std::string_view piece) { kept_.append(piece); });
+  }
 
   // ---- the chunk of the running hook ----
   void open_chunk() { is_chunk_open_ = true; }

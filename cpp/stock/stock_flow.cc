@@ -180,10 +180,13 @@ BodyStatus StockFlow::hold_body(bool end) {
   if (state_ == State::kHeld) events().on_input(end && !gate ? core::InputEnd::kIn : core::InputEnd::kOpen);
   const BodyStatus status = store();
   if (end) check_cut();
-  // This Stop allows what may have waited for it.
-  if (state_ == State::kLeaving || events().waiting_output() > 0 || end) stream_.core().defer();
+  if (state_ == State::kLeaving || events().waiting_output() > 0 || (end && may_wait_for_end()))
+    stream_.core().defer();
   return status;
 }
+
+// While the headers' answer is not in, nothing can wait for the end of the body.
+bool StockFlow::may_wait_for_end() const { return headers_may_go_ || behind_.watch().are_gone(); }
 
 // Envoy shows us the end: it is held back no longer.
 void StockFlow::see_end() {
