@@ -4,6 +4,7 @@
 #include <initializer_list>
 
 #include "core/framing.h"
+#include "core/header_ops.h"
 #include "core/http_rules.h"
 
 namespace tsf::core {
@@ -13,13 +14,13 @@ bool settable(std::string_view name) {
   return name == ":method" || name == ":path" || name == ":authority" || name == ":scheme";
 }
 
-bool read_lines(std::string_view block, bool pseudo, std::vector<HeaderLine>& out) {
+bool read_request_headers(std::string_view block, std::vector<HeaderLine>& out) {
   BlockReader reader(block);
   while (!reader.done()) {
     std::string_view name;
     std::string_view value;
     if (!reader.pair(name, value) || !valid_header_value(value)) return false;
-    if (!(pseudo && settable(name)) && !valid_header_name(name)) return false;
+    if (!settable(name) && !valid_header_name(name)) return false;
     out.push_back(HeaderLine::of(name, value));
   }
   return true;
@@ -98,7 +99,7 @@ bool Calls::start(const wire::Call& frame) {
   if (find(frame.call()) != running_.end() || frame.cluster_length() > block.size()) return false;
   std::vector<HeaderLine> headers;
   CallBody body;
-  if (!read_lines(block.substr(frame.cluster_length()), true, headers) || !body.read(headers)) return false;
+  if (!read_request_headers(block.substr(frame.cluster_length()), headers) || !body.read(headers)) return false;
   if (running_.size() >= kMostRunning) return tell_failed(frame.call(), "too many calls at once");
   if (frame.end() && !body.is_kept()) return tell_failed(frame.call(), kWrongBody);
   uint64_t envoy_id = 0;
@@ -127,13 +128,14 @@ bool Calls::on_frame(const wire::Call& frame) {
   if (found != running_.end()) return go_on(frame, found);
   // It has ended meanwhile.
   std::vector<HeaderLine> trailers;
-  return frame.part() != wire::CallPart_Trailers || read_lines(view_of(frame.block()), false, trailers);
+  return frame.part() != wire::CallPart_Trailers || read_headers(view_of(frame.block()), BlockOf::kTrailers, trailers);
 }
 
 // Of one that runs: more of its request.
 bool Calls::go_on(const wire::Call& frame, std::vector<Running>::iterator found) {
   std::vector<HeaderLine> trailers;
-  if (frame.part() == wire::CallPart_Trailers && !read_lines(view_of(frame.block()), false, trailers)) return false;
+  if (frame.part() == wire::CallPart_Trailers && !read_headers(view_of(frame.block()), BlockOf::kTrailers, trailers))
+    return false;
   const uint64_t envoy_id = found->envoy_id;
   const bool is_cancel = frame.part() == wire::CallPart_Cancel;
   const bool is_data = frame.part() == wire::CallPart_Data;

@@ -30,6 +30,8 @@ std::optional<uint64_t> length_of(std::string_view text) {
   return number;
 }
 
+bool is_framing_field(std::string_view name) { return is_named(name, kLength) || is_named(name, kEncoding); }
+
 uint32_t status_of(std::string_view text) { return static_cast<uint32_t>(length_of(text).value_or(0)); }
 
 // ---- RequestKind ----

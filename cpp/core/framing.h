@@ -29,6 +29,8 @@ enum class BodyRule : uint8_t {
 
 // A content-length: digits, and nothing else.
 std::optional<uint64_t> length_of(std::string_view text);
+// Says how long a body is, or how it is framed: not to be said in trailers (RFC 9110 §6.5.1).
+bool is_framing_field(std::string_view name);
 // 0: none.
 uint32_t status_of(std::string_view text);
 

@@ -1,5 +1,7 @@
 #include "core/header_ops.h"
 
+#include <optional>
+
 #include "core/frame.h"
 #include "core/http_rules.h"
 
@@ -14,12 +16,16 @@ bool read_headers(std::string_view block, BlockOf of, std::vector<HeaderLine>& o
     const bool is_status = of == BlockOf::kReply && out.empty();
     if (is_status ? name != ":status" || !valid_status(value) : !valid_header_name(name) || !valid_header_value(value))
       return false;
+    if (of == BlockOf::kTrailers && is_framing_field(name)) continue;
     out.push_back(HeaderLine::of(name, value));
   }
   return of != BlockOf::kReply || !out.empty();
 }
 
 bool apply_header_ops(StreamMount& mount, HeaderType type, std::string_view block, bool held, Framing* framing) {
+  const auto is_framings = [framing](std::string_view name, std::optional<std::string_view> value) {
+    return framing != nullptr ? framing->write(name, value) : is_framing_field(name);
+  };
   BlockReader reader(block);
   while (!reader.done()) {
     uint32_t op = 0;
@@ -30,7 +36,7 @@ bool apply_header_ops(StreamMount& mount, HeaderType type, std::string_view bloc
       case wire::HeaderOp_Set:
       case wire::HeaderOp_Add:
         if (!writable_header(type, name, value)) return false;
-        if (!held || (framing != nullptr && framing->write(name, value))) break;
+        if (!held || is_framings(name, value)) break;
         if (op == wire::HeaderOp_Set) {
           mount.set_header(type, name, value);
         } else {
@@ -39,7 +45,7 @@ bool apply_header_ops(StreamMount& mount, HeaderType type, std::string_view bloc
         break;
       case wire::HeaderOp_Delete:
         if (!valid_header_name(name)) return false;
-        if (!held || (framing != nullptr && framing->write(name, std::nullopt))) break;
+        if (!held || is_framings(name, std::nullopt)) break;
         mount.remove_header(type, name);
         break;
       case wire::HeaderOp_ClearRouteCache: mount.clear_route_cache(); break;

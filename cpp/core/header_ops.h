@@ -19,7 +19,7 @@ enum class BlockOf : uint8_t {
 bool read_headers(std::string_view block, BlockOf of, std::vector<HeaderLine>& out);
 
 // In order. `held` is false where the map has gone: then the writes are dropped, checked all the same. What is written
-// of a body's framing goes to `framing`, null for trailers. False: no correct host sends it.
+// of a body's framing goes to `framing`; null for trailers, where it is let fall. False: no correct host sends it.
 bool apply_header_ops(StreamMount& mount, HeaderType type, std::string_view block, bool held, Framing* framing);
 
 }  // namespace tsf::core

@@ -46,6 +46,13 @@ TEST(ReadHeaders, AWholeReplyAndTrailersHaveNoPseudoHeader) {
   }
 }
 
+TEST(ReadHeaders, TrailersSayNothingOfTheFraming) {
+  const HeaderMap lines = {{"Content-Length", "5"}, {"a", "b"}, {"transfer-encoding", "chunked"}};
+  HeaderMap got;
+  EXPECT_TRUE(reads(lines, BlockOf::kTrailers, &got));
+  EXPECT_EQ(got, (HeaderMap{{"a", "b"}}));
+}
+
 TEST(ReadHeaders, ABrokenBlockIsRefusedWhereverItBreaks) {
   const std::string block = packed({{":status", "200"}, {"name", "value"}});
   std::vector<HeaderLine> out;
@@ -102,6 +109,15 @@ TEST_F(HeaderOps, WhatIsWrittenOfTheFramingIsNotWrittenToTheMap) {
   EXPECT_TRUE(framing_.open());
   framing_.go();
   EXPECT_EQ(request().back(), (std::pair<std::string, std::string>("content-length", "5")));
+}
+
+TEST_F(HeaderOps, TrailersSayNothingOfTheFraming) {
+  facts_.map(HeaderType::kRequestTrailers) = HeaderMap{};
+  EXPECT_TRUE(apply({{wire::HeaderOp_Set, "Content-Length", "5"},
+                     {wire::HeaderOp_Add, "transfer-encoding", "chunked"},
+                     {wire::HeaderOp_Set, "x", "y"}},
+                    true, HeaderType::kRequestTrailers));
+  EXPECT_EQ(facts_.map(HeaderType::kRequestTrailers), (HeaderMap{{"x", "y"}}));
 }
 
 TEST_F(HeaderOps, WhatNoCorrectHostSendsIsRefused) {

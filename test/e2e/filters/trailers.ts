@@ -1,7 +1,10 @@
 import { defineFilter } from 'envoy-ts-filter';
 import { mapRequest, mapResponse } from './lib/maps.js';
 
-/** Bodies and trailers together: the trailers hooks see and change what follows the body. */
+/**
+ * Bodies and trailers together: the trailers hooks see and change what follows the body, but for what would say how it
+ * is framed.
+ */
 export default defineFilter({
   name: 'trailers',
   create: () => ({
@@ -12,7 +15,7 @@ export default defineFilter({
     },
     async decodeTrailers(trailers) {
       await Promise.resolve();
-      trailers.set('x-decoded', 'yes').delete('x-removed');
+      trailers.set('x-decoded', 'yes').delete('x-removed').set('content-length', '7');
     },
     async *transformResponse(body) {
       for await (const chunk of body) yield mapResponse(chunk);
@@ -20,7 +23,7 @@ export default defineFilter({
     },
     async encodeTrailers(trailers) {
       await Promise.resolve();
-      trailers.add('x-encoded', 'yes');
+      trailers.add('x-encoded', 'yes').add('transfer-encoding', 'chunked');
     },
   }),
 });
