@@ -39,8 +39,9 @@ def keep(binaries):
 def fuzz(binary, seconds):
     """None, or what was found."""
     name, found, kept = folders(binary)
-    command = [binary, f'-max_total_time={seconds}', f'-max_len={MAX_LENGTH}', '-timeout=10', '-rss_limit_mb=2048',
-               f'-artifact_prefix={found}/', '-print_final_stats=1', found, kept]
+    # Weighing which input to change next would take up to nine tenths of the time.
+    command = [binary, f'-max_total_time={seconds}', f'-max_len={MAX_LENGTH}', '-entropic=0', '-timeout=10',
+               '-rss_limit_mb=2048', f'-artifact_prefix={found}/', '-print_final_stats=1', found, kept]
     if executions := os.environ.get('FUZZ_EXECUTIONS'):
         command.append(f'-runs={executions}')
     began = time.monotonic()

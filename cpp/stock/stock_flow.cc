@@ -180,8 +180,7 @@ BodyStatus StockFlow::hold_body(bool end) {
   if (state_ == State::kHeld) events().on_input(end && !gate ? core::InputEnd::kIn : core::InputEnd::kOpen);
   const BodyStatus status = store();
   if (end) check_cut();
-  if (state_ == State::kLeaving || events().waiting_output() > 0 || (end && may_wait_for_end()))
-    stream_.core().defer();
+  if (state_ == State::kLeaving || events().waiting_output() > 0 || (end && may_wait_for_end())) stream_.core().defer();
   return status;
 }
 
