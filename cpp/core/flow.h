@@ -130,6 +130,7 @@ class Flow final : public FlowEvents {
     explicit Output(MemoryCount& memory) : waiting(memory) {}
     ByteQueue waiting;
     bool digested = true;     // of what the host has acknowledged nothing more comes
+    bool is_cut = false;      // at the host lies more, which comes as soon as there is room
     bool complete = false;    // but for what the trailers hook adds
     uint64_t uncredited = 0;  // bytes that the host has not been credited for
   };
@@ -162,6 +163,8 @@ class Flow final : public FlowEvents {
   void let_headers_go();
   // All that the headers promise is here, and nothing shows yet that it is all.
   bool waits_for_end() const { return framing_.is_full() && state_ != FlowState::kEnding; }
+  // Headers that are held may go with the length of a message that is all made.
+  bool waits_for_rest() const;
   bool settle_end();
   std::optional<uint64_t> rest_of_input();
   bool is_complete() const;

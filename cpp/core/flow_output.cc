@@ -70,12 +70,14 @@ bool Flow::on_output(const wire::Output& frame) {
   if (!take_output(view_of(frame.bytes()))) return true;
   take_flags(flags);
   if (times_held_headers()) deadline_ = held_until;
+  if (waits_for_rest()) start_timer();
   advance();
   return true;
 }
 
 void Flow::take_flags(uint8_t flags) {
   output_.digested = (flags & wire::OutputFlag_Digested) != 0;
+  output_.is_cut = (flags & wire::OutputFlag_Cut) != 0;
   if ((flags & wire::OutputFlag_Last) != 0) {
     move(FlowEvent::kLast);
     gathered_.clear();
@@ -131,7 +133,7 @@ void Flow::give() {
     return;
   }
   if (state_ != FlowState::kStreaming && state_ != FlowState::kEnding && state_ != FlowState::kLettingGo) return;
-  if (output_.waiting.empty() && hold_) return;
+  if (hold_ && (output_.waiting.empty() || waits_for_rest())) return;
   let_headers_go();
   if (owner_.is_live() && !output_.waiting.empty() && !waits_for_end()) mount_.inject(output_.waiting);
 }
@@ -195,6 +197,11 @@ void Flow::let_headers_go() {
   mount_.let_headers_go();
 }
 
+bool Flow::waits_for_rest() const {
+  return hold_ && output_.is_cut && !headers_gone() &&
+         output_.waiting.size() < owner_.settings().max_pending_output / 2;
+}
+
 // The whole message is here: while its headers are, too, they get its length. False: they have another one.
 bool Flow::settle_end() {
   if (headers_gone()) return framing_.drops_body() || framing_.is_kept();
@@ -213,7 +220,8 @@ bool Flow::is_complete() const {
 // Half a window at a time: the host goes on long before it has used up the other half.
 void Flow::give_credit() {
   if (output_.uncredited < window() / 2) return;
-  if (output_.waiting.size() >= window() && mount_.room() == OutputRoom::kPaced && !framing_.is_full()) return;
+  const bool is_wanted = waits_for_rest() || framing_.is_full() || mount_.room() != OutputRoom::kPaced;
+  if (output_.waiting.size() >= window() && !is_wanted) return;
   const auto of = dir_ == Dir::kRequest ? wire::CreditOf_Request : wire::CreditOf_Response;
   owner_.host().send_credit(of, std::exchange(output_.uncredited, 0));
 }

@@ -24,6 +24,7 @@ export const OutputFlag = {
   Trailing: 16,
   Release: 32,
   Timed: 64,
+  Cut: 128,
 } as const;
 
 /** Which bytes a credit is about (schema: CreditOf). */

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { Bench, filterOf, settled as turn, type TestStream } from '../../test/support/recorder.js';
+import { OutputFlag } from '../base/wire.js';
 import { StatusType, type StreamFilter } from '../api/types.js';
 import type { FilterCallbacks } from '../api/types-callbacks.js';
 
@@ -101,8 +102,8 @@ describe('output goes on', () => {
     expect(frames(stream)).toEqual([
       [0, 0, 60 * KIB],
       [0, 0, 10 * KIB],
-      [0, 0, 64 * KIB],
-      [0, 0, 64 * KIB],
+      [OutputFlag.Cut, 0, 64 * KIB],
+      [OutputFlag.Cut, 0, 64 * KIB],
       [1, 1, 22 * KIB],
     ]);
   });
@@ -134,7 +135,7 @@ describe('output goes on', () => {
     stream.res('a', 'last');
     await say('input', 'x'.repeat(70 * KIB), 'y');
     await say('input', 'z', 'end');
-    expect(stream.sink.outputs.map(({ flags }) => flags).filter((flag) => flag !== 0)).toEqual([2]);
+    expect(stream.sink.outputs.map(({ flags }) => flags).filter((flag) => flag !== 0)).toEqual([OutputFlag.Cut, 2]);
     expect(stream.sink.told[1]).toMatchObject({ outstanding: 0, last: true });
   });
 

@@ -210,7 +210,7 @@ export class FlowOutput implements Turning {
       const gathered = piece ?? this.buffer!.subarray(0, this.used);
       this.piece = undefined;
       this.used = 0;
-      this.emit(some ? 0 : flags, gathered, piece !== undefined);
+      this.emit(some ? OutputFlag.Cut : flags, gathered, piece !== undefined);
       if (!some) return;
     }
     this.emit(flags, some ? this.sendPieces(tail, owned) : undefined, owned);
@@ -221,7 +221,7 @@ export class FlowOutput implements Turning {
     if (bytes.length <= PIECE) return bytes;
     this.owner.beforeOutput();
     let at = 0;
-    for (; bytes.length - at > PIECE; at += PIECE) this.emit(0, bytes.subarray(at, at + PIECE), owned);
+    for (; bytes.length - at > PIECE; at += PIECE) this.emit(OutputFlag.Cut, bytes.subarray(at, at + PIECE), owned);
     return bytes.subarray(at);
   }
 

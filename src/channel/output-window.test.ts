@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { OutputWindow } from './output-window.js';
 import { OutputFlag } from '../base/wire.js';
 
-const { Digested, Last, Added } = OutputFlag;
+const { Digested, Last, Added, Cut } = OutputFlag;
 
 /** A window that writes down what goes through it. */
 function open(window: number) {
@@ -39,17 +39,17 @@ describe('output beyond it', () => {
   it('waits for credit, its flags on its last byte', async () => {
     const { window, sent, put } = open(4);
     put(Digested, 9, 'abcdefghij');
-    expect(sent).toEqual(['0 ack 9 abcd']);
+    expect(sent).toEqual([`${String(Cut)} ack 9 abcd`]);
     let free = false;
     void window.backpressure()?.then(() => (free = true));
     window.credit(3);
-    expect(sent).toEqual(['0 ack 9 abcd', '0 ack 0 efg']);
+    expect(sent).toEqual([`${String(Cut)} ack 9 abcd`, `${String(Cut)} ack 0 efg`]);
     window.credit(2);
     await Promise.resolve();
     expect(free).toBe(false);
     window.credit(2);
     await Promise.resolve();
-    expect(sent.slice(2)).toEqual(['0 ack 0 hi', `${String(Digested)} ack 0 j`]);
+    expect(sent.slice(2)).toEqual([`${String(Cut)} ack 0 hi`, `${String(Digested)} ack 0 j`]);
     expect(free).toBe(true);
     expect(window.backpressure()).toBeUndefined();
   });
@@ -61,7 +61,7 @@ describe('output beyond it', () => {
     put(0, 5, 'e');
     window.output(Digested, 1, undefined, false);
     window.behind(() => sent.push('trailers'));
-    expect(sent).toEqual([`${String(Added)} ack 0 ab`]);
+    expect(sent).toEqual([`${String(Added | Cut)} ack 0 ab`]);
     window.credit(2);
     expect(sent.slice(1)).toEqual([`${String(Added)} ack 0 cd`, 'answer']);
     window.credit(2);
@@ -74,7 +74,7 @@ describe('output beyond it', () => {
     put(0, 0, 'c', true).fill(121);
     window.credit(1);
     window.credit(1);
-    expect(sent).toEqual(['0 ack 0 a', '0 ack 0 b', '0 ack 0 y']);
+    expect(sent).toEqual([`${String(Cut)} ack 0 a`, '0 ack 0 b', '0 ack 0 y']);
   });
 
   it('is dropped when a reply takes its place, and nobody waits for it any longer', async () => {
@@ -84,7 +84,7 @@ describe('output beyond it', () => {
     window.close();
     await room;
     window.credit(1);
-    expect(sent).toEqual(['0 ack 0 a']);
+    expect(sent).toEqual([`${String(Cut)} ack 0 a`]);
   });
 
   it('may be dropped by what is sent behind it', () => {
@@ -96,7 +96,7 @@ describe('output beyond it', () => {
     put(0, 0, 'c');
     window.credit(1);
     window.credit(1);
-    expect(sent).toEqual(['0 ack 0 a', '0 ack 0 b']);
+    expect(sent).toEqual([`${String(Cut)} ack 0 a`, '0 ack 0 b']);
   });
 });
 
@@ -104,5 +104,5 @@ it('credit for more than was sent opens no larger window', () => {
   const { window, sent, put } = open(3);
   window.credit(100);
   put(0, 0, 'abcdef');
-  expect(sent).toEqual(['0 ack 0 abc']);
+  expect(sent).toEqual([`${String(Cut)} ack 0 abc`]);
 });

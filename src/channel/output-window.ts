@@ -94,7 +94,7 @@ export class OutputWindow {
     const part = this.#left;
     if (part === 0) return 0;
     this.#left = 0;
-    this.#send(output.flags & OutputFlag.Added, output.acknowledged, output.bytes.subarray(0, part));
+    this.#send((output.flags & OutputFlag.Added) | OutputFlag.Cut, output.acknowledged, output.bytes.subarray(0, part));
     output.acknowledged = 0;
     output.bytes = output.bytes.subarray(part);
     return part;

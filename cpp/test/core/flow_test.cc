@@ -188,6 +188,33 @@ TEST_F(FlowTest, AWholeBodyGoesInOneAndThenAsAnyOther) {
   EXPECT_TRUE(mount().is_finished);
 }
 
+TEST_F(FlowTest, HeldHeadersWaitForAllOfAnOutputThatCameInParts) {
+  open();
+  answer(kReq, BodyMode_Whole);
+  stream_->data(kReq, "body", true);
+  const std::string part(900, 'a');
+  output(kReq, 4, part, wire::OutputFlag_Cut);
+  EXPECT_FALSE(mount().gone);
+  output(kReq, 0, part, wire::OutputFlag_Cut);
+  EXPECT_FALSE(mount().gone);
+  EXPECT_FALSE(hear().empty()) << "more than a window of it is wanted";
+  output(kReq, 0, part, kLast);
+  EXPECT_EQ(mount().out.size(), 2700u);
+  EXPECT_TRUE(mount().is_finished);
+}
+
+TEST_F(FlowTest, HeldHeadersDoNotWaitLongForTheRestOfAnOutput) {
+  open();
+  answer(kReq, BodyMode_Whole);
+  stream_->data(kReq, "body", true);
+  output(kReq, 4, "a", wire::OutputFlag_Cut);
+  EXPECT_NE(stream_->core().flow(kReq).deadline(), 0);
+  stage_->config->settings.max_pending_output = 1000;
+  output(kReq, 0, std::string(600, 'a'), wire::OutputFlag_Cut);
+  EXPECT_TRUE(mount().gone) << "there is no memory for it";
+  EXPECT_EQ(stream_->core().flow(kReq).deadline(), 0);
+}
+
 TEST_F(FlowTest, TrailersComeLastAndEndIt) {
   open();
   answer(kReq, BodyMode_Stream);

@@ -233,10 +233,10 @@ describe('what is larger than a frame is split', () => {
   test('an output says what happens next on its last part only, and acknowledges on its first', () => {
     const out = new Collector();
     const bytes = blob(PART_BYTES * 2 + 5);
-    const { Digested, Last, Added } = wire.OutputFlag;
+    const { Digested, Last, Added, Cut } = wire.OutputFlag;
     new Encoder(out).output(1, 2, 0, Digested | Last | Added, 77, bytes);
     const parts = outputs(out);
-    expect(parts.map((p) => p.flags)).toEqual([Added, Added, Digested | Last | Added]);
+    expect(parts.map((p) => p.flags)).toEqual([Added | Cut, Added | Cut, Digested | Last | Added]);
     expect(parts.map((p) => p.acknowledged)).toEqual([77, 0, 0]);
     expect(Buffer.concat(parts.map((p) => p.bytes)).equals(bytes)).toBe(true);
   });
