@@ -40,7 +40,7 @@ class Stream final : public FlowOwner, public WorkerStream, public LogListener {
   void pass_unseen(Dir dir, bool end);
   // Whether a message of this direction that comes after a reply is the reply itself; all others are dropped.
   bool is_own_reply(Dir dir) const {
-    return dir == Dir::kResponse && (reply_.is_on_stack() || !request_.headers_gone());
+    return dir == Dir::kResponse && (reply_.is_on_stack() || (!request_.headers_gone() && !reply_.is_kept_back()));
   }
   Flow& flow(Dir dir) { return dir == Dir::kRequest ? request_ : response_; }
   const Flow& flow(Dir dir) const { return dir == Dir::kRequest ? request_ : response_; }

@@ -97,6 +97,29 @@ TEST_F(StreamTest, AStreamedReplyEndsWithTrailers) {
   EXPECT_EQ(envoy().downstream().ends, 1);
 }
 
+// Somebody before us has answered a request that waits with us, and our filter answers in that one's place.
+TEST_F(StreamTest, AReplyInAnAnswersPlaceHasNothingOfTheAnswer) {
+  for (const bool shared_flag : {false, true}) {
+    SCOPED_TRACE(shared_flag);
+    close();
+    options_.shared_flag = shared_flag;
+    SetUp();
+    connect_and_open();
+    envoy().headers(kRes, kOk, false);
+    turn();
+    ASSERT_TRUE(host().reply(id_, wire::ReplyPart_Headers, packed({{":status", "418"}}), false));
+    turn();
+    envoy().data(kRes, "", false);
+    envoy().data(kRes, "theirs", false);
+    turn();
+    EXPECT_FALSE(envoy().downstream().headers.has_value());
+    ASSERT_TRUE(host().reply(id_, wire::ReplyPart_Data, "ours", true));
+    turn();
+    EXPECT_EQ(envoy().downstream().headers->front().second, "418");
+    EXPECT_EQ(envoy().downstream().body, "ours");
+  }
+}
+
 TEST_F(StreamTest, AStreamedReplyThatIsNotTakenIsBounded) {
   settings().max_pending_output = 65536;
   connect_and_open();
