@@ -225,7 +225,7 @@ export function envoyConfig(oneCase, context) {
 export function missingParts(envoy, cases) {
   const parts = [[envoy, 'make build-envoy']];
   if (cases.some(({ id }) => id === 'call-go')) parts.push([at('../build/calls/go-echo'), 'make build/stamps/calls']);
-  if (cases.some(({ id }) => id === 'ours' || id === 'idle')) {
+  if (cases.some(({ id }) => id.startsWith('ours') || id === 'idle')) {
     parts.push(
       [at('../build/libts_filter.so'), 'make build-envoy'],
       [at('../dist/src/cli/main.js'), 'make build-envoy'],

@@ -77,7 +77,7 @@ export class Encoder {
       this.#outputFrame(stream, generation, direction, flags, acknowledged, bytes, 0, length);
       return;
     }
-    // Added says where these bytes go, so it stands on every part; the author's other flags say what happens after them.
+    // Added says where these bytes go, so it stands on every part; the caller's other flags say what happens after them.
     const early = (flags & OutputFlag.Added) | OutputFlag.Cut;
     let at = 0;
     while (length - at > this.#part) {
