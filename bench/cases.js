@@ -6,6 +6,16 @@ import { fileURLToPath } from 'node:url';
 const at = (path) => fileURLToPath(new URL(path, import.meta.url));
 const type = (name) => `type.googleapis.com/${name}`;
 
+const dynamicModule = (name, filterName, config) => ({
+  name,
+  typed_config: {
+    '@type': type('envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter'),
+    dynamic_module_config: { name: 'ts_filter', do_not_close: true },
+    filter_name: filterName,
+    ...(config && { filter_config: { '@type': type('google.protobuf.Struct'), value: config } }),
+  },
+});
+
 const ours = (filterName, source, pluginConfig = () => ({})) => ({
   sidecar: ({ socket }) => [
     at('../bin/ts-filter-host.js'),
@@ -18,28 +28,15 @@ const ours = (filterName, source, pluginConfig = () => ({})) => ({
     'warn',
     '--no-supervise',
   ],
-  filter: (context) => ({
-    name: 'ts_filter',
-    typed_config: {
-      '@type': type('envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter'),
-      dynamic_module_config: { name: 'ts_filter', do_not_close: true },
-      filter_name: filterName,
-      filter_config: {
-        '@type': type('google.protobuf.Struct'),
-        value: { socket: context.socket, host_wait: '5s', plugin_config: pluginConfig(context) },
-      },
-    },
-  }),
+  filter: (context) =>
+    dynamicModule('ts_filter', filterName, {
+      socket: context.socket,
+      host_wait: '5s',
+      plugin_config: pluginConfig(context),
+    }),
 });
 
-const edge = (place) => ({
-  name: `ts_filter_edge_${place}`,
-  typed_config: {
-    '@type': type('envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter'),
-    dynamic_module_config: { name: 'ts_filter', do_not_close: true },
-    filter_name: 'ts_filter_edge',
-  },
-});
+const edge = (place) => dynamicModule(`ts_filter_edge_${place}`, 'ts_filter_edge');
 const codec = {
   name: 'envoy.filters.http.upstream_codec',
   typed_config: { '@type': type('envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec') },
@@ -136,9 +133,9 @@ export const callCases = [
   call('fetch', '`fetch` to a loopback server (Node)'),
 ];
 
-/** A large response body upper-cased on its way. */
 const upper = ours('upper', '../filters/upper/index.ts');
 
+/** A large response body upper-cased on its way. */
 export const streamCases = [
   { id: 'none', label: 'no filter', adds: false },
   { id: 'ours', label: 'ts_filter, `upper` (perChunk)', adds: true, ...upper },

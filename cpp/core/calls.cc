@@ -10,22 +10,6 @@
 namespace tsf::core {
 namespace {
 
-bool settable(std::string_view name) {
-  return name == ":method" || name == ":path" || name == ":authority" || name == ":scheme";
-}
-
-bool read_request_headers(std::string_view block, std::vector<HeaderLine>& out) {
-  BlockReader reader(block);
-  while (!reader.done()) {
-    std::string_view name;
-    std::string_view value;
-    if (!reader.pair(name, value) || !valid_header_value(value)) return false;
-    if (!settable(name) && !valid_header_name(name)) return false;
-    out.push_back(HeaderLine::of(name, value));
-  }
-  return true;
-}
-
 bool is_one_of(std::string_view name, std::initializer_list<std::string_view> lower) {
   return std::any_of(lower.begin(), lower.end(), [name](std::string_view one) {
     const auto same = [](char a, char b) { return (a >= 'A' && a <= 'Z' ? a + ('a' - 'A') : a) == b; };
@@ -99,7 +83,7 @@ bool Calls::start(const wire::Call& frame) {
   if (find(frame.call()) != running_.end() || frame.cluster_length() > block.size()) return false;
   std::vector<HeaderLine> headers;
   CallBody body;
-  if (!read_request_headers(block.substr(frame.cluster_length()), headers) || !body.read(headers)) return false;
+  if (!read_headers(block.substr(frame.cluster_length()), BlockOf::kCall, headers) || !body.read(headers)) return false;
   if (running_.size() >= kMostRunning) return tell_failed(frame.call(), "too many calls at once");
   if (frame.end() && !body.is_kept()) return tell_failed(frame.call(), kWrongBody);
   uint64_t envoy_id = 0;

@@ -106,8 +106,8 @@ void Flow::on_input(InputEnd end) {
   if (!owner_.is_live()) return;
   time_gathered();
   if (!send()) owner_.host().wait_for_room();
-  const bool is_wanted_end = input_ended() && owner_.waits_for_end(dir_);
-  if (is_wanted_end || state_ == FlowState::kEnding || state_ == FlowState::kLettingGo) owner_.defer();
+  const bool is_awaited = input_ended() && owner_.is_end_awaited(dir_);
+  if (is_awaited || state_ == FlowState::kEnding || state_ == FlowState::kLettingGo) owner_.defer();
 }
 
 bool Flow::on_trailers() {

@@ -27,7 +27,7 @@ class FlowOwner {
   virtual bool is_live() const = 0;
   virtual MemoryCount& memory() = 0;
   // Something is to be done once all input of this direction is here.
-  virtual bool waits_for_end(Dir dir) const = 0;
+  virtual bool is_end_awaited(Dir dir) const = 0;
   // A turn, outside Envoy's hooks.
   virtual void defer() = 0;
   virtual void arm(Nanos deadline) = 0;

@@ -14,8 +14,9 @@ bool read_headers(std::string_view block, BlockOf of, std::vector<HeaderLine>& o
     std::string_view value;
     if (!reader.pair(name, value)) return false;
     const bool is_status = of == BlockOf::kReply && out.empty();
-    if (is_status ? name != ":status" || !valid_status(value) : !valid_header_name(name) || !valid_header_value(value))
-      return false;
+    const bool is_pseudo = of == BlockOf::kCall && settable_pseudo_header(HeaderType::kRequest, name);
+    const bool is_named = is_pseudo || valid_header_name(name);
+    if (is_status ? name != ":status" || !valid_status(value) : !is_named || !valid_header_value(value)) return false;
     if (of == BlockOf::kTrailers && is_framing_field(name)) continue;
     out.push_back(HeaderLine::of(name, value));
   }

@@ -13,6 +13,7 @@ enum class BlockOf : uint8_t {
   kReply,       // `:status` first and nowhere else
   kWholeReply,  // no pseudo-header: the status goes beside it
   kTrailers,
+  kCall,  // a request of ours: with pseudo-headers
 };
 
 // False: a line breaks HTTP's grammar, or the block its own.

@@ -39,7 +39,7 @@ class Reply {
   // Its frames pass our own encode hooks while this is true (Envoy 1.38).
   bool is_on_stack() const { return on_stack_; }
   // It replaces a response, and nothing of it has gone yet.
-  bool is_kept_back() const { return in_one_ && is_under_way() && !on_stack_; }
+  bool is_kept_back() const { return in_one_ && is_under_way(); }
   size_t waiting() const { return waiting_.size(); }
 
   // A reply that somebody else sends, or a reset.

@@ -97,7 +97,7 @@ class Stream final : public FlowOwner, public WorkerStream, public LogListener {
   const RequestKind& request_kind() const override { return request_kind_; }
   bool is_live() const override { return !ending_.is_dead && !reply_.exists(); }
   MemoryCount& memory() override { return worker_.memory(); }
-  bool waits_for_end(Dir dir) const override { return dir == Dir::kRequest && recreate_wanted_; }
+  bool is_end_awaited(Dir dir) const override { return dir == Dir::kRequest && recreate_wanted_; }
   void defer() override { worker_.defer(host_.id()); }
   void arm(Nanos deadline) override { worker_.arm(deadline); }
   void fail(const Failure& failure) override;

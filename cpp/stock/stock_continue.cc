@@ -170,8 +170,8 @@ void StockFlow::do_continue() {
   if (chain() != nullptr) chain()->tell_buffer_moved(*this, dir_);
   if (length > 0 && has_come) behind_.injector().found_none();
   if (length > 0 && !has_come && buffer().size() == 0) behind_.injector().found();
-  const auto is_routers = [this] { return dir_ == Dir::kRequest && envoy_.has_upstream(); };
-  if (!ended_ && !is_routers()) behind_.buffering().cross_limit_again(buffer().behind());
+  if (!ended_ && !(dir_ == Dir::kRequest && envoy_.has_upstream()))
+    behind_.buffering().cross_limit_again(buffer().behind());
 }
 
 }  // namespace tsf::stock

@@ -184,7 +184,7 @@ BodyStatus StockFlow::hold_body(bool end) {
   return status;
 }
 
-// While the headers' answer is not in, nothing can wait for the end of the body.
+// While the headers' answer is not in, nothing of ours waits for the end; core asks for a turn of its own.
 bool StockFlow::may_wait_for_end() const { return headers_may_go_ || behind_.watch().are_gone(); }
 
 // Envoy shows us the end: it is held back no longer.

@@ -26,6 +26,8 @@ export const OutputFlag = {
   Timed: 64,
   Cut: 128,
 } as const;
+/** Of a part of an output: Added says where its bytes go; all others say what happens behind the last part. */
+export const flagsOfPart = (flags: number): number => (flags & OutputFlag.Added) | OutputFlag.Cut;
 
 /** Which bytes a credit is about (schema: CreditOf). */
 export const CreditOf = { Request: 0, Response: 1, Reply: 2 } as const;

@@ -2,7 +2,7 @@
  * Output of one direction on its way to the module: so many bytes may go without a Credit, the rest waits here, in order
  * with whatever else of that direction comes behind it.
  */
-import { OutputFlag } from '../base/wire.js';
+import { flagsOfPart } from '../base/wire.js';
 
 /** Writes one output; the bytes are read before it returns. */
 export type SendOutput = (flags: number, acknowledged: number, bytes: Uint8Array | undefined) => void;
@@ -89,12 +89,12 @@ export class OutputWindow {
     this.#release();
   }
 
-  /** As much of it as may go; its flags say what comes after its last byte, but Added says where all of them go. */
+  /** As much of it as may go. */
   #sendPart(output: Output): number {
     const part = this.#left;
     if (part === 0) return 0;
     this.#left = 0;
-    this.#send((output.flags & OutputFlag.Added) | OutputFlag.Cut, output.acknowledged, output.bytes.subarray(0, part));
+    this.#send(flagsOfPart(output.flags), output.acknowledged, output.bytes.subarray(0, part));
     output.acknowledged = 0;
     output.bytes = output.bytes.subarray(part);
     return part;

@@ -3,7 +3,7 @@
  * than one frame may be is split here, so that nobody above knows of a limit.
  */
 import {
-  OutputFlag,
+  flagsOfPart,
   type ActKind,
   type BodyMode,
   type Direction,
@@ -77,8 +77,7 @@ export class Encoder {
       this.#outputFrame(stream, generation, direction, flags, acknowledged, bytes, 0, length);
       return;
     }
-    // Added says where these bytes go, so it stands on every part; the caller's other flags say what happens after them.
-    const early = (flags & OutputFlag.Added) | OutputFlag.Cut;
+    const early = flagsOfPart(flags);
     let at = 0;
     while (length - at > this.#part) {
       this.#outputFrame(stream, generation, direction, early, at === 0 ? acknowledged : 0, bytes, at, at + this.#part);
