@@ -16,11 +16,26 @@ void JudgedConfig::judge(GenerationId generation, Verdict verdict) {
   if (known != verdicts_.end() && !known->verdict->unavailable && !verdict.unavailable) return;
   // relaxed: see logger_phases
   if (!verdict.unavailable) logger_phases_.store(verdict.phases & wanted, std::memory_order_relaxed);
+  set_hookless(generation, verdict.accepted && verdict.phases == 0);
   auto kept = std::make_shared<const Verdict>(std::move(verdict));
   if (known != verdicts_.end()) {
     known->verdict = std::move(kept);
   } else {
     verdicts_.push_back({generation, std::move(kept)});
+  }
+}
+
+void JudgedConfig::forget(GenerationId generation) {
+  const std::lock_guard lock(mutex_);
+  std::erase_if(verdicts_, [&](const Judged& judged) { return judged.generation == generation; });
+  set_hookless(generation, false);
+}
+
+void JudgedConfig::set_hookless(GenerationId generation, bool is_hookless) {
+  if (is_hookless) {
+    hookless_in_.store(generation, std::memory_order_relaxed);  // relaxed: see hookless_in
+  } else if (hookless_in() == generation) {
+    hookless_in_.store(0, std::memory_order_relaxed);  // relaxed: as above
   }
 }
 

@@ -62,10 +62,9 @@ class JudgedConfig {
   }
   // The first word counts, unless it, or the one that comes, is that the filter cannot be loaded now.
   void judge(GenerationId generation, Verdict verdict);
-  void forget(GenerationId generation) {
-    const std::lock_guard lock(mutex_);
-    std::erase_if(verdicts_, [&](const Judged& judged) { return judged.generation == generation; });
-  }
+  void forget(GenerationId generation);
+  // The latest generation by whose verdict the filter has no hooks, 0 = none. relaxed: a number of its own.
+  GenerationId hookless_in() const { return hookless_in_.load(std::memory_order_relaxed); }
   // Of log hooks that have a use for access loggers, by the latest verdict; all bits while there was none. relaxed: a
   // hint, and a number of its own.
   uint32_t logger_phases() const { return logger_phases_.load(std::memory_order_relaxed); }
@@ -85,9 +84,12 @@ class JudgedConfig {
   }
 
  private:
+  void set_hookless(GenerationId generation, bool is_hookless);
+
   const uint32_t id_;
   const ConfigText text_;
   std::atomic<uint32_t> logger_phases_{UINT32_MAX};
+  std::atomic<GenerationId> hookless_in_{0};
   mutable std::mutex mutex_;  // guards what follows
   struct Judged {
     GenerationId generation;

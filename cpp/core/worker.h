@@ -20,10 +20,9 @@
 #include "core/replays.h"
 #include "core/stream_table.h"
 #include "core/timers.h"
+#include "core/verdict.h"
 
 namespace tsf::core {
-
-class JudgedConfig;
 
 // A host that has connected, or has closed one of its channels, has so long to take streams.
 inline constexpr std::chrono::milliseconds kHostGrace{1000};
@@ -102,6 +101,9 @@ class Worker {
     adopt_channel();
     return current_;
   }
+  // Whether a new stream may go without this filter: the host that would serve it says that it has no hooks. Needs no
+  // custody.
+  bool passes_unseen(const JudgedConfig& config) const;
   // Runs in Envoy's `scheduled`.
   void run();
   // The stream wants a turn outside Envoy's hooks.
@@ -193,6 +195,7 @@ class Worker {
 
   Custody custody_;
   NextChannel next_channel_;
+  std::atomic<GenerationId> serving_{0};  // of the channel for new streams, 0 = there is none
 };
 
 }  // namespace tsf::core

@@ -29,7 +29,7 @@ RouteHandle route_of(FilterEnvoy envoy) {
   return route != nullptr ? *static_cast<const RouteHandle*>(route) : nullptr;
 }
 
-bool passes(const Configured& configured) {
+bool fails_open(const Configured& configured) {
   return configured.config->settings.failure_mode == core::FailureMode::kOpen;
 }
 
@@ -91,7 +91,7 @@ class FilterInStream final : public InStream<StockStream> {
   bool passes_when_faulty() const override {
     const RouteHandle route = route_config();
     return route && route->settings().failure_mode ? *route->settings().failure_mode == core::FailureMode::kOpen
-                                                   : passes(*configured_);
+                                                   : fails_open(*configured_);
   }
 
   bool recreate() override {
@@ -168,8 +168,10 @@ class ConfiguredFilter final : public ConfiguredEntry {
  public:
   explicit ConfiguredFilter(std::shared_ptr<core::FilterConfig> config) { configured_->config = std::move(config); }
   std::unique_ptr<StreamEntry> new_stream(FilterEnvoy envoy) const override {
+    const bool on_worker = std::this_thread::get_id() != main_thread_;
+    if (on_worker && passes_unseen(envoy)) return nullptr;
     const bool observes = is_observer(envoy);
-    if (std::this_thread::get_id() != main_thread_) {
+    if (on_worker) {
       if (observes) return std::make_unique<ObserverInStream>(envoy, configured_);
       return std::make_unique<FilterInStream>(envoy, configured_);
     }
@@ -186,10 +188,15 @@ class ConfiguredFilter final : public ConfiguredEntry {
     if (EnvoyMetrics* sink = metrics()) sink->detach();
   }
   bool passes_when_faulty() const override {
-    return configured_->config->settings.observe_only || passes(*configured_);
+    return configured_->config->settings.observe_only || fails_open(*configured_);
   }
 
  private:
+  // The filter has no hooks, and no route can give it another config.
+  bool passes_unseen(FilterEnvoy envoy) const {
+    if (any_route_config.load(std::memory_order_relaxed)) return false;  // relaxed: see its declaration
+    return worker_of(envoy, *configured_).passes_unseen(*configured_->config->judged);
+  }
   // By the route that the stream has when Envoy makes its filters, as with Envoy's own `disabled`.
   bool is_observer(FilterEnvoy envoy) const {
     const RouteHandle route = route_of(envoy);

@@ -52,6 +52,7 @@ class ConfiguredEntry {
   virtual ~ConfiguredEntry() { Chain::count_entry(-1); }
   ConfiguredEntry(const ConfiguredEntry&) = delete;
   ConfiguredEntry& operator=(const ConfiguredEntry&) = delete;
+  // Null: the stream goes without this entry.
   virtual std::unique_ptr<StreamEntry> new_stream(FilterEnvoy envoy) const = 0;
   virtual void on_scheduled() const {}
   virtual void on_destroy() const {}

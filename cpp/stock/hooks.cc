@@ -16,8 +16,8 @@
 namespace tsf::stock {
 namespace {
 
-// What a stream gets whose entry could not be made: it passes, or it ends at its first hook, by the filter's
-// failure_mode.
+// What a stream gets that has no entry: it passes, where it goes without one or the filter's failure_mode lets it, or
+// it ends at its first hook, where none could be made.
 char no_entry_passes;
 char no_entry_ends;
 
@@ -133,7 +133,11 @@ TSF_EXPORT void envoy_dynamic_module_on_http_filter_per_route_config_destroy(con
 TSF_EXPORT const void* envoy_dynamic_module_on_http_filter_new(const void* config, FilterEnvoy envoy) {
   const auto* entry = static_cast<const ConfiguredEntry*>(config);
   return guarded_by(
-      "filter_new", [&]() -> const void* { return entry->new_stream(envoy).release(); },
+      "filter_new",
+      [&]() -> const void* {
+        auto stream = entry->new_stream(envoy);
+        return stream ? stream.release() : static_cast<const void*>(&no_entry_passes);
+      },
       [&] { return entry->passes_when_faulty() ? &no_entry_passes : &no_entry_ends; });
 }
 TSF_EXPORT void envoy_dynamic_module_on_http_filter_destroy(const void* module) {

@@ -1,6 +1,8 @@
 /** A host gives way to another, by plan or by accident: traffic goes on. */
-import { existsSync, readdirSync } from 'node:fs';
-import { describe, expect, it } from 'vitest';
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { eventually, get, http1, sleep, type Fixture } from '../fixture/index.js';
 import { scene } from './support.js';
 
@@ -132,6 +134,55 @@ describe('redeploys fail no request', () => {
       // A channel has four of its own, so that one left behind by each host is 32; connections come and go.
       expect(inEnvoy('fd')).toBeLessThan(descriptors + 8);
     }));
+});
+
+describe('a filter without hooks', () => {
+  let folder = '';
+  let hooks = '';
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), 'hookless-'));
+    hooks = join(folder, 'hooks');
+  });
+  afterAll(() => rmSync(folder, { recursive: true }));
+  beforeEach(() => rmSync(hooks, { force: true }));
+
+  const filters = [{ name: 'hookless', options: { host_wait: '0s' } }, { name: 'touch' }];
+  const seen = async (fx: Fixture) => {
+    const answer = await get(fx.port, '/hello');
+    return [answer.status, answer.header('x-hooked'), answer.header('x-touch-response')];
+  };
+
+  it.each(['SIGHUP', 'another host'])('its next version may have some: %s', (way) =>
+    scene(
+      filters,
+      async (fx) => {
+        expect(await seen(fx)).toEqual([200, undefined, 'on']);
+        writeFileSync(hooks, '');
+        if (way === 'SIGHUP') fx.host.signal('SIGHUP');
+        else await fx.startHost();
+        await eventually('its hook runs', async () => (await seen(fx))[1] === 'yes', 5_000);
+        rmSync(hooks);
+        if (way === 'SIGHUP') fx.host.signal('SIGHUP');
+        else await fx.startHost();
+        await eventually('none again', async () => (await seen(fx))[1] === undefined, 5_000);
+      },
+      { hostEnv: { TSF_TEST_HOOKS: hooks } },
+    ),
+  );
+
+  it.each([
+    { mode: 'closed', status: 503 },
+    { mode: 'open', status: 200 },
+  ])('failure_mode $mode decides while no host is there', ({ mode, status }) =>
+    scene([{ name: 'hookless', options: { host_wait: '0s', failure_mode: mode } }], async (fx) => {
+      expect((await get(fx.port, '/hello')).status).toBe(200);
+      await fx.host.kill();
+      await eventually('the module knows', async () => (await get(fx.port, '/hello')).status === status, 5_000);
+      for (let i = 0; i < 20; i++) expect((await get(fx.port, '/hello')).status).toBe(status);
+      await fx.startHost();
+      await eventually('served', async () => (await get(fx.port, '/hello')).status === 200, 5_000);
+    }),
+  );
 });
 
 describe('a worker thread dies of an error that nothing caught', () => {

@@ -108,6 +108,29 @@ TEST_F(RegistryTest, AFilterThatCannotBeLoadedIsNotRefused) {
   EXPECT_EQ(one->verdict(1)->phases, 6u);
 }
 
+TEST_F(RegistryTest, AFilterIsHooklessByTheLatestWordOfAGeneration) {
+  const auto one = add("a");
+  EXPECT_EQ(registry_->begin_generation(), 1u);
+  EXPECT_EQ(one->hookless_in(), 0u) << "nobody has said so";
+  registry_->judge(one->id(), 1, accepted(0));
+  EXPECT_EQ(one->hookless_in(), 1u);
+  registry_->judge(one->id(), 1, unavailable());
+  EXPECT_EQ(one->hookless_in(), 0u);
+  registry_->judge(one->id(), 1, accepted(0));
+  EXPECT_EQ(registry_->begin_generation(), 2u);
+  registry_->judge(one->id(), 2, accepted(1));
+  EXPECT_EQ(one->hookless_in(), 1u) << "the one before serves on";
+  registry_->end_generation(1);
+  EXPECT_EQ(one->hookless_in(), 0u);
+}
+
+TEST_F(RegistryTest, ARefusedFilterIsNotHookless) {
+  const auto one = add("a");
+  EXPECT_EQ(registry_->begin_generation(), 1u);
+  registry_->judge(one->id(), 1, {false, 0, {}, "no"});
+  EXPECT_EQ(one->hookless_in(), 0u);
+}
+
 TEST_F(RegistryTest, KnowsWhenAGenerationHasJudgedAll) {
   const auto one = add("a");
   const auto two = add("b");

@@ -128,6 +128,20 @@ TEST_F(WorkerTest, TheLastStreamMayBeOneThatEnvoyCouldNotMake) {
   EXPECT_EQ(stage_.process.lines.size(), 1u) << "by the link: no stream is there";
 }
 
+// ---- a filter without hooks ----
+
+TEST_F(WorkerTest, AStreamGoesWithoutAFilterThatHasNoHooksForItsHost) {
+  const auto passes = [&] { return stage_.worker.passes_unseen(*stage_.config->judged); };
+  EXPECT_FALSE(passes());
+  stage_.connect(0, {});
+  EXPECT_TRUE(passes());
+  stage_.connect(1, {});
+  EXPECT_FALSE(passes()) << "another version has hooks";
+  stage_.connect(0, {});
+  stage_.lose();
+  EXPECT_FALSE(passes()) << "failure_mode decides where no host is";
+}
+
 // ---- channels that are drained ----
 
 TEST_F(WorkerTest, ADrainedChannelIsFinishedWhenItsLastStreamHasEndedAndGoesWhenTheHostSaysSo) {
