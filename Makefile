@@ -21,8 +21,8 @@ SOAK_RESTARTS ?= 1000
 ifeq ($(origin CXX),default)
   CXX := g++
 endif
-SANITIZER_CXX ?= $(CXX)
-FUZZ_CXX ?= clang++
+# What has the sanitizers and the fuzzers' runtime.
+SANITIZER_CXX ?= clang++
 
 # Only compiling runs in parallel: tests measure time, and two Envoy suites at once would disturb each other.
 ifndef COMPILING
@@ -113,20 +113,20 @@ ADDON_LINKFLAGS := $(LINKFLAGS) $(file < cpp/addon/link.flags)
 release_CXX := $(CXX)
 release_FLAGS := -O2 -g
 asan_CXX := $(SANITIZER_CXX)
-asan_LIBS := -lgtest_main -lgtest
-asan_FLAGS := -O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=all
+# Also of the fuzzers, so that all is compiled once.
+asan_FLAGS := -O1 -g1 -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all
 tsan_CXX := $(SANITIZER_CXX)
-tsan_LIBS := -lgtest_main -lgtest
-# The ring's full fences are beside its data's release and acquire, which TSan sees; gcc warns that it skips fences.
-tsan_FLAGS := -O1 -g1 -fsanitize=thread $(if $(findstring clang,$(SANITIZER_CXX)),,-Wno-tsan)
-fuzz_CXX := $(FUZZ_CXX)
-fuzz_LIBS := -fsanitize=fuzzer
-fuzz_FLAGS := -O1 -g1 -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all
+# The ring's full fences, which TSan does not see, are beside its data's release and acquire, which it does.
+tsan_FLAGS := -O1 -g1 -fsanitize=thread
+# Compiling gtest's macros costs more than running them, but for tests that run long.
+TEST_SOURCES := $(shell find cpp/test -name '*_test.cc')
+QUICK_TESTS := $(filter-out %_walk_test.cc %_property_test.cc %_stress_test.cc,$(TEST_SOURCES))
+QUICK_TEST_FLAGS := -O0 -fno-sanitize=fuzzer-no-link
 # The host's end of the shared memory. Node-API's ABI is stable: one file serves every Node.
 addon_CXX := $(CXX)
 addon_FLAGS := -O2 -g $(file < cpp/addon/compile.flags) -isystem $(NODE_DIR)/headers/include/node \
   -isystem node_modules/node-addon-api
-FLAVOURS := release addon asan tsan fuzz
+FLAVOURS := release addon asan tsan
 
 LAYERS := shm core stock
 shm_WITH := shm
@@ -134,7 +134,6 @@ core_WITH := core shm
 stock_WITH := stock core shm
 
 MODULE_SOURCES := $(wildcard $(LAYERS:%=cpp/%/*.cc))
-TEST_SOURCES := $(shell find cpp/test -name '*_test.cc')
 FUZZ_SOURCES := $(shell find cpp/test -name '*_fuzz.cc')
 # Programs for the tests of other languages, for instance the C++ end of the ring's stress test.
 TOOL_SOURCES := $(shell find cpp/test -name '*_main.cc')
@@ -154,33 +153,41 @@ define flavour_rules
 # Other flags than last time: compile again.
 build/obj/$(1)/flags: FORCE | build/stamps/packages
 	@mkdir -p $$(@D)
-	@echo '$($(1)_CXX) $($(1)_FLAGS) $(CXXFLAGS_ALL) $(BUILD_OPTS)' | cmp -s - $$@ || \
-	  echo '$($(1)_CXX) $($(1)_FLAGS) $(CXXFLAGS_ALL) $(BUILD_OPTS)' > $$@
+	@echo '$($(1)_CXX) $($(1)_FLAGS) $(CXXFLAGS_ALL) $(QUICK_TEST_FLAGS) $(BUILD_OPTS)' | cmp -s - $$@ || \
+	  echo '$($(1)_CXX) $($(1)_FLAGS) $(CXXFLAGS_ALL) $(QUICK_TEST_FLAGS) $(BUILD_OPTS)' > $$@
 
 build/obj/$(1)/%.o: %.cc build/obj/$(1)/flags build/gen/exchange_generated.h
 	@mkdir -p $$(@D)
 	@echo "  $(1) $$<"
-	@$($(1)_CXX) $($(1)_FLAGS) $(CXXFLAGS_ALL) $(BUILD_OPTS) -c $$< -o $$@
+	@$($(1)_CXX) $($(1)_FLAGS) $(CXXFLAGS_ALL) $$(if $$(filter $$<,$(QUICK_TESTS)),$(QUICK_TEST_FLAGS)) $(BUILD_OPTS) -c $$< -o $$@
 
 build/obj/$(1)/helpers.a: $(HELPER_SOURCES:%.cc=build/obj/$(1)/%.o)
 	@rm -f $$@
 	@ar rcs $$@ $$^
 
-# A test links with its own layer and those below, so that no layer comes to need one above it.
-$(foreach layer,$(LAYERS),$(call layer_rules,$(1),$(2),$(layer)))
+$(foreach layer,$(LAYERS),$(call archive_rule,$(1),$(layer)))
 endef
 
-define layer_rules
-build/obj/$(1)/$(3).a: $(patsubst %.cc,build/obj/$(1)/%.o,$(wildcard cpp/$(3)/*.cc))
+define archive_rule
+build/obj/$(1)/$(2).a: $(patsubst %.cc,build/obj/$(1)/%.o,$(wildcard cpp/$(2)/*.cc))
 	@rm -f $$@
 	@ar rcs $$@ $$^
 
-build/test/$(1)/$(3)/%: build/obj/$(1)/cpp/test/$(3)/%.o build/obj/$(1)/helpers.a $($(3)_WITH:%=build/obj/$(1)/%.a)
+endef
+
+# A test links with its own layer and those below, so that no layer comes to need one above it.
+# $(1): programs, $(2): their flavour, $(3): what they link besides, $(4): layer.
+define program_rule
+build/test/$(1)/$(4)/%: build/obj/$(2)/cpp/test/$(4)/%.o build/obj/$(2)/helpers.a $($(4)_WITH:%=build/obj/$(2)/%.a)
 	@mkdir -p $$(@D)
-	@$($(1)_CXX) $($(1)_FLAGS) -pthread -rdynamic -Wl,--start-group $$^ -Wl,--end-group -o $$@ $(2) -ldl $(BUILD_OPTS)
+	@$($(2)_CXX) $($(2)_FLAGS) -pthread -rdynamic -Wl,--start-group $$^ -Wl,--end-group -o $$@ $(3) -ldl $(BUILD_OPTS)
 
 endef
-$(foreach flavour,$(FLAVOURS),$(eval $(call flavour_rules,$(flavour),$($(flavour)_LIBS))))
+$(foreach flavour,$(FLAVOURS),$(eval $(call flavour_rules,$(flavour))))
+$(foreach layer,$(LAYERS),$(eval $(call program_rule,asan,asan,-lgtest_main -lgtest,$(layer))))
+$(foreach layer,$(LAYERS),$(eval $(call program_rule,tsan,tsan,-lgtest_main -lgtest,$(layer))))
+$(foreach layer,$(LAYERS),$(eval $(call program_rule,fuzz,asan,-fsanitize=fuzzer,$(layer))))
+$(foreach layer,$(LAYERS),$(eval $(call program_rule,release,release,,$(layer))))
 .PRECIOUS: $(foreach flavour,$(FLAVOURS),build/obj/$(flavour)/%.o)
 
 -include $(shell find build/obj -name '*.d' 2>/dev/null)
