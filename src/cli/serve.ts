@@ -4,6 +4,7 @@ import { loadAddon } from '../base/addon.js';
 import { EXIT_UNSETTLED, exitText, HostError } from '../base/host-errors.js';
 import { createLog, type Logger, type LogLevel } from '../base/log.js';
 import { writeDirectly } from '../base/output.js';
+import { freeBuffersInPlace } from '../host/buffers.js';
 import { type SocketAccess, socketPath } from '../host/socket-path.js';
 import { loadFailure } from '../loader/loader-import.js';
 import { EXIT_FAILED } from './command.js';
@@ -58,6 +59,7 @@ export async function serve(options: ServeOptions): Promise<void> {
 }
 
 async function runHost(options: ServeOptions, log: Logger): Promise<void> {
+  freeBuffersInPlace();
   // The parent does without all that this loads.
   const { Host } = await import('../host/host.js');
   let stopping = false;
