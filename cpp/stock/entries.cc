@@ -37,6 +37,13 @@ core::Worker& worker_of(FilterEnvoy envoy, const Configured& configured) {
   return configured.config->link->worker(envoy_dynamic_module_callback_http_filter_get_worker_index(envoy));
 }
 
+// Where a stream of a configured filter begins.
+struct Beginning {
+  FilterEnvoy envoy;
+  bool is_upstream;
+  core::Worker& worker;
+};
+
 // What both of the next have: a configured filter's part in one stream, and where its calls and its end go.
 template <class Part>
 class InStream : public StreamEntry {
@@ -64,10 +71,10 @@ class InStream : public StreamEntry {
 
  protected:
   template <class... Args>
-  InStream(FilterEnvoy envoy, const ConfiguredPtr& configured, Args&&... args)
-      : StreamEntry(envoy),
+  InStream(const Beginning& at, const ConfiguredPtr& configured, Args&&... args)
+      : StreamEntry(at.envoy, at.is_upstream),
         configured_(configured),
-        stream_(worker_of(envoy, *configured), configured->config, std::forward<Args>(args)...) {}
+        stream_(at.worker, configured->config, std::forward<Args>(args)...) {}
 
   const ConfiguredPtr configured_;
   Part stream_;
@@ -76,8 +83,8 @@ class InStream : public StreamEntry {
 // One of our filters in one stream.
 class FilterInStream final : public InStream<StockStream> {
  public:
-  FilterInStream(FilterEnvoy envoy, const ConfiguredPtr& configured)
-      : InStream(envoy, configured, configured->facts, *this, envoy_process().shared_continue_flag()) {
+  FilterInStream(const Beginning& at, const ConfiguredPtr& configured)
+      : InStream(at, configured, configured->facts, *this, envoy_process().shared_continue_flag()) {
     stream_.on_new();
   }
 
@@ -104,7 +111,7 @@ class FilterInStream final : public InStream<StockStream> {
 // One of our filters that only observes.
 class ObserverInStream final : public InStream<ObservingStream> {
  public:
-  ObserverInStream(FilterEnvoy envoy, const ConfiguredPtr& configured) : InStream(envoy, configured, *this) {
+  ObserverInStream(const Beginning& at, const ConfiguredPtr& configured) : InStream(at, configured, *this) {
     stream_.on_new();
   }
 
@@ -127,7 +134,8 @@ class ObserverInStream final : public InStream<ObservingStream> {
 // filters, too. There is no channel to the host for that thread.
 class FilterOffWorkers final : public StreamEntry {
  public:
-  FilterOffWorkers(FilterEnvoy envoy, bool observes) : StreamEntry(envoy), observes_(observes) {}
+  FilterOffWorkers(FilterEnvoy envoy, bool is_upstream, bool observes)
+      : StreamEntry(envoy, is_upstream), observes_(observes) {}
   // The reply may destroy this object.
   HeadersStatus on_headers(Dir dir, bool) override {
     if (dir == Dir::kResponse || observes_) return HeadersStatus::kContinue;
@@ -145,8 +153,8 @@ class FilterOffWorkers final : public StreamEntry {
 
 class EdgeInStream final : public StreamEntry {
  public:
-  EdgeInStream(FilterEnvoy envoy, const void* config)
-      : StreamEntry(envoy), edge_(*this, envoy_process().shared_continue_flag()) {
+  EdgeInStream(FilterEnvoy envoy, bool is_upstream, const void* config)
+      : StreamEntry(envoy, is_upstream), edge_(*this, envoy_process().shared_continue_flag()) {
     edge_.on_new(config);
   }
 
@@ -168,18 +176,12 @@ class ConfiguredFilter final : public ConfiguredEntry {
  public:
   explicit ConfiguredFilter(std::shared_ptr<core::FilterConfig> config) { configured_->config = std::move(config); }
   std::unique_ptr<StreamEntry> new_stream(FilterEnvoy envoy) const override {
-    const bool on_worker = std::this_thread::get_id() != main_thread_;
-    if (on_worker && passes_unseen(envoy)) return nullptr;
-    const bool observes = is_observer(envoy);
-    if (on_worker) {
-      if (observes) return std::make_unique<ObserverInStream>(envoy, configured_);
-      return std::make_unique<FilterInStream>(envoy, configured_);
-    }
-    envoy_process().log(core::LogLevel::kWarn,
-                        "ts_filter: filter " + configured_->config->name +
-                            " stands in a cluster that Envoy's main thread asks: " +
-                            (observes ? "not observed" : std::string("answered: ") + core::kNotUpstream.code));
-    return std::make_unique<FilterOffWorkers>(envoy, observes);
+    if (std::this_thread::get_id() == main_thread_) return off_workers(envoy);
+    core::Worker& worker = worker_of(envoy, *configured_);
+    if (passes_unseen(worker)) return nullptr;
+    const Beginning at{envoy, is_upstream(envoy), worker};
+    if (is_observer(envoy)) return std::make_unique<ObserverInStream>(at, configured_);
+    return std::make_unique<FilterInStream>(at, configured_);
   }
   void on_scheduled() const override {
     if (EnvoyMetrics* sink = metrics()) sink->flush();
@@ -192,10 +194,18 @@ class ConfiguredFilter final : public ConfiguredEntry {
   }
 
  private:
+  std::unique_ptr<StreamEntry> off_workers(FilterEnvoy envoy) const {
+    const bool observes = is_observer(envoy);
+    envoy_process().log(core::LogLevel::kWarn,
+                        "ts_filter: filter " + configured_->config->name +
+                            " stands in a cluster that Envoy's main thread asks: " +
+                            (observes ? "not observed" : std::string("answered: ") + core::kNotUpstream.code));
+    return std::make_unique<FilterOffWorkers>(envoy, is_upstream(envoy), observes);
+  }
   // The filter has no hooks, and no route can give it another config.
-  bool passes_unseen(FilterEnvoy envoy) const {
+  bool passes_unseen(const core::Worker& worker) const {
     if (any_route_config.load(std::memory_order_relaxed)) return false;  // relaxed: see its declaration
-    return worker_of(envoy, *configured_).passes_unseen(*configured_->config->judged);
+    return worker.passes_unseen(*configured_->config->judged);
   }
   // By the route that the stream has when Envoy makes its filters, as with Envoy's own `disabled`.
   bool is_observer(FilterEnvoy envoy) const {
@@ -215,7 +225,7 @@ class ConfiguredEdge final : public ConfiguredEntry {
   ConfiguredEdge() { Chain::count_edge(1); }
   ~ConfiguredEdge() override { Chain::count_edge(-1); }
   std::unique_ptr<StreamEntry> new_stream(FilterEnvoy envoy) const override {
-    return std::make_unique<EdgeInStream>(envoy, this);
+    return std::make_unique<EdgeInStream>(envoy, is_upstream(envoy), this);
   }
 };
 

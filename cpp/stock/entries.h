@@ -1,6 +1,7 @@
 // What stands behind Envoy's pointers: one object for each configured entry and one for each of them in a stream.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -58,6 +59,21 @@ class ConfiguredEntry {
   virtual void on_destroy() const {}
   // As StreamEntry's, of a stream for which no entry could be made.
   virtual bool passes_when_faulty() const { return true; }
+
+ protected:
+  // Whether it stands in the router's own chain. Envoy makes an entry for one chain, so that its first stream tells.
+  bool is_upstream(FilterEnvoy envoy) const {
+    InChain place = place_.load(std::memory_order_relaxed);  // relaxed: whoever asks Envoy finds the same
+    if (place == InChain::kUnknown) {
+      place = RealEnvoy::has_upstream_now(envoy) ? InChain::kRouters : InChain::kClients;
+      place_.store(place, std::memory_order_relaxed);  // relaxed: as above
+    }
+    return place == InChain::kRouters;
+  }
+
+ private:
+  enum class InChain : uint8_t { kUnknown, kClients, kRouters };
+  mutable std::atomic<InChain> place_{InChain::kUnknown};
 };
 
 // Null: refused; the reason has been logged.

@@ -6,8 +6,7 @@
 
 namespace tsf::stock {
 
-void HeldInput::keep_received() {
-  const size_t length = received();
+void HeldInput::keep_all_received(size_t length) {
   if (length == 0) return;
   std::vector<core::Bytes> chunks;
   if (envoy_.body_chunks(dir_, BodySource::kReceived, chunks))

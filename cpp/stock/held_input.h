@@ -37,7 +37,9 @@ class HeldInput {
   size_t received() const { return envoy_.body_size(dir_, BodySource::kReceived); }
   // The chunk is the shared buffer itself: somebody before us has gone on with all that lies there.
   bool received_is_buffer() const { return envoy_.received_is_buffered(dir_); }
-  void keep_received();
+  void keep_received() { keep_all_received(received()); }
+  // `length`: received().
+  void keep_all_received(size_t length);
   // But for its first bytes, which stay where they are.
   void keep_received_behind(size_t first);
   void drain_received() { envoy_.drain_body(dir_, BodySource::kReceived, received()); }

@@ -39,7 +39,7 @@ bool passes_when_faulty(const void* module) {
 // An Envoy without an entry of ours behind it.
 class BareEnvoy final : public RealEnvoy {
  public:
-  using RealEnvoy::RealEnvoy;
+  explicit BareEnvoy(FilterEnvoy envoy) : RealEnvoy(envoy, has_upstream_now(envoy)) {}
   std::shared_ptr<const core::RouteConfig> route_config() const override { return nullptr; }
 };
 

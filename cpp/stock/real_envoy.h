@@ -16,8 +16,10 @@ uint64_t chain_id_of(std::string_view value);
 
 class RealEnvoy : public Envoy {
  public:
-  // Made when Envoy makes the entry: in the router's own chain a host has been chosen by then, in the client's never.
-  explicit RealEnvoy(FilterEnvoy envoy) : envoy_(envoy), upstream_(has_upstream_now(envoy)) {}
+  // `upstream`: in the router's own chain.
+  RealEnvoy(FilterEnvoy envoy, bool upstream) : envoy_(envoy), upstream_(upstream) {}
+  // When Envoy makes the entry: in the router's own chain a host has been chosen by then, in the client's never.
+  static bool has_upstream_now(FilterEnvoy envoy);
 
   bool headers(core::HeaderType type, std::vector<core::HeaderLine>& out) const override;
   std::optional<std::string_view> header(core::HeaderType type, std::string_view name) const override;
@@ -84,7 +86,6 @@ class RealEnvoy : public Envoy {
   const FilterEnvoy envoy_;
 
  private:
-  static bool has_upstream_now(FilterEnvoy envoy);
   // The entry that has a map, null = this one.
   Envoy* other_for(core::HeaderType type) const {
     return type == core::HeaderType::kResponseTrailers ? trailers_ : nullptr;

@@ -21,7 +21,7 @@ bool StockFlow::push_by_frame(core::ByteQueue& bytes) {
     // shows an empty piece.
     if (behind_.watch().are_gone() && at_once && fits_while_end_is_held(behind + length)) {
       put_aside(aside, {&bytes}, true);
-    } else if (!continue_before_frame()) {
+    } else if (!continue_before_frame(at_once)) {
       return true;
     }
   }
@@ -45,12 +45,21 @@ bool StockFlow::push_by_frame(core::ByteQueue& bytes) {
 }
 
 // False: the stream is over.
-bool StockFlow::continue_before_frame() {
+bool StockFlow::continue_before_frame(bool at_once) {
   const std::string aside = envoy_.take_body(dir_, BodySource::kBuffered);
   do_continue();
   if (stream_.core().is_over()) return false;
-  if (!aside.empty()) envoy_.append_body(dir_, BodySource::kBuffered, aside);
+  if (aside.empty()) return true;
+  envoy_.append_body(dir_, BodySource::kBuffered, aside);
+  look_behind();
+  behind_.note_push(buffer(), passed_gate(), aside.size(), 0, at_once);
   return true;
+}
+
+// What lies in the shared buffer is of those behind us: for us, and for all before us.
+void StockFlow::look_behind() {
+  behind_.look(buffer(), passed_gate());
+  if (chain() != nullptr) chain()->tell_buffer_moved(*this, dir_);
 }
 
 // While the response's end is held back the shared buffer may not cross its limit, as in inject().
@@ -74,7 +83,7 @@ void StockFlow::push(std::initializer_list<core::ByteQueue*> queues, bool last) 
       behind_.watch().are_through() && !behind_.buffering().is_gathered_behind() && (!last || (at_once && has_gate()));
   const bool show_again = behind > 0 && !is_routers && !is_seen;
   Aside aside;
-  if (!show_again) put_aside(aside, queues, at_once);
+  if (behind > 0 && !show_again) put_aside(aside, queues, at_once);
   if (chain() != nullptr) chain()->set_pushed_over(dir_, show_again ? behind : 0);
   const uint64_t emitted_before = behind_.buffering().emitted();
   for (core::ByteQueue* queue : queues) {
@@ -127,6 +136,7 @@ void StockFlow::put_aside_back(Aside& aside, bool is_routers, size_t shown) {
   }
   envoy_.append_body(dir_, BodySource::kBuffered, aside.kept);
   if (!kept.empty()) envoy_.append_body(dir_, BodySource::kBuffered, kept);
+  look_behind();
 }
 
 // A filter behind us that puts bytes into the chain of its own accord (ext_proc) makes Envoy forget that the end is in:
@@ -166,8 +176,7 @@ void StockFlow::do_continue() {
   if (ended_ && !was_ended) events().on_cut();  // the end came in meanwhile, and our Stop did not count
   if (dir_ == Dir::kRequest && ended_ && behind_before == 0) stream_.expect_to_go_on(buffer().size());
   behind_.note_frames(given, has_gate() ? gate()->hooks(dir_) - hooks : 0);
-  behind_.look(buffer(), passed_gate());
-  if (chain() != nullptr) chain()->tell_buffer_moved(*this, dir_);
+  look_behind();
   if (length > 0 && has_come) behind_.injector().found_none();
   if (length > 0 && !has_come && buffer().size() == 0) behind_.injector().found();
   if (!ended_ && !(dir_ == Dir::kRequest && envoy_.has_upstream()))

@@ -122,6 +122,7 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   void take_kept_back();
 
   // stock_push.cc: when, and what core wishes
+  void go_on_to(State next);
   bool is_client_slow() const;
   bool is_free();
   bool is_dear();
@@ -145,7 +146,8 @@ class StockFlow final : public core::FlowMount, public Neighbour {
 
   // stock_continue.cc: one push
   bool push_by_frame(core::ByteQueue& bytes);
-  bool continue_before_frame();
+  bool continue_before_frame(bool at_once);
+  void look_behind();
   bool fits_while_end_is_held(size_t bytes) const;
   void push(std::initializer_list<core::ByteQueue*> queues, bool last);
   void put_aside(Aside& aside, std::initializer_list<core::ByteQueue*> pushed, bool at_once);

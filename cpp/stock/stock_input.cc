@@ -73,7 +73,7 @@ BodyStatus StockFlow::store() {
     return BodyStatus::kStopIterationAndWatermark;
   }
   if (buffer().is_ours()) keep_input();
-  input_.keep_received();
+  input_.keep_all_received(length);
   const core::Settings& settings = stream_.core().settings();
   // Only where Envoy's buffer, which would have paused the peer, is not ours to use.
   if (input_.kept().size() > settings.max_pending_output + settings.max_body_bytes) {

@@ -126,6 +126,13 @@ void StockFlow::send_bare_headers() {
 
 // ---- core's wishes ----
 
+// Input is held no longer. Whoever is before us may have waited for room.
+void StockFlow::go_on_to(State next) {
+  const bool was_full = is_full();
+  state_ = next;
+  if (was_full && chain() != nullptr) chain()->wake_before(*this, dir_);
+}
+
 core::Injected StockFlow::inject(core::ByteQueue& bytes) {
   using core::Injected;
   if (state_ != State::kHeld) return Injected::kLater;
@@ -170,14 +177,14 @@ core::Injected StockFlow::finish(core::ByteQueue& bytes) {
   }
   mark_.clear();
   if (buffer().is_ours()) keep_input();
-  state_ = State::kFinished;
+  go_on_to(State::kFinished);
   push({&lead_, &input_.kept(), &bytes}, true);
   return Injected::kAccepted;
 }
 
 void StockFlow::pass(core::ByteQueue& bytes, bool until_trailers) {
   lead_.take(bytes);
-  state_ = State::kLeaving;
+  go_on_to(State::kLeaving);
   until_trailers_ = until_trailers && !ended_ && !has_gate();
   if (until_trailers_) time_moment();
   leave();
@@ -224,7 +231,7 @@ void StockFlow::clear_trailers() {
 
 void StockFlow::drop() {
   if (state_ == State::kDropped) return;
-  state_ = State::kDropped;
+  go_on_to(State::kDropped);
   // What Envoy holds of a message that is replaced would go out before the reply.
   if (buffer().is_ours() && !stream_.is_in_hook()) (void)buffer().take_ours();
   forget();
@@ -249,7 +256,7 @@ bool StockFlow::hand_over(core::ByteQueue& bytes, bool last) {
     all.take(input_.kept());  // else it is input that the host has not read
   all.take(bytes);
   const bool trailers = last && stream_.core().flow(dir_).has_trailers();
-  if (last) state_ = State::kFinished;
+  if (last) go_on_to(State::kFinished);
   diverted_->accept(all, !last      ? core::InputEnd::kOpen
                          : trailers ? core::InputEnd::kInBeforeTrailers
                                     : core::InputEnd::kIn);
@@ -290,7 +297,7 @@ core::Injected StockFlow::finish_before_far_end(core::ByteQueue& bytes) {
   if (stream_.core().is_over()) return core::Injected::kAccepted;
   // The bytes have filled a buffer, so that the end came back to us while they went.
   if (ended_) return finish(bytes);
-  state_ = State::kFinished;
+  go_on_to(State::kFinished);
   let_go();  // where they are still here they go with the end
   (void)let_far_end_go();
   return core::Injected::kAccepted;
