@@ -149,7 +149,11 @@ BodyStatus StockFlow::body_status(bool end) {
       return BodyStatus::kStopIterationNoBuffer;
     case State::kFinished:
       // A filter before us has added bytes to an end that we have given already; or it shows what others keep again.
-      if (input_.received() == 0 || input_.received() == shown_again(false)) return BodyStatus::kContinue;
+      if (input_.received() == 0 || input_.received() == shown_again(false)) {
+        if (!takes_others_along()) return BodyStatus::kContinue;
+        state_ = State::kLeaving;
+        return hold_body(end);
+      }
       input_.drain_received();
       state_ = State::kDropped;
       events().on_cut();
@@ -184,6 +188,10 @@ BodyStatus StockFlow::hold_body(bool end) {
   return status;
 }
 
+// A Continue by us, who are stopped, would bring what filters behind us keep along with the end, as if it were new. A
+// push says that they have had it.
+bool StockFlow::takes_others_along() { return stream_.flag().is_stopped(dir_) && buffer().size() > 0; }
+
 // While the headers' answer is not in, nothing of ours waits for the end; core asks for a turn of its own.
 bool StockFlow::may_wait_for_end() const { return headers_may_go_ || behind_.watch().are_gone(); }
 
@@ -200,8 +208,11 @@ TrailersStatus StockFlow::on_trailers() {
   in_hook_ = true;
   bool stop = true;
   switch (state_) {
-    case State::kWithUs:
-    case State::kFinished: stop = false; break;
+    case State::kWithUs: stop = false; break;
+    case State::kFinished:
+      stop = takes_others_along();
+      if (stop) state_ = State::kLeaving;
+      break;
     case State::kDropped:
       stop = !stream_.core().is_own_reply(dir_);
       if (stop) clear_trailers();

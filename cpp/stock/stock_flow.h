@@ -106,6 +106,7 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   BodyStatus on_pump_frame();
   BodyStatus body_status(bool end);
   BodyStatus hold_body(bool end);
+  bool takes_others_along();
   bool may_wait_for_end() const;
   void see_end();
 
