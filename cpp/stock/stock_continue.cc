@@ -12,6 +12,8 @@ namespace tsf::stock {
 bool StockFlow::push_by_frame(core::ByteQueue& bytes) {
   // All of it is here, so nobody is to be paused; and who is behind us may stop the headers, or what comes with them.
   if (buffer().is_ours()) keep_input();
+  // It would take its unread input, which is put aside here, for gone.
+  keep_input_behind();
   const size_t behind = buffer().size();
   const size_t length = bytes.size();
   const bool at_once = behind_.keep_at_once(buffer(), behind);
@@ -57,6 +59,10 @@ bool StockFlow::continue_before_frame(bool at_once) {
   return true;
 }
 
+void StockFlow::keep_input_behind() {
+  if (Neighbour* behind = chain() != nullptr ? chain()->owner_behind(*this, dir_) : nullptr) behind->keep_input();
+}
+
 // What lies in the shared buffer is of those behind us: for us, and for all before us.
 void StockFlow::look_behind() {
   behind_.look(buffer(), passed_gate());
@@ -72,7 +78,7 @@ bool StockFlow::fits_while_end_is_held(size_t bytes) const {
 void StockFlow::push(std::initializer_list<core::ByteQueue*> queues, bool last) {
   Neighbour* const owner = chain() != nullptr ? chain()->owner_before(*this, dir_) : nullptr;
   const std::string owners = owner != nullptr ? owner->park() : std::string();
-  if (Neighbour* behind = chain() != nullptr ? chain()->owner_behind(*this, dir_) : nullptr) behind->keep_input();
+  keep_input_behind();
   if (buffer().ours() <= stream_.core().settings().stream_window && buffer().is_ours()) keep_input();
   const std::string ours = buffer().is_ours() ? buffer().take_ours() : std::string();
   const size_t behind = buffer().size();

@@ -148,6 +148,7 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   // stock_continue.cc: one push
   bool push_by_frame(core::ByteQueue& bytes);
   bool continue_before_frame(bool at_once);
+  void keep_input_behind();
   void look_behind();
   bool fits_while_end_is_held(size_t bytes) const;
   void push(std::initializer_list<core::ByteQueue*> queues, bool last);
