@@ -246,14 +246,11 @@ void Chain::note_body(const Neighbour& flow, Dir dir, const Envoy& envoy, size_t
     push = Push::kHasCome;
     return;
   }
-  Neighbour* const before = nearest_before(flow, dir, [](const Neighbour& one) { return !one.is_edge(); });
-  if (before == nullptr) return;
   const bool was_kept = envoy.received_is_buffered(dir);
-  if (before->is_open() && (!was_kept || before->has_seen_end())) {
-    before->on_injected_behind();
-  } else if (was_kept) {
-    before->on_let_go_behind();
-  }
+  Neighbour* const open = nearest_before(flow, dir, is_open_filter);
+  if (open != nullptr && (!was_kept || open->has_seen_end())) return open->on_injected_behind();
+  Neighbour* const before = nearest_before(flow, dir, [](const Neighbour& one) { return !one.is_edge(); });
+  if (before != nullptr && was_kept) before->on_let_go_behind();
 }
 
 uint64_t Chain::growth_before(const Neighbour& flow, Dir dir) const {

@@ -56,7 +56,10 @@ bool StockFlow::is_free() {
 }
 
 // So much output waits that it goes on although it had better not: memory is dearer then than the continue.
-bool StockFlow::is_dear() { return events().waiting_output() >= stream_.core().settings().max_pending_output / 2; }
+bool StockFlow::is_dear() {
+  const size_t leaving = state_ == State::kLeaving ? lead_.size() + input_.kept().size() : 0;
+  return events().waiting_output() + leaving >= stream_.core().settings().max_pending_output / 2;
+}
 
 // Somebody behind us may put it into the chain when the end is in.
 bool StockFlow::waits_for_quiet() {
@@ -199,6 +202,8 @@ void StockFlow::leave() {
     return;
   }
   if (until_trailers_ && !ended_ && !moment_.is_over(input_.kept().size())) return;
+  // One before us is to give the end on.
+  if (!ended_ && chain() != nullptr && chain()->has_filter_before(*this, dir_) && waits_for_quiet()) return;
   // Before bytes go into the shared buffer, as in inject(). Trailers that come with it may be for the host.
   (void)let_far_end_go();
   if (stream_.core().is_over() || state_ != State::kLeaving) return;
@@ -273,6 +278,11 @@ void StockFlow::hold_far_end(uint64_t passed, core::InputEnd end) {
 }
 
 bool StockFlow::tell_far_end() {
+  // Who held it has gone with its upstream request: Envoy ends the response, or somebody answers in its place.
+  if (!chain()->holds_far_end(dir_)) {
+    (void)forget_far_end();
+    return false;
+  }
   if (state_ != State::kHeld || !far_end_.all_has_come() || buffer().is_held_before()) return false;
   far_end_.told();
   const bool trailers = far_end_.end() == core::InputEnd::kInBeforeTrailers;
