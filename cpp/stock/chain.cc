@@ -247,8 +247,14 @@ void Chain::note_body(const Neighbour& flow, Dir dir, const Envoy& envoy, size_t
     return;
   }
   const bool was_kept = envoy.received_is_buffered(dir);
-  Neighbour* const open = nearest_before(flow, dir, is_open_filter);
-  if (open != nullptr && (!was_kept || open->has_seen_end())) return open->on_injected_behind();
+  // Any of them may be the one that is to give the end on.
+  bool is_injected = false;
+  each_before(flow, dir, [&](Neighbour& one) {
+    if (!is_open_filter(one) || (was_kept && !one.has_seen_end())) return;
+    is_injected = true;
+    one.on_injected_behind();
+  });
+  if (is_injected) return;
   Neighbour* const before = nearest_before(flow, dir, [](const Neighbour& one) { return !one.is_edge(); });
   if (before != nullptr && was_kept) before->on_let_go_behind();
 }
