@@ -180,6 +180,22 @@ TEST_F(ChainTest, ABodyThatComesByNoPushWasKeptOrInjected) {
   EXPECT_EQ(client_[kReq].injected, 2) << "one that is through lets everything by";
 }
 
+TEST_F(ChainTest, BytesOfNoPushAreToldToAllBeforeThatAreOpenAlsoPastOneThatIsThrough) {
+  envoy_.received(kReq) = "bytes";
+  client_[kReq].open = client_[kReq].seen_end = true;
+  chain_->note_body(router_[kReq], kReq, envoy_, 5);
+  EXPECT_EQ(client_[kReq].injected, 1) << "it is the one that has to give the end on";
+  middle_[kReq].open = true;
+  chain_->note_body(router_[kReq], kReq, envoy_, 5);
+  EXPECT_EQ(client_[kReq].injected, 2);
+  EXPECT_EQ(middle_[kReq].injected, 1);
+  envoy_.is_buffered = true;
+  chain_->note_body(router_[kReq], kReq, envoy_, 5);
+  EXPECT_EQ(client_[kReq].injected, 3);
+  EXPECT_EQ(middle_[kReq].injected, 1) << "its own earlier bytes, which somebody kept";
+  EXPECT_EQ(middle_[kReq].let_go, 0);
+}
+
 TEST_F(ChainTest, WhatIsAsideGoesBeforeThePushWhereThatComesAsItWas) {
   stock::Aside aside{"kept ", "pushed"};
   chain_->set_aside(kReq, &aside);

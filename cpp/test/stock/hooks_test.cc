@@ -19,7 +19,7 @@ std::string content_type;
 // A filter that cannot do its work.
 class FaultyStream final : public StreamEntry {
  public:
-  FaultyStream(FilterEnvoy envoy, bool passes) : StreamEntry(envoy), passes_(passes) {}
+  FaultyStream(FilterEnvoy envoy, bool passes) : StreamEntry(envoy, false), passes_(passes) {}
   HeadersStatus on_headers(Dir, bool) override { throw std::runtime_error("headers"); }
   BodyStatus on_body(Dir, bool) override { throw std::bad_alloc(); }
   TrailersStatus on_trailers(Dir) override { throw 1; }
