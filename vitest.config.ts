@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config';
 const minutes = (n: number) => n * 60_000;
 const LIMITS = { testTimeout: minutes(1), hookTimeout: minutes(1) };
 
-/** They load Envoy as far as it goes, keep a core busy, or count what is left of memory. */
+/** They load Envoy as far as it goes, keep a core busy, count what is left of memory, or time each event. */
 const ALONE = [
   'apisix-cost',
   'calls-load',
@@ -17,6 +17,7 @@ const ALONE = [
   'redeploy-load',
   'slow-logs',
   'soak',
+  'sse',
 ].map((name) => `test/e2e/${name}.test.ts`);
 
 // Nothing is retried: a test that fails now and then shows a fault.

@@ -41,7 +41,7 @@ bool Flow::send_headers() {
     if (!host.send_headers(input_.cursor, HeaderType::kRequest, wire::HeadersFlag_Context, failure)) return false;
     input_.context = false;
   }
-  uint8_t flags = input_.headers_only ? wire::HeadersFlag_EndStream : 0;
+  uint16_t flags = input_.headers_only ? wire::HeadersFlag_EndStream : 0;
   if (is_tunnel()) flags |= wire::HeadersFlag_Upgrade;
   if (failure.code == nullptr && !host.send_headers(input_.cursor, headers_of(dir_), flags, failure)) return false;
   input_.headers = Headers::kTold;

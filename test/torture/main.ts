@@ -4,6 +4,7 @@
  */
 import { envoyBinary, type EnvoyVersion } from '../fixture/paths.js';
 import { Failures, writeReport } from '../support/torture-report.js';
+import { FOUND, FOUND_SEED, FOUND_TIMES } from './found.js';
 import type { Verdict } from './judge.js';
 import { ROUND } from './plan.js';
 import { startPeers } from './peers.js';
@@ -32,8 +33,11 @@ const letFail = ({ edges }: Half): number => (edges ? 0.04 : 0.15);
 const isFailure = (half: Half, { whole }: Verdict): boolean =>
   whole === 'cut' || whole === 'hung' || whole === 'other' || (half.edges && whole === 'coded');
 
+const again = (index: number, times: number): Job[] =>
+  Array.from({ length: times }, (_, i) => ({ key: `${index}.${i}`, index }));
+
 function rounds({ only, repeat, perHalf }: Settings): Job[][] {
-  if (only !== undefined) return [Array.from({ length: repeat }, (_, i) => ({ key: `${only}.${i}`, index: only }))];
+  if (only !== undefined) return [again(only, repeat)];
   const all = Array.from({ length: Math.ceil(perHalf / ROUND) }, (_, round) => round);
   return all.map((round) => jobsOf(round, 0, Math.min(ROUND, perHalf - round * ROUND)));
 }
@@ -68,6 +72,23 @@ async function runHalf(run: Run, half: Half): Promise<boolean> {
   return healthy && failed <= letFail(half) * total(tally.messages);
 }
 
+/** True when each message that was once lost beside edges is exact, or ends with a code. */
+async function runFound({ world, failures }: Run, version: EnvoyVersion): Promise<boolean> {
+  const half: Half = { version, edges: true, seed: FOUND_SEED, ours: true };
+  let lost = 0;
+  for (const index of FOUND) {
+    const { verdicts, problem } = await runRound(world, half, again(index, FOUND_TIMES));
+    const wrong = verdicts.filter(({ whole }) => whole !== 'exact' && whole !== 'coded');
+    lost += wrong.length + (problem === undefined ? 0 : 1);
+    if (problem !== undefined) failures.tell(`${halfName(half)}, message ${index} again: ${problem}`);
+    for (const verdict of wrong) failures.tell(failureText(half, verdict));
+  }
+  console.log(
+    `${halfName(half)}: of ${FOUND.length} messages that were once lost, ${FOUND_TIMES} times each, ${lost} are`,
+  );
+  return lost === 0;
+}
+
 async function torture(settings: Settings): Promise<number> {
   const { versions, edges, seed, ours } = settings;
   const halves = versions.flatMap((version: EnvoyVersion) => edges.map((one) => ({ version, edges: one, seed, ours })));
@@ -80,10 +101,11 @@ async function torture(settings: Settings): Promise<number> {
     failures: new Failures('torture'),
     tallies: new Map(),
   };
-  let failedHalves = 0;
+  let failedTests = 0;
   console.log(`torture: seed ${seed}, ${settings.perHalf * halves.length} messages in all`);
   try {
-    for (const half of halves) if (!(await runHalf(run, half))) failedHalves++;
+    for (const half of halves) if (!(await runHalf(run, half))) failedTests++;
+    if (settings.report) for (const version of versions) if (!(await runFound(run, version))) failedTests++;
   } finally {
     await world.receivers.close();
     await world.peers.close();
@@ -94,9 +116,9 @@ async function torture(settings: Settings): Promise<number> {
   console.log(`torture: ${countsText(all)}; seed ${seed}`);
   if (settings.writeDocs) writeDocs(settings, [...run.tallies.values()]);
   if (!settings.report) return run.failures.count > 0 ? 1 : 0;
-  // each half on each Envoy is a test
-  writeReport('torture', halves.length, failedHalves);
-  return failedHalves > 0 ? 1 : 0;
+  // each half on each Envoy is a test, and so are the messages that were once lost
+  writeReport('torture', halves.length + versions.length, failedTests);
+  return failedTests > 0 ? 1 : 0;
 }
 
 process.exitCode = await torture(readSettings(process.env, process.argv.slice(2))).catch((error: Error) => {
