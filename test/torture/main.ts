@@ -4,7 +4,7 @@
  */
 import { envoyBinary, type EnvoyVersion } from '../fixture/paths.js';
 import { Failures, writeReport } from '../support/torture-report.js';
-import { FOUND, FOUND_SEED, FOUND_TIMES } from './found.js';
+import { FOUND, FOUND_TIMES } from './found.js';
 import type { Verdict } from './judge.js';
 import { ROUND } from './plan.js';
 import { startPeers } from './peers.js';
@@ -74,9 +74,9 @@ async function runHalf(run: Run, half: Half): Promise<boolean> {
 
 /** True when each message that was once lost beside edges is exact, or ends with a code. */
 async function runFound({ world, failures }: Run, version: EnvoyVersion): Promise<boolean> {
-  const half: Half = { version, edges: true, seed: FOUND_SEED, ours: true };
   let lost = 0;
-  for (const index of FOUND) {
+  for (const { seed, index } of FOUND) {
+    const half: Half = { version, edges: true, seed, ours: true };
     const { verdicts, problem } = await runRound(world, half, again(index, FOUND_TIMES));
     const wrong = verdicts.filter(({ whole }) => whole !== 'exact' && whole !== 'coded');
     lost += wrong.length + (problem === undefined ? 0 : 1);
@@ -84,7 +84,7 @@ async function runFound({ world, failures }: Run, version: EnvoyVersion): Promis
     for (const verdict of wrong) failures.tell(failureText(half, verdict));
   }
   console.log(
-    `${halfName(half)}: of ${FOUND.length} messages that were once lost, ${FOUND_TIMES} times each, ${lost} are`,
+    `Envoy ${version}, with edges: of ${FOUND.length} messages that were once lost, ${FOUND_TIMES} times each, ${lost} are`,
   );
   return lost === 0;
 }
