@@ -118,7 +118,8 @@ BodyStatus StockFlow::on_pump_frame() {
   const bool is_for_us = stream_.pumped() == this;
   if (is_for_us && frame_ != nullptr) {
     keep_added();
-    // For those behind us it is a frame as any other. It may fill a buffer, so that an end which was held back comes now.
+    // For those behind us it is a frame as any other. It may fill a buffer, so that an end which was held back comes
+    // now.
     stream_.set_pumped(nullptr);
     frame_->each([&](std::string_view piece) { envoy_.append_body(dir_, BodySource::kReceived, piece); });
     frame_->clear();
