@@ -37,8 +37,10 @@ bool StockFlow::push_by_frame(core::ByteQueue& bytes) {
   if (!bytes.empty()) {
     // A filter before us has stopped the frame. It comes when that one goes on, and perhaps only with the end. Else
     // there may be bytes of one before us. The end may be held back for one of those.
-    if (!let_far_end_go() && is_end_held_for_good()) chain()->let_far_end_go();
-    wake();
+    if (!let_far_end_go() && is_end_held_for_good()) {
+      chain()->let_far_end_go();
+      wake();
+    }
     return false;
   }
   behind_.buffering().on_output(length);

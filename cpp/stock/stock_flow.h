@@ -121,6 +121,7 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   void check_theft();
   void keep_added();
   void take_kept_back();
+  void tell_room(bool was_full);
 
   // stock_push.cc: when, and what core wishes
   void go_on_to(State next);

@@ -154,6 +154,11 @@ void StockFlow::take(size_t length) {
   behind_.injector().on_input();
   const bool was_full = is_full();
   input_.take(length);
+  tell_room(was_full);
+}
+
+// To those before us, who wait while we are full.
+void StockFlow::tell_room(bool was_full) {
   if (was_full && !is_full() && chain() != nullptr) chain()->wake_before(*this, dir_);
 }
 

@@ -129,11 +129,11 @@ void StockFlow::send_bare_headers() {
 
 // ---- core's wishes ----
 
-// Input is held no longer. Whoever is before us may have waited for room.
+// Input is held no longer.
 void StockFlow::go_on_to(State next) {
   const bool was_full = is_full();
   state_ = next;
-  if (was_full && chain() != nullptr) chain()->wake_before(*this, dir_);
+  tell_room(was_full);
 }
 
 core::Injected StockFlow::inject(core::ByteQueue& bytes) {

@@ -156,14 +156,13 @@ describe('a filter without hooks', () => {
     scene(
       filters,
       async (fx) => {
+        const redeploy = async () => void (way === 'SIGHUP' ? fx.host.signal('SIGHUP') : await fx.startHost());
         expect(await seen(fx)).toEqual([200, undefined, 'on']);
         writeFileSync(hooks, '');
-        if (way === 'SIGHUP') fx.host.signal('SIGHUP');
-        else await fx.startHost();
+        await redeploy();
         await eventually('its hook runs', async () => (await seen(fx))[1] === 'yes', 5_000);
         rmSync(hooks);
-        if (way === 'SIGHUP') fx.host.signal('SIGHUP');
-        else await fx.startHost();
+        await redeploy();
         await eventually('none again', async () => (await seen(fx))[1] === undefined, 5_000);
       },
       { hostEnv: { TSF_TEST_HOOKS: hooks } },

@@ -29,9 +29,10 @@ interface Run {
  */
 const letFail = ({ edges }: Half): number => (edges ? 0.04 : 0.15);
 
+const isLost = ({ whole }: Verdict): boolean => whole === 'cut' || whole === 'hung' || whole === 'other';
 /** With edges nothing may end with a code. */
-const isFailure = (half: Half, { whole }: Verdict): boolean =>
-  whole === 'cut' || whole === 'hung' || whole === 'other' || (half.edges && whole === 'coded');
+const isFailure = (half: Half, verdict: Verdict): boolean =>
+  isLost(verdict) || (half.edges && verdict.whole === 'coded');
 
 const again = (index: number, times: number): Job[] =>
   Array.from({ length: times }, (_, i) => ({ key: `${index}.${i}`, index }));
@@ -78,7 +79,7 @@ async function runFound({ world, failures }: Run, version: EnvoyVersion): Promis
   for (const { seed, index } of FOUND) {
     const half: Half = { version, edges: true, seed, ours: true };
     const { verdicts, problem } = await runRound(world, half, again(index, FOUND_TIMES));
-    const wrong = verdicts.filter(({ whole }) => whole !== 'exact' && whole !== 'coded');
+    const wrong = verdicts.filter(isLost);
     lost += wrong.length + (problem === undefined ? 0 : 1);
     if (problem !== undefined) failures.tell(`${halfName(half)}, message ${index} again: ${problem}`);
     for (const verdict of wrong) failures.tell(failureText(half, verdict));
