@@ -69,7 +69,7 @@ export async function feed(changes: Changes, { body, trailers, isOver, isFull, d
 
 type End = 'open' | 'complete' | 'cut';
 
-/** A peer that reads a message. */
+/** A peer that reads a message over HTTP/1.1. */
 export class Reader implements Receiver {
   lines: HeaderLines | undefined;
   readonly pieces: Uint8Array[] = [];
@@ -106,7 +106,9 @@ export class Reader implements Receiver {
   }
 
   end(trailers: HeaderLines | undefined): void {
-    this.last = trailers;
+    // A message that names its length is not sent in chunks, and only those have a place for trailers (RFC 9112, 7.1.2).
+    const namesLength = this.lines?.get('content-length') !== undefined;
+    this.last = namesLength ? undefined : trailers;
     this.finish('complete');
   }
 

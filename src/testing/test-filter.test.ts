@@ -266,6 +266,18 @@ test('trailers, HEAD, and a config that is refused', async () => {
     ['z', 'w'],
     ['x-u', '2'],
   ]);
+  const named = await t.request('/', {
+    body: ['a'],
+    headers: { 'content-length': '1' },
+    trailers: { x: 'y' },
+    upstream: { headers: { 'content-length': '1' }, body: ['b'], trailers: { z: 'w' } },
+  });
+  expect([named.text, named.upstream!.text, named.trailers, named.upstream!.trailers]).toEqual([
+    'b',
+    'a',
+    undefined,
+    undefined,
+  ]);
   const head = await t.request('/', { method: 'HEAD', upstream: { body: 'hello' } });
   expect([head.status, head.text, head.headers.get('content-length')]).toEqual([200, '', '5']);
   const refused = testFilter(

@@ -93,7 +93,8 @@ describe.skipIf(envoyVersion !== '1.40')(`with and without a proxy, seed ${seed}
     const one = async (plan: Plan): Promise<void> => {
       const real = await envoy!.request(plan.path, plan.request());
       const modelled = await model.request(plan.path, plan.request());
-      expect(outcome(modelled), `seed ${seed}: ${JSON.stringify(plan.shown)}`).toEqual(outcome(real));
+      const shown = `seed ${seed}: ${JSON.stringify(plan.shown)}`;
+      expect(outcome(modelled, plan.isEcho), shown).toEqual(outcome(real, plan.isEcho));
     };
     while (plans.length > 0) await Promise.all(plans.splice(0, AT_ONCE).map(one));
   }
@@ -127,14 +128,16 @@ function framingOf(random: Random): FramingConfig {
 interface Plan {
   readonly path: string;
   readonly request: () => TestRequest;
+  /** The upstream answers while the request still comes. */
+  readonly isEcho: boolean;
   readonly shown: unknown;
 }
 
 type Random = (below: number) => number;
 
-/** xorshift32 */
+/** xorshift32, begun far apart for seeds that are neighbours. */
 function randomOf(start: number): Random {
-  let x = start | 1;
+  let x = Math.imul(start, 0x9e3779b1) | 1;
   return (below) => {
     x ^= x << 13;
     x ^= x >>> 17;
@@ -180,7 +183,8 @@ function planOf(name: string, prefix: string, random: Random): Plan {
   };
   const status = [200, 200, 200, 201, 204, 304, 404, 503][random(8)]!;
   const given: Upstream = { status, headers, body: back, ...trailers };
-  const upstream: Upstream = hasBody && random(3) === 0 ? (request) => ({ headers, body: request.body }) : given;
+  const isEcho = hasBody && random(3) === 0;
+  const upstream: Upstream = isEcho ? (request) => ({ headers, body: request.body }) : given;
   const own = {
     ...(random(2) === 0 ? { authorization: 'Bearer sesame-1' } : {}),
     ...(random(2) === 0 ? { 'accept-encoding': 'gzip' } : {}),
@@ -193,7 +197,8 @@ function planOf(name: string, prefix: string, random: Random): Plan {
   return {
     path,
     request: () => ({ method, headers: own, upstream, ...(body === undefined ? {} : { body }) }),
-    shown: { method, path, own, status, headers, sizes, answer: answer.length, echo: upstream !== given },
+    isEcho,
+    shown: { method, path, own, status, headers, sizes, answer: answer.length, isEcho },
   };
 }
 
@@ -219,10 +224,12 @@ function bodyOf({ body, headers }: Pick<Answered, 'headers' | 'body'>): string {
   return `${bytes.length} ${createHash('sha256').update(bytes).digest('hex').slice(0, 16)}`;
 }
 
-function outcome(answer: Answered): unknown {
+function outcome(answer: Answered, isEcho = false): unknown {
   const { status, complete, upstream, localReply } = answer;
   // A filter that fails in a body: before the headers have gone, or behind them, which is a matter of milliseconds.
   if (!complete || /^ts_filter_(error|wrong_length)$/.test(answer.details ?? '')) return { failed: true };
+  // A reply in place of an answer that came early: how much of the request had gone by then is a matter of milliseconds.
+  const cutsRequest = isEcho && localReply;
   const [trailers, sent] = [answer.trailers, upstream?.trailers].map((view) => (view === undefined ? [] : [...view]));
   return {
     status,
@@ -234,8 +241,7 @@ function outcome(answer: Answered): unknown {
     upstream: upstream && {
       line: `${upstream.method} ${upstream.path}`,
       headers: linesOf(upstream),
-      body: `${upstream.body.length} ${createHash('sha256').update(upstream.body).digest('hex').slice(0, 16)}`,
-      trailers: sent,
+      ...(!cutsRequest && { body: bodyOf(upstream), trailers: sent }),
     },
   };
 }
