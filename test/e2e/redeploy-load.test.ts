@@ -25,6 +25,9 @@ import { withEnvoy } from './support.js';
 const ROUNDS = Number(process.env['REDEPLOYS'] ?? '3');
 const BODY = Number(process.env['REDEPLOY_BODY'] ?? String(2 << 20));
 const PIECE = Buffer.from('#@'.repeat(32_768));
+const MOST_DRAINING = 6;
+const WARM_UP_PHASES = 10;
+const WARM_UP_MS = 1_000;
 const FIRST = 'A'.charCodeAt(0);
 
 /** `#` of request bodies and `@` of response bodies become the version, which is one letter. */
@@ -139,7 +142,13 @@ function channelDescriptors(pid: number): number {
   return targets.filter((target) => /memfd|eventfd/.test(target)).length;
 }
 const threads = (pid: number): number => readdirSync(`/proc/${pid}/task`).length;
-const levels = (pid: number) => ({ fds: channelDescriptors(pid), threads: threads(pid), rss: residentBytes(pid) });
+const levels = (pid: number) => ({ fds: channelDescriptors(pid), threads: threads(pid) });
+
+/** What Envoy and the module have allocated, and the memory that its allocator holds for it (TCMalloc gives little back). */
+async function envoyMemory(fx: Fixture): Promise<{ readonly allocated: number; readonly resident: number }> {
+  const { allocated } = JSON.parse(await fx.admin('/memory')) as { allocated: string };
+  return { allocated: Number(allocated), resident: residentBytes(fx.envoy.pid) };
+}
 
 interface Stage {
   readonly fx: Fixture;
@@ -181,23 +190,38 @@ const eventStream = (fx: Fixture): Promise<string> =>
 const currentVersion = async (fx: Fixture): Promise<string> =>
   versionOf(await http1(fx.port, { method: 'POST', path: '/echo', body: '#@' }));
 
+/** The same load and event streams until Envoy's memory is level: what grows afterwards is of the deploys. */
+async function warmUp({ fx, endEvents }: Stage): Promise<void> {
+  for (let phase = 0, resident = 0; phase < WARM_UP_PHASES; phase++) {
+    const load = traffic(fx);
+    const streams = Array.from({ length: MOST_DRAINING }, () => eventStream(fx));
+    await sleep(WARM_UP_MS);
+    endEvents();
+    await Promise.all([load.stop(), ...streams]);
+    const now = residentBytes(fx.envoy.pid);
+    if (now <= resident * 1.01) return;
+    resident = now;
+  }
+}
+
 /**
- * Deploys again and again, under load, with an event stream that began before each; all end well, each with one version. A
- * first deploy, with as much load, comes before what is measured.
+ * Deploys again and again, under load, with an event stream that began before each; all end well, each with one version. As
+ * much load, and a first deploy, come before what is measured.
  */
 async function deploys(kind: string, stage: Stage, deploy: (version: string) => Promise<void>): Promise<void> {
   const { fx, endEvents } = stage;
+  await warmUp(stage);
   const warm = await oneDeploy(fx, 1, traffic(fx), deploy);
   endEvents();
   await warm.load.stop();
   expect(await warm.events).toBe(letter(0));
   await sleep(500);
-  const before = levels(fx.envoy.pid);
+  const before = { ...levels(fx.envoy.pid), ...(await envoyMemory(fx)) };
   const load = traffic(fx);
   const streams: { began: string; events: Promise<string> }[] = [];
   for (let version = 2; version < ROUNDS + 2; version++) {
     // What drains ends with its streams, and no more hosts than some may drain at once.
-    if (version % 6 === 0) endEvents();
+    if (version % MOST_DRAINING === 0) endEvents();
     const { events } = await oneDeploy(fx, version, load, deploy);
     streams.push({ began: letter(version - 1), events });
   }
@@ -210,8 +234,15 @@ async function deploys(kind: string, stage: Stage, deploy: (version: string) => 
   await eventually('descriptors of Envoy', () => channelDescriptors(fx.envoy.pid) <= before.fds, 10_000);
   expect(threads(fx.envoy.pid)).toBe(before.threads);
   const asked = [...versions.values()].reduce((sum, one) => sum + one, 0);
-  const memory = `${mebibytes(before.rss)} before, ${mebibytes(residentBytes(fx.envoy.pid))} after`;
-  console.log(`${ROUNDS} ${kind}: ${asked} requests, none failed; Envoy's memory ${memory}`);
+  await sleep(500);
+  const after = await envoyMemory(fx);
+  const change = (of: 'allocated' | 'resident'): string =>
+    `${mebibytes(before[of])} before, ${mebibytes(after[of])} after`;
+  console.log(
+    `${ROUNDS} ${kind}: ${asked} requests, none failed; Envoy's memory: allocated ${change('allocated')}; resident ${change('resident')}`,
+  );
+  expect(after.allocated).toBeLessThan(before.allocated * 1.1);
+  expect(after.resident).toBeLessThan(before.resident * 1.2);
 }
 
 async function oneDeploy<Load>(fx: Fixture, version: number, load: Load, deploy: (version: string) => Promise<void>) {
