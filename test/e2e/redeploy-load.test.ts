@@ -26,6 +26,7 @@ const ROUNDS = Number(process.env['REDEPLOYS'] ?? '3');
 const BODY = Number(process.env['REDEPLOY_BODY'] ?? String(2 << 20));
 const PIECE = Buffer.from('#@'.repeat(32_768));
 const MOST_DRAINING = 6;
+const TIMEOUT_MS = 60_000 + ROUNDS * 20_000;
 const WARM_UP_PHASES = 10;
 const WARM_UP_MS = 1_000;
 const FIRST = 'A'.charCodeAt(0);
@@ -255,7 +256,7 @@ async function oneDeploy<Load>(fx: Fixture, version: number, load: Load, deploy:
 }
 
 describe('new versions under load: no request fails, and no stream has two of them', () => {
-  it('hosts that take the socket over', () =>
+  it('hosts that take the socket over', { timeout: TIMEOUT_MS }, () =>
     scene(async (stage) => {
       const { fx } = stage;
       await deploys('take-overs', stage, async (version) => {
@@ -264,9 +265,10 @@ describe('new versions under load: no request fails, and no stream has two of th
       });
       await eventually('one host is left', () => fx.hosts.filter(({ running }) => running).length === 1, 10_000);
       for (const host of fx.hosts.slice(0, -1)) expect((await host.exit).code).toBe(0);
-    }));
+    }),
+  );
 
-  it('SIGHUP', () =>
+  it('SIGHUP', { timeout: TIMEOUT_MS }, () =>
     scene(async (stage) => {
       const { pid } = stage.fx.host;
       const before = levels(pid);
@@ -280,7 +282,8 @@ describe('new versions under load: no request fails, and no stream has two of th
       await eventually('the old threads have ended', () => threads(pid) <= before.threads, 10_000);
       await eventually('descriptors of the host', () => channelDescriptors(pid) <= before.fds, 10_000);
       console.log(`the host's memory at each: ${[...memory, residentBytes(pid)].map(mebibytes).join(', ')}`);
-    }));
+    }),
+  );
 
   it('--watch: an edit is live within a second, and a broken one harms nobody', () =>
     scene(
