@@ -76,9 +76,9 @@ describe('the host is killed, failure_mode open', () => {
       const headers: Line[] = [['x-park', parked]];
       let begun = false;
       const onHead = () => void (begun = true);
-      const answer = http1(fx.port, { path: '/', ...request, headers, onHead, timeoutMs: 20_000 });
+      const answer = http1(fx.port, { path: '/', ...request, headers, onHead, timeoutMs: 6_000 });
       answer.catch(() => undefined);
-      await eventually('parked', async () => (await fx.counters())[`park.at.${parked}`] === 1, 15_000);
+      await eventually('parked', async () => (await fx.counters())[`park.at.${parked}`] === 1, 4_000);
       if (is[0] === 'cut') await eventually('the answer has begun', () => begun);
       await fx.host.kill();
       const got = await answer;

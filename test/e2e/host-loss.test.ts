@@ -122,11 +122,11 @@ async function parkAndKill(fx: Fixture, position: Position, protocol: 'http1' | 
   const exchange = protocol === 'http1' ? http1 : http2;
   let begun = false;
   const onHead = () => void (begun = true);
-  const answer = exchange(fx.port, { path: '/', ...request, ...upload, headers, onHead, timeoutMs: 20_000 });
+  const answer = exchange(fx.port, { path: '/', ...request, ...upload, headers, onHead, timeoutMs: 6_000 });
   answer.catch(() => undefined);
   const place = position.filter === 'park-whole' ? 'park-whole.parked' : `park.at.${parked}`;
-  await eventually(`parked in ${parked}`, async () => (await fx.counters())[place] === 1, 15_000);
-  if (position.closed === 'cut') await eventually('the answer has begun', () => begun, 15_000);
+  await eventually(`parked in ${parked}`, async () => (await fx.counters())[place] === 1, 4_000);
+  if (position.closed === 'cut') await eventually('the answer has begun', () => begun, 3_000);
   await fx.host.kill();
   return answer;
 }
@@ -162,7 +162,7 @@ describe.each(['http1', 'http2'] as const)('the host is killed, failure_mode clo
         body: ['some'],
         trailers: [['x-sum', '1']],
         headers: [['x-park', 'decodeTrailers']],
-        timeoutMs: 20_000,
+        timeoutMs: 6_000,
       });
       await eventually('parked in decodeTrailers', async () => (await fx.counters())['park.at.decodeTrailers'] === 1);
       await fx.host.kill();
@@ -209,7 +209,7 @@ describe('the host is killed, failure_mode open', () => {
         path: '/sink',
         body: 'untouched',
         headers: [['x-park', 'decodeHeaders']],
-        timeoutMs: 20_000,
+        timeoutMs: 6_000,
       });
       await eventually('parked', async () => (await fx.counters())['park.at.decodeHeaders'] === 1);
       await fx.host.kill();
@@ -228,7 +228,7 @@ describe('the host is killed, failure_mode open', () => {
 
   it('a whole request body that was held goes on as the original', () =>
     scene([{ name: 'park-whole', options }], async (fx) => {
-      const answer = http1(fx.port, { method: 'POST', path: '/echo', body: 'the original', timeoutMs: 20_000 });
+      const answer = http1(fx.port, { method: 'POST', path: '/echo', body: 'the original', timeoutMs: 6_000 });
       await eventually('parked', async () => (await fx.counters())['park-whole.parked'] === 1);
       await fx.host.kill();
       expect([(await answer).status, (await answer).text]).toEqual([200, 'the original']);

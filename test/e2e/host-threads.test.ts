@@ -85,8 +85,8 @@ interface Caused {
 async function causeFault(fx: Fixture, { fault, code }: Case): Promise<Caused> {
   const from = performance.now();
   const answer = http1(fx.port, { path: `/?fault=${fault}`, timeoutMs: 10_000 }).catch((error: Error) => error);
-  await eventually('the fault is noticed', () => logOf(fx, code).length > 0, 15_000);
-  await eventually('the thread is replaced', () => fx.host.output.includes('worker thread replaced'), 15_000);
+  await eventually('the fault is noticed', () => logOf(fx, code).length > 0, 6_000);
+  await eventually('the thread is replaced', () => fx.host.output.includes('worker thread replaced'), 6_000);
   return { answer: await answer, from, took: performance.now() - from };
 }
 
@@ -202,7 +202,7 @@ describe('--workers 1', () => {
         for (let i = 0; i < 2; i++) {
           const [hung, other] = await Promise.all([get(fx.port, '/hello?fault=loop'), get(fx.port, '/hello?other')]);
           expect([hung.status, other.status]).toEqual([200, 200]);
-          await eventually('it is noticed', () => logOf(fx, 'TSF_WORKER_STALLED').length > i, 15_000);
+          await eventually('it is noticed', () => logOf(fx, 'TSF_WORKER_STALLED').length > i, 6_000);
           const started = performance.now();
           expect((await get(fx.port, `/hello?${i}`)).status).toBe(200);
           expect(performance.now() - started).toBeLessThan(BOUND_MS);
@@ -232,7 +232,7 @@ describe('a thread that cannot load again', () => {
       async (fx) => {
         writeFileSync(gone, '');
         expect(ended(await get(fx.port, '/?fault=exit'))).toBe(String(status));
-        await eventually('another one is there', () => fx.host.output.includes('worker thread replaced'), 15_000);
+        await eventually('another one is there', () => fx.host.output.includes('worker thread replaced'), 3_000);
         await eventually('its line in the log', () =>
           /"code":"TSF_LOAD_FAILED".*filters\/faulty\.ts:\d+:\d+: Error: connect/.test(fx.host.output),
         );
@@ -258,17 +258,17 @@ describe('a thread that cannot load again', () => {
       async (fx) => {
         writeFileSync(gone, '');
         expect(ended(await get(fx.port, '/?fault=exit'))).toBe('503');
-        await eventually('it could not load', () => fx.host.output.includes('TSF_LOAD_FAILED'), 15_000);
+        await eventually('it could not load', () => fx.host.output.includes('TSF_LOAD_FAILED'), 3_000);
         for (let i = 0; i < 10; i++) {
           expect(ended(await get(fx.port, '/next'))).toBe('200');
           await sleep(50);
         }
         // when it has loaded it takes over from the other one
         rmSync(gone);
-        await eventually('it has loaded', () => fx.host.output.includes('has loaded now'), 15_000);
+        await eventually('it has loaded', () => fx.host.output.includes('has loaded now'), 5_000);
         const before = (await get(fx.port, '/')).header('x-thread');
         expect(ended(await get(fx.port, '/?fault=exit'))).toBe('503');
-        await eventually('served', async () => (await get(fx.port, '/')).header('x-thread') !== before, 15_000);
+        await eventually('served', async () => (await get(fx.port, '/')).header('x-thread') !== before, 3_000);
       },
       { hostWorkers: 2, hostArgs: ARGS, hostEnv },
     ));
@@ -285,7 +285,7 @@ describe('the process dies', () => {
         expect(died!['pid']).toBe(fx.host.pid);
         expect(died!['msg']).toMatch(/out of memory.*bound what .*filters\/faulty\.ts/);
         expect(ended(await answer)).toBe('503');
-        await eventually('it serves again', async () => (await get(fx.port, '/after')).status === 200, 15_000);
+        await eventually('it serves again', async () => (await get(fx.port, '/after')).status === 200, 5_000);
         const pids = new Set(fx.host.records.map((record) => record['pid'] as number));
         expect(pids.size).toBe(3);
         expect((await fx.host.stop(5_000)).code).toBe(0);
@@ -318,9 +318,9 @@ describe('the process dies', () => {
         const { pid } = (await fx.counters()) as { pid: number };
         expect(pid).not.toBe(fx.host.pid);
         await fx.host.kill();
-        await eventually('it has ended', () => !existsSync(`/proc/${pid}`), 15_000);
+        await eventually('it has ended', () => !existsSync(`/proc/${pid}`), 5_000);
         await fx.startHost();
-        await eventually('another one serves', async () => (await get(fx.port, '/after')).status === 200, 15_000);
+        await eventually('another one serves', async () => (await get(fx.port, '/after')).status === 200, 5_000);
       },
       { supervise: true },
     ));

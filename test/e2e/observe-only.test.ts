@@ -153,8 +153,7 @@ describe.each(['http1', 'http2'] as const)('a filter that changes everything, ov
       },
     });
     expect(late).toHaveLength(10);
-    // One that waited for the hook would make all of them late; a loaded machine makes some.
-    expect(late.sort((a, b) => a - b)[5]).toBeLessThan(150);
+    expect(Math.max(...late)).toBeLessThan(150);
     expect(await view(at.fx, '/sse?n=10&ms=50')).toMatchObject({ status: 200, reason: 'complete' });
   });
 });
@@ -166,8 +165,7 @@ describe('a host that cannot be told', () => {
       async (fx) => {
         const started = performance.now();
         expect((await http1(fx.port, { method: 'POST', path: '/echo', body: 'as it is' })).text).toBe('as it is');
-        // A host that is just connecting would be given 1 s.
-        expect(performance.now() - started).toBeLessThan(900);
+        expect(performance.now() - started).toBeLessThan(500);
         expect(await results(fx)).toEqual({ no_host: 1 });
         await fx.startHost();
         await watched(fx);
