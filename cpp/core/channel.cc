@@ -1,5 +1,6 @@
 #include "core/channel.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "core/frame_writer.h"
@@ -73,8 +74,9 @@ bool Channel::stalled(int64_t now, int64_t limit, int64_t& again) {
     stall_.nothing_waits();
     return false;
   }
-  again = stall_.look(now, parts_.endpoint.peer_head(), limit);
-  return now >= again;
+  const int64_t ends = stall_.look(now, parts_.endpoint.peer_head(), limit);
+  again = std::min(ends, now + look_every(limit));
+  return now >= ends;
 }
 
 void Channel::condemn(std::string_view reason) {

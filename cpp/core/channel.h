@@ -74,7 +74,7 @@ class StallWatch {
     head_ = head;
   }
   void nothing_waits() { since_ = 0; }
-  // Until when it may go on like that.
+  // Until when it may go on like that, counted from the look that first found it there.
   int64_t look(int64_t now, uint32_t head, int64_t limit) {
     if (since_ == 0 || head != head_) begin(now, head);
     return since_ + limit;
@@ -209,6 +209,8 @@ class Channel {
 
   // The host has this long from now to read something.
   void watch_reader(int64_t now) { stall_.begin(now, parts_.endpoint.peer_head()); }
+  // How often to look, for a limit to be true to an eighth.
+  static constexpr int64_t look_every(int64_t limit) { return limit / 8; }
   // True when frames have waited for `limit` nanoseconds and the host has read none of them. `again` is when to ask
   // next, 0 when nothing waits.
   bool stalled(int64_t now, int64_t limit, int64_t& again);

@@ -93,7 +93,7 @@ void Worker::publish(Channel& channel) {
   stall_armed_ = true;
   const Nanos now = now_ns();
   channel.watch_reader(now);
-  arm(now + link_.stall_limit());
+  arm(now + Channel::look_every(link_.stall_limit()));
 }
 
 void Worker::check_stalls(Nanos now) {

@@ -15,7 +15,7 @@ import {
 } from '../fixture/index.js';
 import { LyingHost, type Liar } from '../fixture/lying-host.js';
 import { ControlKind, FrameKind } from '../../src/channel/codec/index.js';
-import { ended, scene, stage, stopHost } from './support.js';
+import { ended, oneByOne, scene, stage, stopHost } from './support.js';
 
 const OPEN = { host_wait: '0s', failure_mode: 'open' };
 const MODES = ['closed', 'open'] as const;
@@ -36,8 +36,6 @@ interface Killed {
   readonly is: readonly string[];
 }
 const UPLOAD = { method: 'POST', path: '/sink' };
-/** Pieces enough that two of them are not read at once. */
-const SSE = '/sse?n=6&ms=60&hold=20000';
 const KILLED: readonly Killed[] = [
   {
     where: 'a streamed request body partly sent on: 502',
@@ -76,12 +74,12 @@ describe('the host is killed, failure_mode open', () => {
       const headers: Line[] = [['x-park', parked]];
       let begun = false;
       const onHead = () => void (begun = true);
-      const answer = http1(fx.port, { path: '/', ...request, headers, onHead, timeoutMs: 6_000 });
+      const answer = http1(fx.port, { path: '/', ...request, headers, onHead, timeoutMs: 30_000 });
       answer.catch(() => undefined);
-      await eventually('parked', async () => (await fx.counters())[`park.at.${parked}`] === 1, 4_000);
+      await eventually('parked', async () => (await fx.counters())[`park.at.${parked}`] === 1);
       if (is[0] === 'cut') await eventually('the answer has begun', () => begun);
       await fx.host.kill();
-      const got = await answer;
+      const got = await within(5_000, 'the answer', answer);
       const [status, original] = is[0]!.split(/ (.*)/);
       expect(ended(got)).toBe(status);
       const seen = [got.text, JSON.stringify(got.trailers)];
@@ -92,7 +90,9 @@ describe('the host is killed, failure_mode open', () => {
 
 describe.each(MODES)('failure_mode %s', (failure_mode) => {
   const options = { failure_mode, host_wait: '0s' };
+  const { upstream, begins } = oneByOne();
   const streaming = stage({
+    upstream,
     filters: [
       { name: 'replies', options },
       { name: 'cells', options: { ...options, max_pending_output: '128KiB' } },
@@ -110,7 +110,8 @@ describe.each(MODES)('failure_mode %s', (failure_mode) => {
     const thrown = await get(port, '/throw');
     expect([ended(thrown), thrown.text.trim()]).toEqual(['500', 'error happened in filter']);
     expect((await fx.logged('/throw')).details).toContain('ts_filter_error');
-    expect(ended(await get(port, `${SSE}&late-throw`))).toBe('cut');
+    const late = '/one-by-one?late-throw';
+    expect(ended(await http1(port, { path: late, onHead: () => begins(late) }))).toBe('cut');
     await eventually('its code is logged', () => fx.envoy.output.includes('reset: ts_filter_error_late'));
   });
 

@@ -1,15 +1,19 @@
 /** Replies and faults of filters: what the client reads, and that each stream ends once. */
 import { describe, expect, it } from 'vitest';
 import { Connection, eventually, get, http1, http2, sleep, type Seen } from '../fixture/index.js';
-import { logsOnFailure, stage } from './support.js';
+import { logsOnFailure, oneByOne, stage } from './support.js';
 
 describe.each(['http1', 'http2'] as const)('replies over %s', (protocol) => {
   const exchange = protocol === 'http1' ? http1 : http2;
+  const { upstream, begins } = oneByOne();
   const at = stage({
     filters: [{ name: 'replies' }],
     counters: true,
     upstream: {
-      paths: { '/stop-headers-only': (_req, res) => void res.writeHead(200, { 'content-length': '0' }).end() },
+      paths: {
+        ...upstream.paths,
+        '/stop-headers-only': (_req, res) => void res.writeHead(200, { 'content-length': '0' }).end(),
+      },
     },
   });
 
@@ -141,7 +145,8 @@ describe.each(['http1', 'http2'] as const)('replies over %s', (protocol) => {
 
   it('a throw after the response headers went cuts the answer, with its details', async () => {
     logsOnFailure(at);
-    const answer = await exchange(at.port, { path: '/sse?n=2&ms=60&hold=20000&late-throw' });
+    const path = '/one-by-one?late-throw';
+    const answer = await exchange(at.port, { path, onHead: () => begins(path) });
     expect([answer.status, answer.complete]).toEqual([200, false]);
     await eventually('the code is logged', () => at.fx.envoy.output.includes('ts_filter_error_late'));
   });

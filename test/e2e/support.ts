@@ -8,6 +8,7 @@ import {
   type EnvoyOptions,
   type AnyFilter,
   type Fixture,
+  type Handler,
   type Response,
   type Upstream,
 } from '../fixture/index.js';
@@ -18,10 +19,10 @@ export interface Stage {
   readonly upstream: Upstream;
 }
 
+type UpstreamOptions = Parameters<typeof startUpstream>[0];
+
 /** One Envoy, one host and one upstream for the tests of a describe block. */
-export function stage(
-  options: Omit<EnvoyOptions, 'upstream'> & { upstream?: Parameters<typeof startUpstream>[0] },
-): Stage {
+export function stage(options: Omit<EnvoyOptions, 'upstream'> & { upstream?: UpstreamOptions }): Stage {
   let fx: Fixture | undefined;
   let upstream: Upstream | undefined;
   beforeAll(async () => {
@@ -66,8 +67,8 @@ export async function withEnvoy<T>(options: EnvoyOptions, run: (fx: Fixture) => 
   return result;
 }
 
-async function withUpstream<T>(run: (upstream: Upstream) => Promise<T>): Promise<T> {
-  const upstream = await startUpstream();
+async function withUpstream<T>(options: UpstreamOptions, run: (upstream: Upstream) => Promise<T>): Promise<T> {
+  const upstream = await startUpstream(options);
   try {
     return await run(upstream);
   } finally {
@@ -79,9 +80,24 @@ async function withUpstream<T>(run: (upstream: Upstream) => Promise<T>): Promise
 export function scene(
   filters: readonly AnyFilter[],
   run: (fx: Fixture) => Promise<void>,
-  more: Omit<EnvoyOptions, 'filters' | 'upstream'> = {},
+  { upstream: options, ...more }: Omit<EnvoyOptions, 'filters' | 'upstream'> & { upstream?: UpstreamOptions } = {},
 ): Promise<void> {
-  return withUpstream((upstream) => withEnvoy({ filters, upstream, counters: true, ...more }, run));
+  return withUpstream(options, (upstream) => withEnvoy({ filters, upstream, counters: true, ...more }, run));
+}
+
+/**
+ * An upstream's answer at /one-by-one: its second piece is sent when the client has the first one, and its end never. A
+ * filter that waits in the second has let the first go, however busy the machine is.
+ */
+export function oneByOne() {
+  const begun = new Set<string | undefined>();
+  const answer: Handler = async (req, res) => {
+    res.writeHead(200, { 'content-type': 'text/event-stream' });
+    res.write('data: one\n\n');
+    await eventually('its client has the first piece', () => begun.has(req.url) || res.destroyed, 60_000);
+    res.write('data: two\n\n');
+  };
+  return { upstream: { paths: { '/one-by-one': answer } }, begins: (path: string) => void begun.add(path) };
 }
 
 function isStopped(pid: number): boolean {

@@ -306,6 +306,19 @@ TEST_F(StreamTest, AHostThatStopsReadingIsLost) {
   unread->disconnect();
 }
 
+TEST_F(StreamTest, AHostThatStopsReadingIsNoticedToAnEighthOfTheTime) {
+  stage_->link.stall = nanos(Millis(400));
+  connect_and_open();  // it has read this one, long before it stops
+  pass_time(200);
+  const auto unread = stage_->open();
+  unread->headers(kReq, kPost, false);
+  pass_time(100);
+  EXPECT_FALSE(condemned());
+  for (int step = 0; step < 8 && !condemned(); step++) pass_time(50);
+  EXPECT_TRUE(condemned()) << "the time of frames that it has read does not count for it";
+  unread->disconnect();
+}
+
 TEST_F(StreamTest, AFilterThatFailsIsA500) {
   connect_and_open();
   ASSERT_TRUE(host().fail(id_, HeaderType::kRequest, "boom\nline"));

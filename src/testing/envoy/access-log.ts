@@ -9,6 +9,8 @@ export interface AccessEntry {
   method: string;
   /** From the request's first byte to the answer's last, as Envoy saw it. */
   ms: number;
+  /** Of `ms`, what an upstream took from the request's last byte to the answer's last; null where none answered. */
+  upstream: number | null;
   /** Of a request by `request()`, its number; else null. */
   test: string | null;
 }

@@ -101,6 +101,7 @@ function manager(options: ChainOptions, dir: string, http_filters: readonly Conf
               details: '%RESPONSE_CODE_DETAILS%',
               flags: '%RESPONSE_FLAGS%',
               ms: '%DURATION%',
+              upstream: '%COMMON_DURATION(US_TX_END:US_RX_END:ms)%',
               test: `%REQ(${TEST_HEADER})%`,
             },
           },
