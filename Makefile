@@ -277,7 +277,7 @@ VITEST := node node_modules/vitest/vitest.mjs run
 E2E_DEPENDENCIES := build tools build/grpc-interop build/stamps/calls
 E2E := $(ENVOY_VERSIONS:%=e2e-%)
 
-.PHONY: test cpp-test unit test-envoy go-matrix smoke $(E2E) check fuzz fuzz-short fuzz-keep soak torture torture-short framing-torture framing-short bench profile
+.PHONY: test cpp-test unit test-envoy go-matrix smoke $(E2E) check fuzz fuzz-short fuzz-keep soak torture torture-short framing-torture framing-short bench bench-compare profile
 test: cpp-test unit fuzz-short package test-envoy framing-short torture-short ## Every suite; CI runs check and smoke besides
 # A failing suite does not keep the others from running, nor the matrix; it fails all the same.
 test-envoy: ## End-to-end tests on Envoy 1.40, 1.39 and 1.38, and the matrix of the Golang filter's cases
@@ -390,6 +390,8 @@ FRAMING_SHORT := 9000
 
 bench: build build/stamps/calls $(ENVOY) ## Against no filter, Lua and ext_proc (BENCH_OPTS="--rounds 5 --write-docs")
 	@ENVOY_VERSION=$(ENVOY_VERSION) node bench/run.js $(BENCH_OPTS)
+bench-compare: build $(ENVOY) # This working copy and others, built, by short bursts in turn: WITH="../before" BENCH_OPTS="--streams"
+	@ENVOY_VERSION=$(ENVOY_VERSION) node bench/compare.js $(BENCH_OPTS) $(WITH)
 
 profile: build $(ENVOY) ## CPU profiles of host and Envoy under load
 	@ENVOY_VERSION=$(ENVOY_VERSION) node bench/profile/run.mjs
