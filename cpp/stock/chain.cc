@@ -188,7 +188,9 @@ bool Chain::end_is_held_before(const Neighbour& flow, Dir dir) const {
 }
 
 Neighbour* Chain::open_before(const Neighbour& flow, Dir dir) const {
-  return nearest_before(flow, dir, [](const Neighbour& before) { return before.is_open(); });
+  return nearest_before(flow, dir, [](const Neighbour& before) {
+    return before.is_open() || (before.waits_for_trailers() && !before.has_seen_end());
+  });
 }
 
 Neighbour* Chain::owner_before(const Neighbour& flow, Dir dir) const {

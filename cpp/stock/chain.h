@@ -139,7 +139,7 @@ class Chain {
   bool has_end(Dir dir) const { return ends_[static_cast<size_t>(dir)]; }
   // That has not come here, or one before it is not through.
   bool end_is_held_before(const Neighbour& flow, Dir dir) const;
-  // The nearest before it whose message is not complete; null = none.
+  // The nearest before it whose message is not complete, be it that only trailers are to come; null = none.
   Neighbour* open_before(const Neighbour& flow, Dir dir) const;
   // Whose raw input lies in the shared buffer: before it, behind it.
   Neighbour* owner_before(const Neighbour& flow, Dir dir) const;

@@ -86,7 +86,7 @@ BodyStatus StockFlow::store() {
 // Whether input may lie in the shared buffer, where it pauses the peer: nobody else's is there, and nobody behind us
 // can flush it.
 bool StockFlow::may_leave() {
-  if (ended_) return false;
+  if (ended_ || diverted_ != nullptr) return false;
   const bool is_shared_itself = input_.received_is_buffer();
   if (chain() != nullptr && !buffer().is_ours()) {
     if (chain()->owner_before(*this, dir_) != nullptr) return false;
@@ -177,6 +177,8 @@ void StockFlow::unpark(const std::string& bytes) {
 
 void StockFlow::divert_to(Neighbour& next) {
   diverted_ = &next;
+  // What would pass us now would meet filters that have had the end.
+  if (state_ == State::kPassing) state_ = State::kLeaving;
   wake();
 }
 

@@ -48,6 +48,13 @@ TEST_F(ChainTest, BeforeIsTowardsTheClientForRequestsAndTowardsTheRouterForRespo
   EXPECT_EQ(chain_->open_before(router_[kReq], kReq), &client_[kReq]) << "over one that is through";
 }
 
+TEST_F(ChainTest, OneThatWaitsForTrailersIsOpenUntilItHasSeenTheEnd) {
+  client_[kReq].open = middle_[kReq].trailers = true;
+  EXPECT_EQ(chain_->open_before(router_[kReq], kReq), &middle_[kReq]) << "past it the rest would go unseen";
+  middle_[kReq].seen_end = true;
+  EXPECT_EQ(chain_->open_before(router_[kReq], kReq), &client_[kReq]) << "it waits for nothing more";
+}
+
 TEST_F(ChainTest, OneThatIsNotInItHasNoNeighbours) {
   FakeFilter stranger;
   client_[kReq].open = client_[kReq].seen_end = client_[kReq].leaves = true;

@@ -124,6 +124,8 @@ const CHUNKS = { style: 'perChunk' } as const;
 const TIMES: readonly Times[] = [1, 2];
 /** Shorter and longer than what Lua waits. */
 const HOOK_MS = [0, 20, 400];
+/** Of two the one behind lets the body by while the other is at work on the trailers. */
+const TRAILERS_HOOKS = TIMES.flatMap((times) => HOOK_MS.map((ms) => ({ times, ms })));
 
 const chains: Chains = {
   nothing: [],
@@ -150,10 +152,14 @@ const chains: Chains = {
     ]),
   ),
   ...Object.fromEntries(
-    HOOK_MS.flatMap((ms): [string, AnyFilter[]][] => [
-      [`response trailers ${ms}`, [luaCall('response', 250), { name: 'trailers-slow', config: ms }]],
-      [`request trailers ${ms}`, [{ name: 'trailers-slow', config: ms }, luaCall('request', 50)]],
-    ]),
+    TRAILERS_HOOKS.flatMap(({ ms, times }): [string, AnyFilter[]][] => {
+      const slow = { name: 'trailers-slow', config: ms };
+      const slows = [slow, { ...slow, instance: 'trailers-slow-too' }].slice(0, times);
+      return [
+        [`${times} × response trailers ${ms}`, [luaCall('response', 250), ...slows]],
+        [`${times} × request trailers ${ms}`, [...slows, luaCall('request', 50)]],
+      ];
+    }),
   ),
 };
 
@@ -427,15 +433,15 @@ describe.each(STAGES)('over $protocol, edges: $edges', ({ protocol, edges }) => 
     },
   );
 
-  describe.each(HOOK_MS)('a filter with a trailers hook only, %i ms, before a call of Lua', (ms) => {
-    const added = '<late>';
+  describe.each(TRAILERS_HOOKS)('$times with a trailers hook only, $ms ms, before a call of Lua', ({ times, ms }) => {
+    const added = '<late>'.repeat(times);
 
     it('what it writes goes behind the body of the response, and its trailer with the others', async () => {
       logsOnFailure(at);
       const body = patternBytes(20_000);
       const fates = ['', '&end=30', '&end=300'].map((end) => async (): Promise<Fate> => {
         const answer = await exchangeOver[protocol](at.port, {
-          path: `/respond?${through(`response trailers ${ms}`)}&n=${body.length}&trailers${end}`,
+          path: `/respond?${through(`${times} × response trailers ${ms}`)}&n=${body.length}&trailers${end}`,
           timeoutMs: LIMIT_MS,
         }).catch((error: Error) => error);
         const fate = fateOfResponse(answer, Buffer.concat([body, Buffer.from(added)]));
@@ -455,7 +461,7 @@ describe.each(STAGES)('over $protocol, edges: $edges', ({ protocol, edges }) => 
         const id = nextId();
         const answer = await exchangeOver[protocol](at.port, {
           method: 'POST',
-          path: `/talk?answer&${through(`request trailers ${ms}`)}&id=${id}`,
+          path: `/talk?answer&${through(`${times} × request trailers ${ms}`)}&id=${id}`,
           body: timed(body, 1, endMs),
           trailers: [['x-sum', 'seven']],
           timeoutMs: LIMIT_MS,
