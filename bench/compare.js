@@ -8,6 +8,7 @@ import os from 'node:os';
 import { basename, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
+import { median } from './report.js';
 import { wrk } from './stage.js';
 
 const { values, positionals } = parseArgs({
@@ -55,8 +56,6 @@ async function burst(build) {
   build.requests += requests;
   build.micros().forEach((micros, i) => (build.used[i] += micros - before[i]));
 }
-
-const median = (all) => [...all].sort((a, b) => a - b)[all.length >> 1];
 
 async function compare(builds) {
   for (const build of builds) await wrk(build.url, connections, WARM_UP_SECONDS);

@@ -1,6 +1,6 @@
 // From the runs of each case to medians, ratios, and the text of both.
 
-const median = (list) => {
+export const median = (list) => {
   const sorted = [...list].sort((a, b) => a - b);
   const middle = sorted.length >> 1;
   return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;

@@ -15,7 +15,7 @@ import {
 } from '../fixture/index.js';
 import { LyingHost, type Liar } from '../fixture/lying-host.js';
 import { ControlKind, FrameKind } from '../../src/channel/codec/index.js';
-import { ended, oneByOne, scene, stage, stopHost } from './support.js';
+import { ended, killHost, oneByOne, scene, stage, stopHost } from './support.js';
 
 const OPEN = { host_wait: '0s', failure_mode: 'open' };
 const MODES = ['closed', 'open'] as const;
@@ -78,8 +78,7 @@ describe('the host is killed, failure_mode open', () => {
       answer.catch(() => undefined);
       await eventually('parked', async () => (await fx.counters())[`park.at.${parked}`] === 1);
       if (is[0] === 'cut') await eventually('the answer has begun', () => begun);
-      await fx.host.kill();
-      const got = await within(5_000, 'the answer', answer);
+      const got = await killHost(fx, answer);
       const [status, original] = is[0]!.split(/ (.*)/);
       expect(ended(got)).toBe(status);
       const seen = [got.text, JSON.stringify(got.trailers)];

@@ -7,7 +7,6 @@ import {
   http2,
   patternDigest,
   sleep,
-  within,
   type Config,
   type Fixture,
   type Line,
@@ -15,7 +14,7 @@ import {
   type Response,
   type Seen,
 } from '../fixture/index.js';
-import { ended, oneByOne, scene } from './support.js';
+import { ended, killHost, oneByOne, scene } from './support.js';
 
 /** An upload that goes on until the test ends it; its second piece is for who has done something with the first. */
 async function* endless(first: () => unknown) {
@@ -119,9 +118,6 @@ const POSITIONS: Position[] = [
   },
 ];
 
-/** How long an answer may take once its host is gone. */
-const END_MS = 5_000;
-
 const parking = (
   position: Position,
   protocol: 'http1' | 'http2',
@@ -148,8 +144,7 @@ const parking = (
       const place = filter === 'park-whole' ? 'park-whole.parked' : `park.at.${parked}`;
       await eventually(`parked in ${parked}`, async () => (await fx.counters())[place] === 1);
       if (position.closed === 'cut') await answerHasBegun();
-      await fx.host.kill();
-      await run(await within(END_MS, 'the answer', answer), fx);
+      await run(await killHost(fx, answer), fx);
     },
     { upstream },
   );
@@ -186,8 +181,7 @@ describe.each(['http1', 'http2'] as const)('the host is killed, failure_mode clo
         timeoutMs: 30_000,
       });
       await eventually('parked in decodeTrailers', async () => (await fx.counters())['park.at.decodeTrailers'] === 1);
-      await fx.host.kill();
-      expect(['cut', '502']).toContain(ended(await within(END_MS, 'the answer', answer)));
+      expect(['cut', '502']).toContain(ended(await killHost(fx, answer)));
     }));
 });
 
@@ -220,9 +214,8 @@ describe('the host is killed with many streams in every position', () => {
       },
       30_000,
     );
-    await fx.host.kill();
     const kinds = new Map<string, number>();
-    for (const answer of await within(END_MS, 'each answer', Promise.all(answers)))
+    for (const answer of await killHost(fx, Promise.all(answers)))
       kinds.set(ended(answer), (kinds.get(ended(answer)) ?? 0) + 1);
     expect(Object.fromEntries(kinds)).toEqual({ 503: 50, 502: 50, cut: 100 });
     for (let i = 0; i < 200; i++) await fx.logged(pathOf(i));
@@ -244,8 +237,7 @@ describe('the host is killed, failure_mode open', () => {
         timeoutMs: 30_000,
       });
       await eventually('parked', async () => (await fx.counters())['park.at.decodeHeaders'] === 1);
-      await fx.host.kill();
-      const seen = (await within(END_MS, 'the answer', answer)).json as Seen;
+      const seen = (await killHost(fx, answer)).json as Seen;
       expect(seen.digest.startsWith('9:')).toBe(true);
       expect(seen.headers.some(([name]) => name === 'x-attempt')).toBe(false);
     }));
@@ -254,8 +246,7 @@ describe('the host is killed, failure_mode open', () => {
     scene([{ name: 'park', options }], async (fx) => {
       const answer = get(fx.port, '/bytes?n=400000', [['x-park', 'encodeHeaders']]);
       await eventually('parked', async () => (await fx.counters())['park.at.encodeHeaders'] === 1);
-      await fx.host.kill();
-      const { status, digest } = await within(END_MS, 'the answer', answer);
+      const { status, digest } = await killHost(fx, answer);
       expect([status, digest]).toEqual([200, patternDigest(400_000)]);
     }));
 
@@ -263,8 +254,7 @@ describe('the host is killed, failure_mode open', () => {
     scene([{ name: 'park-whole', options }], async (fx) => {
       const answer = http1(fx.port, { method: 'POST', path: '/echo', body: 'the original', timeoutMs: 6_000 });
       await eventually('parked', async () => (await fx.counters())['park-whole.parked'] === 1);
-      await fx.host.kill();
-      const { status, text } = await within(END_MS, 'the answer', answer);
+      const { status, text } = await killHost(fx, answer);
       expect([status, text]).toEqual([200, 'the original']);
     }));
 
@@ -292,8 +282,7 @@ describe('the host is killed, failure_mode open', () => {
       const headers = [['x-park', 'responseBodyLater']] as const;
       const answer = http1(fx.port, { path, headers, onHead: () => begins(path) });
       await eventually('parked', async () => (await fx.counters())['park.at.responseBodyLater'] === 1);
-      await fx.host.kill();
-      expect(ended(await within(END_MS, 'the answer', answer))).toBe('cut');
+      expect(ended(await killHost(fx, answer))).toBe('cut');
     };
     return scene([{ name: 'park', options }], run, { upstream });
   });

@@ -31,7 +31,8 @@ async function ask(fx: Fixture, path: string, count: number, length: number): Pr
 
 const statuses = (all: readonly (Response | Error)[]) => [...new Set(all.map(ended))];
 /** Requests whose headers do not all fit into the ring, by far. */
-const MANY = Number(process.env['REPLAY_REQUESTS'] ?? 150);
+const FEW = 150;
+const MANY = Number(process.env['REPLAY_REQUESTS'] ?? FEW);
 /** For a worker that gets no processor now and then. */
 const SLACK_MS = 250;
 
@@ -59,13 +60,16 @@ describe('the host is stopped', () => {
         await eventually('it serves again', async () => {
           return (await get(fx.port, '/again')).header('x-path') === '/again';
         });
-        // by Envoy's clock, and without the upstream's time: who asks and answers so many at once is busy itself
-        const took = await eventually('all are in the access log', () => {
-          const entries = fx.accessLog().filter(({ path }) => path.includes('?'));
-          return entries.length >= modes.length * MANY && entries.map(({ ms, upstream }) => ms - (upstream ?? 0));
+        // by Envoy's clock: a client of so many is busy itself
+        const entries = await eventually('all are in the access log', () => {
+          const all = fx.accessLog().filter(({ path }) => path.includes('?'));
+          return all.length >= modes.length * MANY && all;
         });
-        if (MANY > 150) console.log(took.length, 'requests: the latest after', Math.max(...took), 'ms');
-        expect(Math.max(...took)).toBeLessThan(1_250 + SLACK_MS);
+        const took = entries.map(({ ms }) => ms);
+        const withoutUpstream = entries.map(({ ms, upstream }) => ms - (upstream ?? 0));
+        if (MANY > FEW) console.log(MANY, 'in each mode: the latest after', Math.max(...withoutUpstream), 'ms');
+        // so is an upstream that is let by so many at once: what it takes then is not ours
+        expect(Math.max(...(MANY > FEW ? withoutUpstream : took))).toBeLessThan(1_250 + SLACK_MS);
         expect(Math.min(...took)).toBeGreaterThan(950);
         // the requests before, and those that waited for it to serve again
         expect((await fx.counters())['stateless.created']).toBeLessThan(20);

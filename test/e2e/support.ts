@@ -5,6 +5,7 @@ import {
   eventually,
   startEnvoy,
   startUpstream,
+  within,
   type EnvoyOptions,
   type AnyFilter,
   type Fixture,
@@ -109,6 +110,15 @@ function isStopped(pid: number): boolean {
 export async function stopHost(fx: Fixture): Promise<void> {
   fx.host.signal('SIGSTOP');
   await eventually('every thread of it has stopped', () => isStopped(fx.host.pid));
+}
+
+/** How long an answer may take once its host is gone. */
+const END_MS = 3_000;
+
+/** Kills the host; gives what was waiting for it, which has to end then. */
+export async function killHost<T>(fx: Fixture, waiting: Promise<T>): Promise<T> {
+  await fx.host.kill();
+  return within(END_MS, 'what waited for a host that was killed', waiting);
 }
 
 /** The status of a whole answer, or `cut`. */
