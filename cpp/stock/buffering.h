@@ -41,8 +41,12 @@ class Buffering {
   // Output that a push puts into the buffer.
   void on_output(size_t bytes) { emitted_ += bytes; }
   // It will go once more.
-  void took_back(size_t bytes) { emitted_ -= bytes; }
+  void took_back(size_t bytes) {
+    emitted_ -= std::min<uint64_t>(bytes, emitted_);
+    taken_back_ += bytes;
+  }
   uint64_t emitted() const { return emitted_; }
+  uint64_t taken_back() const { return taken_back_; }
   // Before the last push. `emitted_before`: without it; `kept`: what lies in the buffer of that.
   void before_end(uint64_t emitted_before, size_t kept) {
     if (dir_ != Dir::kRequest || !gathered_behind_ || emitted_before == 0 || kept != emitted_before) return;
@@ -75,6 +79,7 @@ class Buffering {
   Envoy& envoy_;
   const Dir dir_;
   uint64_t emitted_ = 0;
+  uint64_t taken_back_ = 0;
   uint64_t limit_ = 0;
   uint64_t floor_ = 0;  // least output for a push past the router's copy
   bool gathered_behind_ = false;

@@ -187,6 +187,15 @@ bool Chain::end_is_held_before(const Neighbour& flow, Dir dir) const {
          nullptr;
 }
 
+bool Chain::sees_peers_end(Dir dir) const {
+  return dir == Dir::kRequest ? edge(Role::kFirstEdge) != nullptr
+                              : edge(Role::kLastEdge) != nullptr || edge(Role::kUpstreamEdge) != nullptr;
+}
+
+Neighbour* Chain::open_filter_before(const Neighbour& flow, Dir dir) const {
+  return nearest_before(flow, dir, is_open_filter);
+}
+
 Neighbour* Chain::open_before(const Neighbour& flow, Dir dir) const {
   return nearest_before(flow, dir, [](const Neighbour& before) {
     return before.is_open() || (before.waits_for_trailers() && !before.has_seen_end());
@@ -210,9 +219,7 @@ void Chain::let_far_end_go() const {
   if (EdgeFilter* edge = this->edge(Role::kUpstreamEdge)) edge->let_end_go();
 }
 
-bool Chain::has_filter_before(const Neighbour& flow, Dir dir) const {
-  return nearest_before(flow, dir, is_open_filter) != nullptr;
-}
+bool Chain::has_filter_before(const Neighbour& flow, Dir dir) const { return open_filter_before(flow, dir) != nullptr; }
 
 bool Chain::has_filter_behind(const Neighbour& flow, Dir dir) const {
   return nearest_behind(flow, dir, is_open_filter) != nullptr;
@@ -269,6 +276,13 @@ uint64_t Chain::growth_before(const Neighbour& flow, Dir dir) const {
 
 void Chain::tell_buffer_moved(const Neighbour& by, Dir dir) const {
   each_before(by, dir, [](Neighbour& before) { before.on_buffer_moved(); });
+}
+
+void Chain::tell_taken_back(const Neighbour& by, Dir dir, size_t bytes) const {
+  (void)nearest_behind(by, dir, [&](Neighbour& behind) {
+    behind.on_taken_back(bytes);
+    return false;
+  });
 }
 
 void Chain::put_aside_before(Dir dir, Envoy& envoy) {

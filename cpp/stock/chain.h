@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "core/byte_queue.h"
+#include "core/clock.h"
 #include "core/mount.h"
 #include "exchange_generated.h"
 #include "stock/envoy.h"
@@ -37,6 +38,8 @@ class Neighbour {
   virtual bool is_edge() const { return false; }
   // Envoy has shown it the end.
   virtual bool has_seen_end() const = 0;
+  // So long somebody before it has the end, or may have it; null: nobody.
+  virtual core::Nanos end_is_held_until() { return 0; }
   // It has more input in module memory than it can use.
   virtual bool is_full() const = 0;
   // Raw input of it lies in the shared buffer: takes it out for somebody's push, and puts it back.
@@ -56,6 +59,8 @@ class Neighbour {
   virtual uint64_t growth() const { return 0; }
   // Envoy has brought the end into the stream, perhaps not yet to this one.
   virtual void on_end_in_stream() {}
+  // One before it has taken so many bytes back that had gone by: they go again.
+  virtual void on_taken_back(size_t) {}
   // Somebody else's push has moved what lies in the shared buffer.
   virtual void on_buffer_moved() {}
 
@@ -73,8 +78,8 @@ class Neighbour {
   // It takes all of it at once.
   virtual bool collects() const = 0;
   virtual void accept(core::ByteQueue& bytes, core::InputEnd end) = 0;
-  // From here on that one gives its output by hand.
-  virtual void divert_to(Neighbour& next) = 0;
+  // From here on it gives its output by hand to that one, which has had so many bytes of it, and then an end.
+  virtual void divert_to(Neighbour& next, uint64_t bytes) = 0;
 };
 
 // Bytes that somebody behind a push keeps in the shared buffer, taken out meanwhile, so that they are not shown again;
@@ -139,6 +144,10 @@ class Chain {
   bool has_end(Dir dir) const { return ends_[static_cast<size_t>(dir)]; }
   // That has not come here, or one before it is not through.
   bool end_is_held_before(const Neighbour& flow, Dir dir) const;
+  // An entry of ours at the peer's end of that direction hears of each end.
+  bool sees_peers_end(Dir dir) const;
+  // The nearest of our filters before it whose message is not complete; null = none.
+  Neighbour* open_filter_before(const Neighbour& flow, Dir dir) const;
   // The nearest before it whose message is not complete, be it that only trailers are to come; null = none.
   Neighbour* open_before(const Neighbour& flow, Dir dir) const;
   // Whose raw input lies in the shared buffer: before it, behind it.
@@ -170,6 +179,11 @@ class Chain {
   uint64_t growth_before(const Neighbour& flow, Dir dir) const;
   // Those before it: what lies in the buffer now is behind them.
   void tell_buffer_moved(const Neighbour& by, Dir dir) const;
+  // One of ours resets the stream.
+  void note_reset() { was_reset_ = true; }
+  bool was_reset() const { return was_reset_; }
+  // Those behind it.
+  void tell_taken_back(const Neighbour& by, Dir dir, size_t bytes) const;
   // The open response nearest to the router; none while one nearer still has to add to the trailers.
   Neighbour* first_open_response(core::InputEnd end) const;
 
@@ -214,6 +228,7 @@ class Chain {
   std::array<bool, 2> ends_{};
   std::array<Push, 2> pushes_{};
   std::array<bool, 2> framed_{};
+  bool was_reset_ = false;
   const Neighbour* pumped_ = nullptr;
 };
 

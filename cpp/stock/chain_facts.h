@@ -3,13 +3,21 @@
 // moment too early knows as little as the first one.
 #pragma once
 
+#include <array>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
+
+#include "core/mount.h"
 
 namespace tsf::stock {
 
 class ChainFacts {
  public:
+  enum class Side : uint8_t { kClient, kUpstream };
+  static Side before(core::Dir dir) { return dir == core::Dir::kRequest ? Side::kClient : Side::kUpstream; }
+  static Side behind(core::Dir dir) { return before(core::other(dir)); }
+
   enum class Injector : uint8_t { kUnknown, kNone, kBehind };
 
   // A filter behind it that puts bytes into the chain of its own accord.
@@ -20,6 +28,11 @@ class ChainFacts {
     Injector unknown = Injector::kUnknown;
     injector_.compare_exchange_strong(unknown, Injector::kNone, std::memory_order_relaxed);
   }
+
+  // A filter nearer to that peer takes bodies out of the chain and puts them in again. It was seen by what it did to
+  // one direction, and may do the same to the other.
+  bool has_taker(Side side) const { return takers_[static_cast<size_t>(side)].load(std::memory_order_relaxed); }
+  void found_taker(Side side) { takers_[static_cast<size_t>(side)].store(true, std::memory_order_relaxed); }
 
   // Envoy writes its own `server` header into responses that have passed all filters. Until a response of this
   // configuration has shown it, what others of the process have shown is believed.
@@ -45,6 +58,7 @@ class ChainFacts {
     return seen;
   }
 
+  std::array<std::atomic<bool>, 2> takers_{};
   std::atomic<Injector> injector_{Injector::kUnknown};
   std::atomic<Sign> server_header_{Sign::kUnknown};
 };

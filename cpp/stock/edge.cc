@@ -11,7 +11,7 @@ bool EdgeFlow::gates() {
   Neighbour* before = edge_.chain().open_before(*this, dir_);
   if (before == nullptr) return false;
   is_holding_ = true;
-  before->divert_to(*this);
+  before->divert_to(*this, bytes_);
   return true;
 }
 

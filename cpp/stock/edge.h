@@ -44,7 +44,7 @@ class EdgeFlow final : public Neighbour {
   bool takes_more() const override { return false; }
   bool collects() const override { return true; }
   void accept(core::ByteQueue& bytes, core::InputEnd end) override;
-  void divert_to(Neighbour&) override {}
+  void divert_to(Neighbour&, uint64_t) override {}
 
   // The hooks; true: stop.
   bool on_headers(bool end);

@@ -101,6 +101,10 @@ class FilterInStream final : public InStream<StockStream> {
                                                    : fails_open(*configured_);
   }
 
+  void reset(std::string_view details) override {
+    stream_.on_reset();
+    RealEnvoy::reset(details);
+  }
   bool recreate() override {
     if (is_upstream()) return false;
     stream_.on_recreate();

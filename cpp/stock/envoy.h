@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -48,6 +49,12 @@ class Envoy : public core::StreamMount {
   virtual const void* stream_key() const = 0;
   // The router has chosen an upstream host: the request's headers have reached it.
   virtual bool has_upstream() const = 0;
+  // The message's trailers are in, whichever of the filters have had them.
+  virtual bool has_trailers(Dir dir) const = 0;
+  // Bytes of the request's body that have come from the client; nullopt = unknown.
+  virtual std::optional<uint64_t> request_body_received() const = 0;
+  // The stream is over, and nobody but one of ours can have ended it early; false where Envoy does not tell.
+  virtual bool has_ended_well() const = 0;
   // From here on the response's trailers are that entry's, whose Envoy has them already; null = the own ones.
   virtual void read_response_trailers_from(Envoy* other) = 0;
 

@@ -1,4 +1,6 @@
 // Attributes: which of Envoy's getters has which, and what each version leaves out.
+#include <vector>
+
 #include "stock/abi.h"
 #include "stock/envoy_process.h"
 #include "stock/real_envoy.h"
@@ -52,6 +54,9 @@ constexpr uint32_t kAttemptCount = 53;
 constexpr uint32_t kClusterName = 57;
 constexpr uint32_t kVirtualHostName = 63;
 
+constexpr uint32_t kRequestTotalSize = 14;
+constexpr uint32_t kResponseFlags = 17;
+
 constexpr uint32_t kMtls = 29;
 constexpr bool is_bool(uint32_t id) { return id == kMtls || id == 67; }  // 67: health check
 
@@ -97,6 +102,21 @@ std::optional<core::Attribute> RealEnvoy::attribute(uint32_t id) const {
   if (id > kLastAttribute || !envoy_dynamic_module_callback_http_filter_get_attribute_string(envoy_, key, &text))
     return std::nullopt;
   return core::Attribute{Kind::kString, std::string_view(text.ptr, text.length), 0};
+}
+
+// Envoy tells it together with the size of the headers as they are now.
+std::optional<uint64_t> RealEnvoy::request_body_received() const {
+  const auto total = attribute(kRequestTotalSize);
+  thread_local std::vector<core::HeaderLine> lines;  // it is asked for with each piece of a body
+  if (!total || !headers(core::HeaderType::kRequest, lines)) return std::nullopt;
+  uint64_t size = 0;
+  for (const auto& line : lines) size += line.name().size() + line.value().size();
+  return total->number > size ? total->number - size : 0;
+}
+
+bool RealEnvoy::has_ended_well() const {
+  const auto flags = attribute(kResponseFlags);
+  return flags && flags->number == 0;
 }
 
 }  // namespace tsf::stock

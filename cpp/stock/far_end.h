@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "core/mount.h"
 
@@ -17,6 +18,7 @@ namespace tsf::stock {
 class FarEnd {
  public:
   void saw(size_t bytes) { seen_ += bytes; }
+  uint64_t seen() const { return seen_; }
   void hold(uint64_t passed, core::InputEnd end) {
     state_ = State::kHeld;
     passed_ = passed;
@@ -32,7 +34,9 @@ class FarEnd {
   bool all_has_come() const { return seen_ == passed_; }
   // This flow lets the rest by: so many bytes have gone or will go for what it has seen.
   void lets_by(uint64_t gone) { growth_ = gone - seen_; }
-  uint64_t growth() const { return growth_; }  // wraps around where it is less
+  uint64_t growth() const { return growth_.value_or(0); }  // wraps around where it is less
+  // So many bytes have gone; nullopt: it does not let the rest by.
+  std::optional<uint64_t> gone() const { return growth_ ? std::optional(seen_ + *growth_) : std::nullopt; }
   core::InputEnd end() const { return end_; }
 
  private:
@@ -42,7 +46,7 @@ class FarEnd {
   core::InputEnd end_ = core::InputEnd::kOpen;
   uint64_t seen_ = 0;    // body bytes that Envoy's hooks have brought us
   uint64_t passed_ = 0;  // and those that went by the router's end, as ours in between have made them
-  uint64_t growth_ = 0;
+  std::optional<uint64_t> growth_;
 };
 
 }  // namespace tsf::stock

@@ -20,7 +20,7 @@ namespace tsf::stock {
 class FiltersBehind {
  public:
   FiltersBehind(Envoy& envoy, ChainFacts& facts, Dir dir)
-      : envoy_(envoy), dir_(dir), watch_(envoy, facts, dir), buffering_(envoy, dir), injector_(facts) {}
+      : envoy_(envoy), dir_(dir), watch_(envoy, facts, dir), buffering_(envoy, dir), injector_(facts, dir) {}
 
   HeadersWatch& watch() { return watch_; }
   const HeadersWatch& watch() const { return watch_; }

@@ -40,6 +40,8 @@ class HeadersWatch {
     if (!are_gone() || are_through()) return false;
     return dir_ == Dir::kRequest ? !is_with_router() : facts_.server_header_is_written();
   }
+  // So it may be also where nothing is known: with the first responses of a process, or without the sign.
+  bool may_be_held() { return are_gone() && !are_through() && !(dir_ == Dir::kRequest && is_with_router()); }
   // Of a response: it has gone on, to its end, and the stream is over.
   void is_over() {
     if (are_gone() && !are_through()) facts_.missed_server_header();

@@ -7,24 +7,28 @@
 //   unknown ──a push has come to the next of ours at once───────────────────► none
 //   unknown, none ──a push has gone and come nowhere, or bytes came by no push──► behind
 //
-// An edge behind us sees it; without one nothing is known, and nothing waits.
+// An edge behind us sees it. Without one only what the other direction has shown is known (filters_before.h): what is
+// behind us in the one is before us in the other.
 #pragma once
 
 #include "core/worker.h"
 #include "stock/chain_facts.h"
+#include "stock/envoy.h"
 
 namespace tsf::stock {
 
 class Injector {
  public:
-  explicit Injector(ChainFacts& facts) : facts_(facts) {}
+  Injector(ChainFacts& facts, Dir dir) : facts_(facts), dir_(dir) {}
 
-  // There is an edge.
-  void start() {
-    is_watched_ = true;
+  // The message begins. `is_watched`: there is an edge that sees it.
+  void start(bool is_watched) {
+    is_watched_ = is_watched;
     on_input();
   }
-  bool may_be_behind() const { return is_watched_ && facts_.injector() != ChainFacts::Injector::kNone; }
+  bool may_be_behind() const {
+    return is_watched_ ? facts_.injector() != ChainFacts::Injector::kNone : facts_.has_taker(ChainFacts::behind(dir_));
+  }
   // The request tells its length.
   void wait_for_end() {
     has_length_ = true;
@@ -55,6 +59,7 @@ class Injector {
   static constexpr std::chrono::milliseconds kQuiet{20};
 
   ChainFacts& facts_;
+  const Dir dir_;
   bool is_watched_ = false;
   bool has_length_ = false;
   core::Nanos quiet_at_ = 0;

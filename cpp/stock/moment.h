@@ -4,6 +4,7 @@
 // a body.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 
 #include "core/worker.h"
@@ -12,7 +13,14 @@ namespace tsf::stock {
 
 class Moment {
  public:
-  void start() { until_ = core::now_ns() + core::nanos(kLength); }
+  void start() {
+    until_ = core::now_ns() + core::nanos(kLength);
+    latest_ = until_ + core::nanos(kExtension);
+  }
+  // Some of the message has come: as long from now on.
+  void extend() {
+    if (is_running()) until_ = std::min(latest_, core::now_ns() + core::nanos(kLength));
+  }
   // Null: it is over, or never began.
   core::Nanos until() const { return until_; }
   bool is_running() const { return until_ != 0 && core::now_ns() < until_; }
@@ -26,9 +34,11 @@ class Moment {
 
  private:
   static constexpr std::chrono::milliseconds kLength{20};
+  static constexpr std::chrono::milliseconds kExtension{80};
   static constexpr size_t kMostBytes = 2 << 20;
 
   core::Nanos until_ = 0;
+  core::Nanos latest_ = 0;
 };
 
 }  // namespace tsf::stock

@@ -32,7 +32,7 @@ class StillNeighbour final : public Neighbour {
   bool takes_more() const override { return true; }
   bool collects() const override { return false; }
   void accept(core::ByteQueue&, core::InputEnd) override {}
-  void divert_to(Neighbour&) override {}
+  void divert_to(Neighbour&, uint64_t) override {}
 };
 
 class ObservingStream {

@@ -59,6 +59,10 @@ std::optional<std::string_view> RealEnvoy::header(core::HeaderType type, std::st
   return std::string_view(value.ptr, value.length);
 }
 
+bool RealEnvoy::has_trailers(core::Dir dir) const {
+  return envoy_dynamic_module_callback_http_get_headers_size(envoy_, static_cast<int>(core::trailers_of(dir))) > 0;
+}
+
 void RealEnvoy::set_header(core::HeaderType type, std::string_view name, std::string_view value) {
   if (Envoy* other = other_for(type)) return other->set_header(type, name, value);
   envoy_dynamic_module_callback_http_set_header(envoy_, static_cast<int>(type), buffer_of(name), buffer_of(value));

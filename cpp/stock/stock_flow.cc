@@ -11,10 +11,12 @@ StockFlow::StockFlow(StockStream& stream, Envoy& envoy, ChainFacts& facts, core:
       envoy_(envoy),
       dir_(dir),
       input_(envoy, memory, dir),
+      before_(envoy, facts, dir),
       behind_(envoy, facts, dir),
       mark_(envoy, dir),
       lead_(memory) {}
 
+const core::FlowEvents& StockFlow::events() const { return stream_.core().flow(dir_); }
 core::FlowEvents& StockFlow::events() { return stream_.core().flow(dir_); }
 Chain* StockFlow::chain() const { return stream_.chain(); }
 bool StockFlow::waits_for_trailers() const {
@@ -32,8 +34,22 @@ std::optional<uint64_t> StockFlow::passed_gate() const {
   return has_gate() ? std::optional(gate()->passed(dir_)) : std::nullopt;
 }
 
-void StockFlow::on_complete() {
+bool StockFlow::on_complete() {
   if (dir_ == Dir::kResponse && ended_ && !is_open() && state_ != State::kDropped) behind_.watch().is_over();
+  if (has_ended_without_us()) {
+    before_.found_taker();
+    return true;
+  }
+  // A request that was never let by has met nobody.
+  return mark_.is_set() && is_open() && (dir_ == Dir::kResponse || behind_.watch().are_through());
+}
+
+// A continue of ours has given an end on that was with somebody before us. Envoy does not tell when it does so.
+bool StockFlow::has_ended_without_us() const {
+  if (dir_ == Dir::kRequest || ended_ || !behind_.watch().are_gone() || state_ == State::kFinished ||
+      state_ == State::kDropped)
+    return false;
+  return !(chain() != nullptr && chain()->sees_peers_end(dir_)) && !stream_.was_reset() && envoy_.has_ended_well();
 }
 
 void StockFlow::forget() {
@@ -49,7 +65,7 @@ bool StockFlow::gates(bool end) {
   Neighbour* before = chain()->open_before(*this, dir_);
   if (before == nullptr) return false;
   by_hand_ = true;
-  before->divert_to(*this);
+  before->divert_to(*this, far_end_.seen());
   return true;
 }
 
@@ -75,9 +91,9 @@ HeadersStatus StockFlow::on_headers(bool end) {
 }
 
 bool StockFlow::hold_headers(bool end) {
-  if (dir_ == Dir::kRequest && has_gate()) {
-    behind_.injector().start();
-    if (behind_.injector().may_be_behind() && envoy_.header(core::HeaderType::kRequest, "content-length"))
+  if (dir_ == Dir::kRequest || !has_edge()) {
+    behind_.injector().start(has_gate());
+    if (behind_.injector().may_be_behind() && envoy_.header(core::headers_of(dir_), "content-length"))
       behind_.injector().wait_for_end();
   }
   const bool gate = gates(end);
@@ -86,9 +102,9 @@ bool StockFlow::hold_headers(bool end) {
     if (!end) start_moment();
     return true;
   }
-  // Trailers that the host is to see must not be cut off either.
-  until_trailers_ = !end && events().hears_trailers() && !has_gate();
+  until_trailers_ = events().hears_trailers() && may_lose_trailers();
   state_ = gate || until_trailers_ || stream_.request_needs_flag(dir_) ? State::kLeaving : State::kPassing;
+  if (state_ == State::kPassing) far_end_.lets_by(0);
   if (until_trailers_) {
     start_moment();
     time_moment();
@@ -106,6 +122,8 @@ BodyStatus StockFlow::on_body(bool end) {
   in_hook_ = true;
   input_.open_chunk();
   far_end_.saw(length);
+  before_.on_input();
+  if (dir_ == Dir::kRequest && !end && state_ == State::kHeld && knows_what_is_before()) before_.look(far_end_.seen());
   const BodyStatus status = body_status(end);
   input_.close_chunk();
   in_hook_ = false;
@@ -174,12 +192,14 @@ BodyStatus StockFlow::body_status(bool end) {
 
 BodyStatus StockFlow::hold_body(bool end) {
   note_behind();
+  if (loses_bytes_to_trailers()) moment_.extend();
   behind_.injector().on_input();
   const bool gate = by_hand_ || gates(end);
   check_theft();
   const size_t again = shown_again(buffer().is_ours());
   if (input_.received_is_buffer()) buffer().give();  // all that lies there has come to us now
   if (!take_pushed_over(again)) {
+    if (end) check_cut();
     stream_.core().defer();
     return BodyStatus::kStopIterationNoBuffer;
   }

@@ -24,6 +24,7 @@
 #include "stock/chain.h"
 #include "stock/envoy.h"
 #include "stock/far_end.h"
+#include "stock/filters_before.h"
 #include "stock/filters_behind.h"
 #include "stock/held_input.h"
 #include "stock/incomplete_mark.h"
@@ -64,6 +65,7 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   }
   bool has_headers_here() const override { return !behind_.watch().are_gone() && state_ != State::kDropped; }
   bool has_seen_end() const override { return ended_; }
+  core::Nanos end_is_held_until() override;
   bool is_full() const override;
   bool leaves_input() const override { return buffer().is_ours(); }
   std::string park() override { return buffer().take_ours(); }
@@ -73,6 +75,7 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   bool waits_for_trailers() const override;
   void on_edge_reached() override { behind_.watch().told(); }
   uint64_t growth() const override { return far_end_.growth(); }
+  void on_taken_back(size_t bytes) override { behind_.buffering().took_back(bytes); }
   void on_buffer_moved() override { behind_.look(buffer(), passed_gate()); }
   void on_end_in_stream() override { take_kept_back(); }
   void on_injected_behind() override;
@@ -80,7 +83,7 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   bool takes_more() const override { return !is_full(); }
   bool collects() const override { return false; }
   void accept(core::ByteQueue& bytes, core::InputEnd end) override;
-  void divert_to(Neighbour& next) override;
+  void divert_to(Neighbour& next, uint64_t bytes) override;
 
   // ---- for the stream and its edges ----
   Dir dir() const { return dir_; }
@@ -92,9 +95,10 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   bool can_wait_for_end() const override;
   void pass_on(std::string_view bytes) override;
   void hold_far_end(uint64_t passed, core::InputEnd end) override;
+  // An empty frame for us has not come: somebody before us has stopped it.
+  void on_pump_stopped();
   // Envoy has completed the stream. True: somebody ended our message before us.
-  bool was_cut() const { return mark_.is_set() && is_open(); }
-  void on_complete();
+  bool on_complete();
   void forget();
 
  private:
@@ -109,6 +113,7 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   bool takes_others_along();
   bool may_wait_for_end() const;
   void see_end();
+  bool has_ended_without_us() const;
 
   // stock_input.cc: input
   BodyStatus store();
@@ -119,6 +124,9 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   void note_behind();
   void check_cut();
   void check_theft();
+  bool has_lost_bytes(uint64_t seen_behind) const;
+  bool knows_what_is_before() const;
+  bool waits_for_end();
   void keep_added();
   void take_kept_back();
   void tell_room(bool was_full);
@@ -133,6 +141,8 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   bool has_edge() const;
   bool is_small() const;
   void start_moment();
+  bool may_lose_trailers() const;
+  bool loses_bytes_to_trailers() const;
   void time_moment();
   void send_bare_headers();
   bool is_end_held_for_good() const;
@@ -160,6 +170,7 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   void do_continue();
 
   core::FlowEvents& events();
+  const core::FlowEvents& events() const;
   Chain* chain() const;
   const EdgeFilter* gate() const;
   bool has_gate() const { return gate() != nullptr; }
@@ -173,6 +184,7 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   const Dir dir_;
   State state_ = State::kWithUs;
   HeldInput input_;
+  FiltersBefore before_;
   FiltersBehind behind_;
   IncompleteMark mark_;
   Moment moment_;

@@ -19,7 +19,7 @@ void StockFlow::check_cut() {
   if (behind_.buffering().is_gathered_behind()) return;  // it waits for our end
   // One of ours behind is the gate then.
   if (chain() != nullptr && chain()->are_headers_held_behind(*this, dir_)) return;
-  if (behind_.watch().are_held()) return mark_.set();
+  if (behind_.watch().may_be_held()) return mark_.set();
   const bool is_siblings = chain() != nullptr && chain()->has_owner(dir_);
   const size_t behind = input_.received_is_buffer() || is_siblings ? 0 : buffer().foreign();
   const bool is_routers = dir_ == Dir::kRequest && behind == behind_.buffering().emitted();
@@ -49,6 +49,34 @@ void StockFlow::check_theft() {
   if (!buffer().is_stolen() || input_.received_is_buffer()) return;
   buffer().give();
   events().on_cut();
+}
+
+// ---- what is before us ----
+
+// No edge tells, and no other of ours has changed the message.
+bool StockFlow::knows_what_is_before() const {
+  return chain() == nullptr || !(chain()->sees_peers_end(dir_) || chain()->has_filter_before(*this, dir_));
+}
+
+core::Nanos StockFlow::end_is_held_until() {
+  if (ended_) return 0;
+  if (chain() != nullptr && chain()->end_is_held_before(*this, dir_)) return FiltersBefore::kUntilItComes;
+  if (knows_what_is_before()) return before_.hold_end_until(far_end_.seen());
+  Neighbour* const before = chain()->sees_peers_end(dir_) ? nullptr : chain()->open_filter_before(*this, dir_);
+  return before != nullptr ? before->end_is_held_until() : 0;
+}
+
+// A continue would give an end on that is with somebody before us.
+bool StockFlow::waits_for_end() {
+  core::Nanos until = end_is_held_until();
+  if (until != FiltersBefore::kUntilItComes && is_dear()) until = 0;
+  before_.wait_until(until);
+  if (before_.quiet_at() != 0) stream_.core().arm(before_.quiet_at());
+  return until != 0;
+}
+
+void StockFlow::on_pump_stopped() {
+  if (chain() == nullptr) before_.found_taker();
 }
 
 // ---- input ----
@@ -124,7 +152,8 @@ void StockFlow::take_kept_back() {
   all.append(kept);
   all.take(lead_);
   lead_.take(all);
-  behind_.buffering().took_back(kept.size());
+  on_taken_back(kept.size());
+  chain()->tell_taken_back(*this, dir_, kept.size());
   behind_.look(buffer(), passed_gate());
 }
 
@@ -175,8 +204,18 @@ void StockFlow::unpark(const std::string& bytes) {
 
 // ---- by hand ----
 
-void StockFlow::divert_to(Neighbour& next) {
+// 1.38: ext_proc that lets headers go gives an end on that is in, or trailers, before the bytes that it has at its
+// server. When those come back nobody takes them.
+bool StockFlow::has_lost_bytes(uint64_t seen_behind) const {
+  const auto gone = far_end_.gone();
+  if (!stream_.flag().is_shared() || !(gone || behind_.injector().may_be_behind())) return false;
+  const uint64_t given = gone ? *gone - behind_.buffering().taken_back() : behind_.buffering().emitted();
+  return seen_behind + buffer().size() < given;
+}
+
+void StockFlow::divert_to(Neighbour& next, uint64_t bytes) {
   diverted_ = &next;
+  if (has_lost_bytes(bytes)) return events().on_cut();
   // What would pass us now would meet filters that have had the end.
   if (state_ == State::kPassing) state_ = State::kLeaving;
   wake();

@@ -21,7 +21,8 @@ core::OutputRoom StockFlow::room() const {
   using core::OutputRoom;
   if (diverted_ != nullptr) return diverted_->collects() ? OutputRoom::kCollected : OutputRoom::kPaced;
   const bool is_granted = stream_.flag().is_granted(dir_);
-  const bool end_is_near = ended_ || (chain() != nullptr && chain()->end_is_held_before(*this, dir_));
+  const bool end_is_near =
+      ended_ || before_.are_waited_for() || (chain() != nullptr && chain()->end_is_held_before(*this, dir_));
   if (end_is_near || behind_.injector().is_waited_for() || (!is_granted && !can_pump())) return OutputRoom::kCollected;
   return can_pump() || is_client_slow() ? OutputRoom::kPaced : OutputRoom::kBatched;
 }
@@ -33,7 +34,7 @@ bool StockFlow::may_push() {
     return false;
   }
   check_theft();
-  if (chain() != nullptr && chain()->end_is_held_before(*this, dir_)) return false;
+  if (waits_for_end()) return false;
   const bool others_before = chain() != nullptr && chain()->owner_before(*this, dir_) != nullptr;
   // Somebody before us holds bytes, and perhaps the end with them: it comes to us when it goes on.
   if (!ended_ && !others_before && buffer().is_held_before()) return false;
@@ -81,10 +82,15 @@ bool StockFlow::is_small() const {
 }
 
 void StockFlow::start_moment() {
-  if (has_edge() && !is_small()) return;
+  if (has_edge() && !is_small() && !loses_bytes_to_trailers()) return;
   // One of ours before us has had its moment: no small message is on its way.
   if (chain() == nullptr || !chain()->has_filter_before(*this, dir_)) moment_.start();
 }
+
+// Trailers that the host is to see must not be cut off. On 1.38 no edge can help: ext_proc that gets its headers'
+// answer gives trailers on before the bytes that it has at its server, and those are lost then.
+bool StockFlow::may_lose_trailers() const { return !ended_ && (!has_gate() || loses_bytes_to_trailers()); }
+bool StockFlow::loses_bytes_to_trailers() const { return stream_.flag().is_shared() && events().hears_trailers(); }
 
 // From now on its end is waited for.
 void StockFlow::time_moment() {
@@ -102,7 +108,7 @@ void StockFlow::let_headers_go() {
 int64_t StockFlow::deadline() const {
   const core::Nanos lost = dir_ == Dir::kRequest ? stream_.lost_continue_deadline() : 0;
   core::Nanos next = !ended_ && (headers_may_go_ || until_trailers_) ? moment_.until() : 0;
-  for (const core::Nanos other : {lost, behind_.injector().quiet_at()})
+  for (const core::Nanos other : {lost, before_.quiet_at(), behind_.injector().quiet_at()})
     if (other != 0 && (next == 0 || other < next)) next = other;
   return next;
 }
@@ -112,6 +118,7 @@ void StockFlow::on_turn() {
   if (stream_.core().is_over()) return;
   // A deadline that has passed and stays would wake the worker again and again.
   (void)moment_.is_over(input_.kept().size());
+  before_.look_at_time();
   behind_.injector().look_at_time();
   if (state_ == State::kLeaving) return leave();
   if (state_ == State::kDropped) (void)let_far_end_go();
@@ -188,7 +195,7 @@ core::Injected StockFlow::finish(core::ByteQueue& bytes) {
 void StockFlow::pass(core::ByteQueue& bytes, bool until_trailers) {
   lead_.take(bytes);
   go_on_to(State::kLeaving);
-  until_trailers_ = until_trailers && !ended_ && !has_gate();
+  until_trailers_ = until_trailers && may_lose_trailers();
   if (until_trailers_) time_moment();
   leave();
 }

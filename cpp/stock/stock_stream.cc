@@ -54,13 +54,14 @@ void StockStream::on_local_reply(std::string_view details) {
 
 void StockStream::on_complete() {
   const core::Worker::Scope scope(core_.worker());
-  if (response_.was_cut()) {
-    core_.log_failure("cut", core::kCutByChain.code);
+  const bool request_was_cut = request_.on_complete();
+  const bool response_was_cut = response_.on_complete();
+  if (request_was_cut || response_was_cut) core_.log_failure("cut", core::kCutByChain.code);
+  if (response_was_cut) {
     // A client on HTTP/2 refuses a body that is shorter than its length; one on HTTP/1 waits for the rest. A stream
     // that Envoy is completing cannot bear to be closed at once: the connection ends after `drain_timeout`.
     if (envoy_.is_over_http1()) envoy_.drain_connection();
   }
-  response_.on_complete();
   core_.on_complete();
 }
 
@@ -73,6 +74,11 @@ void StockStream::on_destroy() {
 }
 
 void StockStream::on_recreate() { place_.give_up_key(); }
+
+void StockStream::on_reset() {
+  was_reset_ = true;
+  if (chain() != nullptr) chain()->note_reset();
+}
 
 void StockStream::say_what_edges_bring() {
   static std::atomic<bool> said{false};
@@ -107,7 +113,11 @@ void StockStream::do_continue(Dir dir) {
 bool StockStream::arm(StockFlow& flow) {
   if (is_void(flow.dir()) || request_needs_flag(flow.dir())) return false;
   if (flag_.is_granted(flow.dir())) return true;
-  if (flow.can_pump()) return pump(flow) && flag_.is_granted(flow.dir());
+  if (flow.can_pump()) {
+    if (!pump(flow)) return false;
+    if (!flag_.is_granted(flow.dir())) flow.on_pump_stopped();
+    return flag_.is_granted(flow.dir());
+  }
   // 1.38: a Stop of the response grants the request's continue, too.
   return flag_.is_lost(flow.dir()) && response_.can_pump() && pump(response_) && flag_.is_granted(flow.dir());
 }

@@ -43,6 +43,10 @@ class StockStream {
   void on_destroy();
   // Its header map goes to a new stream.
   void on_recreate();
+  // We reset it.
+  void on_reset();
+  // By one of ours.
+  bool was_reset() const { return was_reset_ || (chain() != nullptr && chain()->was_reset()); }
 
   // ---- for the flows ----
   void after_hook(Dir dir, bool stops);
@@ -86,7 +90,8 @@ class StockStream {
   const Neighbour* pumped_ = nullptr;
   bool nested_ = false;       // inside the request's continue
   bool codec_error_ = false;  // Envoy's codec could not read on
-  size_t left_ = 0;           // by the request's last continue
+  bool was_reset_ = false;
+  size_t left_ = 0;  // by the request's last continue
   core::Nanos lost_continue_at_ = 0;
 };
 

@@ -4,6 +4,7 @@ export const FOUND_TIMES = 12;
 /** Of each seed the messages' numbers. */
 const A = 1_761_301_291;
 const B = 1_340_057_128;
+const C = 1_578_095_375;
 
 export const FOUND: readonly { readonly seed: number; readonly index: number }[] = [
   { seed: A, index: 957 }, // a frame of a filter's own that ext_proc takes, while the end is held back for another one
@@ -13,4 +14,6 @@ export const FOUND: readonly { readonly seed: number; readonly index: number }[]
   { seed: A, index: 15877 }, // a frame of a filter's own beside the unread input of one behind it
   { seed: A, index: 16974 }, // a frame that is stopped on its way, and what is kept behind
   { seed: B, index: 2547 }, // an end that comes while a frame is filled
+  { seed: C, index: 801 }, // bytes that went by ours and were taken back before its trailers
+  { seed: C, index: 1125 }, // trailers that come while ext_proc waits for its headers' answer (1.38)
 ];

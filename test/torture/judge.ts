@@ -38,7 +38,7 @@ export class ResetLog {
   private readonly resets: Reset[];
 
   constructor(log: string) {
-    const line = /^\[(\S+ [\d:.]+)\].*ts_filter: filter (\S+): stream reset: (\S+)/gm;
+    const line = /^\[(\S+ [\d:.]+)\].*ts_filter: filter (\S+): stream (?:reset|cut): (\S+)/gm;
     this.resets = [...log.matchAll(line)].map(([, at, filter, code]) => ({
       at: new Date(at!.replace(' ', 'T')).getTime(),
       filter: filter!,

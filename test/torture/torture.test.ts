@@ -81,6 +81,8 @@ describe('the judge', () => {
       `[2026-01-01 10:00:00.500][7][warning][dynamic_modules] ts_filter: filter t${number}-1: stream reset: TSF_OUTPUT_LIMIT\n`;
     expect(judged(right, broken, 200, '', log(3)).whole).toBe('coded');
     expect(judged(right, broken, 200, '', log(4)).whole).toBe('other');
+    expect(judged(right, broken, 200, '', log(3).replace('reset', 'cut')).whole).toBe('coded');
+    expect(judged(right, short, 200, '', log(3).replace('reset', 'cut')).whole).toBe('cut');
   });
 
   it('counts no response of a request that ended early', () => {

@@ -197,6 +197,52 @@ TEST_F(BesideOthers, ARequestWhoseEndAnInjectorHasUndoneIsCutWithACode) {
   EXPECT_EQ(envoy().upstream().ends, 0);
 }
 
+// Without an edge: the trailers are in for all filters, and the one before us still has bytes.
+TEST_F(BesideOthers, OutputWaitsForAnEndThatAnInjectorBeforeUsHas) {
+  ChainEntry injects_and_keeps_trailers = injects(kReq);
+  injects_and_keeps_trailers.pauses[0].at_body = 1;
+  for (const bool shared : {false, true}) {
+    begin({injects_and_keeps_trailers, kOurs}, shared);
+    answer_now(HeaderType::kRequest, BodyMode_Stream);
+    pass_moment();
+    envoy().data(kReq, "a", false);
+    envoy().inject(0, kReq);
+    EXPECT_EQ(join(hear(), kReq), "a");
+    envoy().data(kReq, "b", false);
+    envoy().trailers(kReq, {{"t", "1"}});
+    output(kReq, 1, "A", OutputFlag_Digested);
+    pass_time(260);
+    EXPECT_EQ(envoy().upstream().body, "");
+    EXPECT_EQ(envoy().upstream().ends, 0);
+    envoy().inject(0, kReq);
+    envoy().go_on(0, kReq);
+    EXPECT_EQ(join(hear(), kReq), "b");
+    output(kReq, 1, "B", OutputFlag_Last);
+    answer(HeaderType::kRequestTrailers, BodyMode_Pass);
+    EXPECT_EQ(envoy().upstream().body, "AB");
+    EXPECT_EQ(envoy().upstream().ends, 1);
+  }
+}
+
+// ext_proc lets headers go on with the end that is in, and has bytes of ours at its server.
+TEST_F(BesideOthers, On138BytesThatComeTooLateForTheEndCutTheMessageWithACode) {
+  ChainEntry stops_and_injects = injects(kReq);
+  stops_and_injects.pauses[0].headers = true;
+  for (const bool shared : {true, false}) {
+    begin({kEdge, kOurs, stops_and_injects, kEdge}, shared);
+    answer_now(HeaderType::kRequest, BodyMode_Stream);
+    envoy().data(kReq, "a", false);
+    pass_moment();
+    hear();
+    output(kReq, 1, "A", OutputFlag_Digested);
+    envoy().data(kReq, "b", true);
+    envoy().go_on(0, kReq);
+    turn();
+    EXPECT_EQ(stage_->process.logged("ts_filter_cut_by_chain"), shared);
+    EXPECT_EQ(envoy().upstream().ends, 0);
+  }
+}
+
 // ext_proc lets the headers go on with the end that has come in, and what it keeps would come too late.
 TEST_F(BesideOthers, On138WhatIsKeptBehindGoesAgainWithTheEnd) {
   for (const bool shared : {true, false}) {

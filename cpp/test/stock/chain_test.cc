@@ -141,7 +141,9 @@ TEST_F(ChainTest, FullnessHeadersAndWakingGoToTheRightSide) {
 TEST_F(ChainTest, WhatConcernsAllIsToldToAll) {
   chain_->tell_edge_reached(kRes);
   chain_->tell_buffer_moved(middle_[kReq], kReq);
+  chain_->tell_taken_back(middle_[kReq], kReq, 7);
   for (FakeFilter* f : all()) {
+    EXPECT_EQ((*f)[kReq].taken_back, f == &router_ ? 7u : 0u) << "they had gone by those behind it";
     EXPECT_EQ((*f)[kRes].told, 1);
     EXPECT_EQ((*f)[kReq].told, 0);
     EXPECT_EQ((*f)[kReq].moved, f == &client_ ? 1 : 0) << "for those before it what lies there now is behind them";

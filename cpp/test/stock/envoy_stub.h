@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "stock/envoy.h"
 #include "test/core/mount_stub.h"
@@ -12,8 +13,15 @@ class EnvoyStub : public MountStub<stock::Envoy> {
  public:
   using MountStub::MountStub;
   bool has_upstream() const override { return facts_.has_upstream; }
+  bool has_trailers(Dir dir) const override { return map(trailers_of(dir)).has_value(); }
+  std::optional<uint64_t> request_body_received() const override { return shown_request_bytes; }
   bool is_over_http1() const override { return true; }
   void set_chain_id(uint64_t id) override { facts_.chain_id = id; }
+
+  bool has_ended_well() const override { return shown_good_end; }
+
+  bool shown_good_end = false;
+  std::optional<uint64_t> shown_request_bytes;
 };
 
 }  // namespace tsf::core::test

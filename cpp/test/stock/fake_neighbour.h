@@ -22,6 +22,7 @@ class FakeNeighbour final : public stock::Neighbour {
   void keep_input() override {}
   void wake() override { ++woken; }
   void on_edge_reached() override { ++told; }
+  void on_taken_back(size_t bytes) override { taken_back += bytes; }
   void on_buffer_moved() override { ++moved; }
   void on_injected_behind() override { ++injected; }
   void on_let_go_behind() override { ++let_go; }
@@ -37,13 +38,14 @@ class FakeNeighbour final : public stock::Neighbour {
   bool takes_more() const override { return true; }
   bool collects() const override { return false; }
   void accept(ByteQueue&, InputEnd) override {}
-  void divert_to(stock::Neighbour& next) override { diverted = &next; }
+  void divert_to(stock::Neighbour& next, uint64_t) override { diverted = &next; }
 
   bool open = false, headers_here = false, seen_end = false, full = false, leaves = false, pumps = false,
        trailers = false;
   int woken = 0, told = 0, moved = 0, injected = 0, let_go = 0;
   uint64_t grown = 0;
   std::string passed_on;
+  size_t taken_back = 0;
   uint64_t held_after = 0;
   InputEnd held_end = InputEnd::kOpen;
   stock::Neighbour* diverted = nullptr;

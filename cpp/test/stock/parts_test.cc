@@ -6,6 +6,7 @@
 #include "stock/chain_facts.h"
 #include "stock/continue_flag.h"
 #include "stock/far_end.h"
+#include "stock/filters_before.h"
 #include "stock/filters_behind.h"
 #include "stock/headers_watch.h"
 #include "stock/held_input.h"
@@ -22,6 +23,7 @@ using stock::Buffering;
 using stock::ChainFacts;
 using stock::ContinueFlag;
 using stock::FarEnd;
+using stock::FiltersBefore;
 using stock::FiltersBehind;
 using stock::HeadersWatch;
 using stock::HeldInput;
@@ -155,6 +157,23 @@ TEST(HeadersWatch, AnEdgesWordCounts) {
   EXPECT_TRUE(watch.are_through());
   watch.let_go();
   EXPECT_TRUE(watch.are_through()) << "letting go again takes nothing back";
+}
+
+TEST(HeadersWatch, AResponseMayBeHeldAsLongAsNothingIsKnown) {
+  SmallEnvoy envoy;
+  envoy.facts().map(HeaderType::kResponse) = HeaderMap{{"server", "upstream"}};
+  ChainFacts facts;
+  HeadersWatch watch(envoy, facts, kRes);
+  EXPECT_FALSE(watch.may_be_held()) << "they are with us";
+  watch.let_go();
+  EXPECT_TRUE(watch.may_be_held());
+  watch.is_over();
+  EXPECT_TRUE(watch.may_be_held()) << "this configuration shows nothing";
+  EXPECT_FALSE(watch.are_held());
+  HeadersWatch told(envoy, facts, kRes);
+  told.let_go();
+  told.told();
+  EXPECT_FALSE(told.may_be_held());
 }
 
 // One test, in this order: that the sign works is remembered for the process, too.
@@ -571,14 +590,127 @@ TEST(Moment, IsOverWhenMuchWasKept) {
   EXPECT_TRUE(moment.is_over(0));
 }
 
+// Not beyond a bound: a peer that waits for bytes does not wait for trailers.
+TEST(Moment, GrowsWithWhatComesButNotForLong) {
+  FakeClock clock;
+  Moment moment;
+  moment.extend();
+  EXPECT_FALSE(moment.is_running()) << "one that never began";
+  moment.start();
+  for (int i = 0; i < 5; ++i) {
+    clock.pass(milliseconds(19));
+    EXPECT_TRUE(moment.is_running());
+    moment.extend();
+  }
+  EXPECT_EQ(moment.until(), now_ns() + nanos(milliseconds(5)));
+  clock.pass(milliseconds(5));
+  moment.extend();
+  EXPECT_FALSE(moment.is_running());
+}
+
+// ---- FiltersBefore ----
+
+struct Before {
+  FakeClock clock;
+  SmallEnvoy envoy;
+  ChainFacts facts;
+  Nanos in(milliseconds time) const { return now_ns() + nanos(time); }
+  void tell_length(Dir dir, const char* length) {
+    envoy.facts().map(headers_of(dir)) = HeaderMap{{"content-length", length}};
+  }
+  // What a stream of the same filter knows that begins now.
+  Nanos next_waits(Dir dir) {
+    FiltersBefore next(envoy, facts, dir);
+    return next.hold_end_until(0);
+  }
+};
+
+TEST(FiltersBefore, TrailersThatHaveNotComeToUsAreWithOneOfThem) {
+  for (const Dir dir : {kReq, kRes}) {
+    Before stream;
+    FiltersBefore before(stream.envoy, stream.facts, dir);
+    EXPECT_EQ(before.hold_end_until(5), 0);
+    stream.envoy.facts().map(trailers_of(dir)).emplace();
+    EXPECT_EQ(before.hold_end_until(5), FiltersBefore::kUntilItComes);
+    stream.envoy.facts().map(trailers_of(dir)).reset();
+    EXPECT_EQ(stream.next_waits(dir), stream.in(milliseconds(50))) << "one that is there stays there";
+    EXPECT_EQ(stream.next_waits(other(dir)), 0) << "for the other direction it is behind us";
+  }
+}
+
+TEST(FiltersBefore, ARequestWithALengthIsInWhenAllOfItHasComeFromTheClient) {
+  Before stream;
+  stream.tell_length(kReq, "10");
+  FiltersBefore before(stream.envoy, stream.facts, kReq);
+  EXPECT_EQ(before.hold_end_until(4), stream.in(milliseconds(50))) << "1.38 does not tell, but it is small";
+  stream.tell_length(kReq, "100000");
+  EXPECT_EQ(before.hold_end_until(4), 0);
+  stream.tell_length(kReq, "10");
+  stream.envoy.shown_request_bytes = 9;
+  EXPECT_EQ(before.hold_end_until(4), 0);
+  stream.envoy.shown_request_bytes = 10;
+  EXPECT_EQ(before.hold_end_until(4), FiltersBefore::kUntilItComes);
+  EXPECT_EQ(before.hold_end_until(10), FiltersBefore::kUntilItComes) << "only the end is missing";
+  stream.envoy.facts().map(HeaderType::kRequest).reset();
+  stream.envoy.shown_request_bytes = 0;
+  EXPECT_EQ(stream.next_waits(kReq), 0) << "a client that is late with its end says nothing of filters";
+}
+
+TEST(FiltersBefore, BytesThatHaveNotComeToUsAreWithOneOfThem) {
+  Before stream;
+  FiltersBefore before(stream.envoy, stream.facts, kReq);
+  stream.envoy.shown_request_bytes = 10;
+  EXPECT_EQ(before.hold_end_until(10), 0);
+  EXPECT_EQ(before.hold_end_until(4), stream.in(milliseconds(250)));
+  stream.clock.pass(milliseconds(100));
+  before.on_input();
+  EXPECT_EQ(before.hold_end_until(4), stream.in(milliseconds(250))) << "from the latest input on";
+  EXPECT_EQ(before.hold_end_until(10), stream.in(milliseconds(50))) << "an empty end may be";
+  stream.clock.pass(milliseconds(50));
+  EXPECT_EQ(before.hold_end_until(10), 0);
+  stream.clock.pass(milliseconds(200));
+  EXPECT_EQ(before.hold_end_until(4), 0) << "a filter may as well have made less of them";
+}
+
+TEST(FiltersBefore, AHookThatBringsLessThanHasComeShowsThemToo) {
+  Before stream;
+  FiltersBefore before(stream.envoy, stream.facts, kReq);
+  stream.envoy.shown_request_bytes = 10;
+  before.look(10);
+  stream.envoy.shown_request_bytes.reset();
+  before.look(4);
+  EXPECT_EQ(stream.next_waits(kReq), 0);
+  stream.envoy.shown_request_bytes = 10;
+  before.look(4);
+  stream.envoy.shown_request_bytes.reset();
+  EXPECT_EQ(stream.next_waits(kReq), stream.in(milliseconds(50)));
+  EXPECT_EQ(stream.next_waits(kRes), 0);
+}
+
+TEST(FiltersBefore, LeavesNoDeadlineBehind) {
+  Before stream;
+  FiltersBefore before(stream.envoy, stream.facts, kReq);
+  before.wait_until(FiltersBefore::kUntilItComes);
+  EXPECT_TRUE(before.are_waited_for());
+  EXPECT_EQ(before.quiet_at(), 0);
+  before.look_at_time();
+  EXPECT_TRUE(before.are_waited_for());
+  before.wait_until(stream.in(milliseconds(50)));
+  EXPECT_NE(before.quiet_at(), 0);
+  stream.clock.pass(milliseconds(50));
+  before.look_at_time();
+  EXPECT_FALSE(before.are_waited_for());
+  EXPECT_EQ(before.quiet_at(), 0);
+}
+
 // ---- Injector ----
 
 TEST(Injector, WaitsForQuietUntilItKnowsThatNobodyInjects) {
   FakeClock clock;
   ChainFacts facts;
-  Injector first(facts);
+  Injector first(facts, kReq);
   EXPECT_FALSE(first.is_waited_for()) << "without an edge behind it nothing is known";
-  first.start();
+  first.start(true);
   EXPECT_TRUE(first.is_waited_for());
   clock.pass(milliseconds(19));
   first.on_input();
@@ -591,29 +723,48 @@ TEST(Injector, WaitsForQuietUntilItKnowsThatNobodyInjects) {
   first.on_input();
   first.found_none();
   EXPECT_FALSE(first.is_waited_for());
-  Injector second(facts);
-  second.start();
+  Injector second(facts, kReq);
+  second.start(true);
   EXPECT_FALSE(second.is_waited_for()) << "what one stream has found out holds for the next";
 }
 
 TEST(Injector, OnceFoundItStaysAndARequestWithALengthWaitsForItsEnd) {
   FakeClock clock;
   ChainFacts facts;
-  Injector first(facts);
-  first.start();
+  Injector first(facts, kReq);
+  first.start(true);
   first.found();
   first.found_none();
-  Injector second(facts);
-  second.start();
+  Injector second(facts, kReq);
+  second.start(true);
   second.wait_for_end();
   clock.pass(std::chrono::seconds(5));
   EXPECT_TRUE(second.is_waited_for());
   EXPECT_EQ(second.quiet_at(), 0) << "no time ends that";
   ChainFacts elsewhere;
-  Injector other(elsewhere);
-  other.start();
+  Injector other(elsewhere, kReq);
+  other.start(true);
   other.found_none();
   EXPECT_FALSE(other.is_waited_for());
+}
+
+TEST(Injector, WithoutAnEdgeTheOtherDirectionHasShownIt) {
+  FakeClock clock;
+  SmallEnvoy envoy;
+  ChainFacts facts;
+  Injector first(facts, kReq);
+  first.start(false);
+  EXPECT_FALSE(first.is_waited_for());
+  first.found();
+  FiltersBefore(envoy, facts, kReq).found_taker();
+  EXPECT_FALSE(first.is_waited_for()) << "that one is before this direction";
+  FiltersBefore(envoy, facts, kRes).found_taker();
+  first.on_input();
+  EXPECT_TRUE(first.is_waited_for());
+  Injector watched(facts, kReq);
+  watched.start(true);
+  watched.found_none();
+  EXPECT_FALSE(watched.is_waited_for()) << "an edge sees it for itself";
 }
 
 }  // namespace

@@ -545,3 +545,42 @@ describe.each(STAGES)('over $protocol, edges: $edges', ({ protocol, edges }) => 
     });
   });
 });
+
+// Without edges ours tells by Envoy's `server` header whether a response has passed the filters behind it.
+describe.each(PROTOCOLS)('over %s, where the listener leaves the server header to the upstream', (protocol) => {
+  const at = talkStage(
+    {
+      alone: [ours(1, SLOW)],
+      'a call of Lua': [luaCall('response', 50), ours(1, SLOW)],
+    },
+    protocol,
+    { clusters, edges: false, paths: { '/respond': respond }, hcm: { server_header_transformation: 'PASS_THROUGH' } },
+  );
+  const bodies = [patternBytes(210), patternBytes(200_000)];
+  const fates = (chain: string): Promise<Fate[]> =>
+    inParallel(
+      bodies.flatMap((body) =>
+        ['', '&end=10', '&end=40', '&end=120', '&piece=65536&pause=20&end=40'].map(
+          (query) => async (): Promise<Fate> => {
+            const answer = await exchangeOver[protocol](at.port, {
+              path: `/respond?${through(chain)}&id=${nextId()}&n=${body.length}${query}`,
+              timeoutMs: LIMIT_MS,
+            }).catch((error: Error) => error);
+            const fate = fateOfResponse(answer, shifted(body, 'response', 1));
+            return fate === 'exact' || fate === 'ended' ? fate : `${fate}: ${query}`;
+          },
+        ),
+      ),
+      WIDTH,
+    );
+
+  it('a response that nobody stops is exact, from the first one on', async () => {
+    logsOnFailure(at);
+    for (let i = 0; i < RUNS; i++) expectExact(await fates('alone'));
+  });
+
+  it('one that another filter ends is exact, or ended with a code', async () => {
+    logsOnFailure(at);
+    for (let i = 0; i < RUNS; i++) expectExactOrCoded(await fates('a call of Lua'), at.fx);
+  });
+});
