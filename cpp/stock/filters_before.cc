@@ -1,6 +1,6 @@
 #include "stock/filters_before.h"
 
-#include <charconv>
+#include "core/framing.h"
 
 namespace tsf::stock {
 
@@ -10,7 +10,8 @@ core::Nanos FiltersBefore::hold_end_until(uint64_t seen) {
     return kUntilItComes;
   }
   const auto received = dir_ == Dir::kRequest ? envoy_.request_body_received() : std::nullopt;
-  const auto length = declared_length();
+  const auto text = envoy_.header(core::headers_of(dir_), "content-length");
+  const auto length = text ? core::length_of(*text) : std::nullopt;
   if (length && received) return *received < *length ? 0 : kUntilItComes;
   const bool holds_bytes = received.value_or(0) > seen;
   if (holds_bytes) found_taker();
@@ -21,14 +22,6 @@ core::Nanos FiltersBefore::hold_end_until(uint64_t seen) {
 
 void FiltersBefore::look(uint64_t seen) {
   if (!has_taker() && envoy_.request_body_received().value_or(0) > seen) found_taker();
-}
-
-std::optional<uint64_t> FiltersBefore::declared_length() const {
-  const auto text = envoy_.header(core::headers_of(dir_), "content-length");
-  uint64_t length = 0;
-  if (!text) return std::nullopt;
-  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), length);
-  return error == std::errc{} && end == text->data() + text->size() ? std::optional(length) : std::nullopt;
 }
 
 core::Nanos FiltersBefore::until_quiet(std::chrono::milliseconds time) {

@@ -12,7 +12,6 @@
 #include <chrono>
 #include <cstdint>
 #include <limits>
-#include <optional>
 
 #include "core/worker.h"
 #include "stock/chain_facts.h"
@@ -56,7 +55,6 @@ class FiltersBefore {
   static constexpr uint64_t kSmallBytes = 100'000;
 
   bool has_taker() const { return facts_.has_taker(ChainFacts::before(dir_)); }
-  std::optional<uint64_t> declared_length() const;
   core::Nanos until_quiet(std::chrono::milliseconds time);
 
   Envoy& envoy_;
