@@ -5,6 +5,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 
@@ -17,6 +18,10 @@ class ChainFacts {
   enum class Side : uint8_t { kClient, kUpstream };
   static Side before(core::Dir dir) { return dir == core::Dir::kRequest ? Side::kClient : Side::kUpstream; }
   static Side behind(core::Dir dir) { return before(core::other(dir)); }
+
+  // All of a message's length is here, so that its end is on its way. Over HTTP/2 a client may be late with that for
+  // its own reasons, and wait for an answer meanwhile.
+  static constexpr std::chrono::milliseconds kLateEnd{1000};
 
   enum class Injector : uint8_t { kUnknown, kNone, kBehind };
 

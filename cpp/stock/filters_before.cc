@@ -12,7 +12,8 @@ core::Nanos FiltersBefore::hold_end_until(uint64_t seen) {
   const auto received = dir_ == Dir::kRequest ? envoy_.request_body_received() : std::nullopt;
   const auto text = envoy_.header(core::headers_of(dir_), "content-length");
   const auto length = text ? core::length_of(*text) : std::nullopt;
-  if (length && received) return *received < *length ? 0 : kUntilItComes;
+  // Where nothing is to come, the client may wait for a 100 (Continue) before it sends the end.
+  if (length && received && *length != 0) return *received < *length ? 0 : until_quiet(ChainFacts::kLateEnd);
   const bool holds_bytes = received.value_or(0) > seen;
   if (holds_bytes) found_taker();
   const bool is_about_to_end = length && *length < kSmallBytes;

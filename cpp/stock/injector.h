@@ -11,6 +11,11 @@
 // behind us in the one is before us in the other.
 #pragma once
 
+#include <chrono>
+#include <cstdint>
+#include <limits>
+#include <optional>
+
 #include "core/worker.h"
 #include "stock/chain_facts.h"
 #include "stock/envoy.h"
@@ -21,18 +26,15 @@ class Injector {
  public:
   Injector(ChainFacts& facts, Dir dir) : facts_(facts), dir_(dir) {}
 
-  // The message begins. `is_watched`: there is an edge that sees it.
-  void start(bool is_watched) {
-    is_watched_ = is_watched;
-    on_input();
+  // There is an edge that sees it.
+  void watch() { is_watched_ = true; }
+  // The message begins. `length`: of its body, where it tells one.
+  void start(std::optional<uint64_t> length) {
+    length_ = length;
+    on_input(0);
   }
   bool may_be_behind() const {
     return is_watched_ ? facts_.injector() != ChainFacts::Injector::kNone : facts_.has_taker(ChainFacts::behind(dir_));
-  }
-  // The request tells its length.
-  void wait_for_end() {
-    has_length_ = true;
-    quiet_at_ = 0;
   }
   void found() {
     if (is_watched_) facts_.found_injector();
@@ -41,28 +43,35 @@ class Injector {
     if (is_watched_) facts_.found_no_injector();
   }
 
-  void on_input() {
-    if (may_be_behind() && !has_length_) quiet_at_ = core::now_ns() + core::nanos(kQuiet);
+  // So many bytes of the body have come.
+  void on_input(uint64_t seen) {
+    if (!may_be_behind()) return;
+    if (seen < length_.value_or(0)) {
+      until_ = kUntilAllIsHere;
+    } else {
+      until_ = core::now_ns() + core::nanos(length_ ? ChainFacts::kLateEnd : kQuiet);
+    }
   }
   // Null: no time is waited for.
-  core::Nanos quiet_at() const { return quiet_at_; }
+  core::Nanos quiet_at() const { return until_ == kUntilAllIsHere ? 0 : until_; }
   // Output is to wait.
   bool is_waited_for() const {
-    return may_be_behind() && (has_length_ || (quiet_at_ != 0 && core::now_ns() < quiet_at_));
+    return may_be_behind() && (until_ == kUntilAllIsHere || (until_ != 0 && core::now_ns() < until_));
   }
   // A time that has passed and stays would wake the worker again and again.
   void look_at_time() {
-    if (!is_waited_for()) quiet_at_ = 0;
+    if (!is_waited_for()) until_ = 0;
   }
 
  private:
   static constexpr std::chrono::milliseconds kQuiet{20};
+  static constexpr core::Nanos kUntilAllIsHere = std::numeric_limits<core::Nanos>::max();
 
   ChainFacts& facts_;
   const Dir dir_;
   bool is_watched_ = false;
-  bool has_length_ = false;
-  core::Nanos quiet_at_ = 0;
+  std::optional<uint64_t> length_;
+  core::Nanos until_ = 0;
 };
 
 }  // namespace tsf::stock

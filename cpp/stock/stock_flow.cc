@@ -1,6 +1,7 @@
 // What Envoy's hooks do.
 #include "stock/stock_flow.h"
 
+#include "core/framing.h"
 #include "stock/edge.h"
 #include "stock/stock_stream.h"
 
@@ -92,9 +93,11 @@ HeadersStatus StockFlow::on_headers(bool end) {
 
 bool StockFlow::hold_headers(bool end) {
   if (dir_ == Dir::kRequest || !has_edge()) {
-    behind_.injector().start(has_gate());
-    if (behind_.injector().may_be_behind() && envoy_.header(core::headers_of(dir_), "content-length"))
-      behind_.injector().wait_for_end();
+    if (has_gate()) behind_.injector().watch();
+    if (behind_.injector().may_be_behind()) {
+      const auto length = envoy_.header(core::headers_of(dir_), "content-length");
+      behind_.injector().start(length ? core::length_of(*length) : std::nullopt);
+    }
   }
   const bool gate = gates(end);
   if (stream_.core().on_headers(dir_, end && !gate) == core::Stream::OnHeaders::kHold) {
@@ -193,7 +196,7 @@ BodyStatus StockFlow::body_status(bool end) {
 BodyStatus StockFlow::hold_body(bool end) {
   note_behind();
   if (loses_bytes_to_trailers()) moment_.extend();
-  behind_.injector().on_input();
+  behind_.injector().on_input(far_end_.seen());
   const bool gate = by_hand_ || gates(end);
   check_theft();
   const size_t again = shown_again(buffer().is_ours());

@@ -180,7 +180,7 @@ core::FlowMount::Input StockFlow::input(std::vector<core::Bytes>& pieces) {
 
 void StockFlow::take(size_t length) {
   if (length == 0) return;
-  behind_.injector().on_input();
+  behind_.injector().on_input(far_end_.seen());
   const bool was_full = is_full();
   input_.take(length);
   tell_room(was_full);

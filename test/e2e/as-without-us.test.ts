@@ -120,6 +120,26 @@ function shotOf(random: Random): Shot {
   return { protocol: random.pick(['http1', 'http2']), request };
 }
 
+/** Over HTTP/2 the end may come long after the last byte that the length names; the client waits for an answer here. */
+const LATE_ENDS: readonly { name: string; request: (answered: Promise<void>) => Request }[] = [
+  {
+    name: 'no bytes, after a 100 (Continue)',
+    request: () => ({ method: 'PUT', path: '/any?status=200&n=13', body: Buffer.alloc(0), expectContinue: true }),
+  },
+  ...[0, 5, 4_000].map((length) => ({
+    name: `${length} bytes, after the answer`,
+    request: (answered: Promise<void>) => ({
+      method: 'POST',
+      path: '/any?status=200&n=13&early',
+      length,
+      body: (async function* () {
+        if (length > 0) yield Buffer.alloc(length, 'a');
+        await answered;
+      })(),
+    }),
+  })),
+];
+
 const CHAINS: readonly {
   name: string;
   ours: NonNullable<EnvoyOptions['filters']>;
@@ -187,6 +207,18 @@ describe.each(['http1', 'http2'] as const)('to an %s upstream', (protocol) => {
       if (one === undefined || framing) return one;
       return { ...one, headers: one.headers.filter(([key]) => !FRAMING.has(key)) };
     };
+
+    it.each(LATE_ENDS)('an end that is late: $name', async ({ request }) => {
+      logsOnFailure(at);
+      const ask = (port: number) => {
+        let onHead = () => {};
+        const answered = new Promise<void>((resolve) => {
+          onHead = resolve;
+        });
+        return exchangeOver.http2(port, { ...request(answered), timeoutMs: LIMIT_MS, onHead });
+      };
+      expect(view(await ask(at.fx.port))).toEqual(view(await ask(at.control.port)));
+    });
 
     it(`${EXCHANGES} random exchanges`, async () => {
       logsOnFailure(at);

@@ -649,11 +649,23 @@ TEST(FiltersBefore, ARequestWithALengthIsInWhenAllOfItHasComeFromTheClient) {
   stream.envoy.shown_request_bytes = 9;
   EXPECT_EQ(before.hold_end_until(4), 0);
   stream.envoy.shown_request_bytes = 10;
-  EXPECT_EQ(before.hold_end_until(4), FiltersBefore::kUntilItComes);
-  EXPECT_EQ(before.hold_end_until(10), FiltersBefore::kUntilItComes) << "only the end is missing";
+  EXPECT_EQ(before.hold_end_until(4), stream.in(milliseconds(1000)));
+  EXPECT_EQ(before.hold_end_until(10), stream.in(milliseconds(1000))) << "only the end is missing";
+  stream.clock.pass(milliseconds(1000));
+  EXPECT_EQ(before.hold_end_until(10), 0) << "the client itself may be late with it";
   stream.envoy.facts().map(HeaderType::kRequest).reset();
   stream.envoy.shown_request_bytes = 0;
   EXPECT_EQ(stream.next_waits(kReq), 0) << "a client that is late with its end says nothing of filters";
+}
+
+TEST(FiltersBefore, ARequestOfLengthZeroWhoseClientIsLateWithItsEndGoesOn) {
+  Before stream;
+  stream.tell_length(kReq, "0");
+  stream.envoy.shown_request_bytes = 0;
+  FiltersBefore before(stream.envoy, stream.facts, kReq);
+  EXPECT_EQ(before.hold_end_until(0), stream.in(milliseconds(50)));
+  stream.clock.pass(milliseconds(50));
+  EXPECT_EQ(before.hold_end_until(0), 0) << "it may wait for a 100 (Continue)";
 }
 
 TEST(FiltersBefore, BytesThatHaveNotComeToUsAreWithOneOfThem) {
@@ -710,21 +722,23 @@ TEST(Injector, WaitsForQuietUntilItKnowsThatNobodyInjects) {
   ChainFacts facts;
   Injector first(facts, kReq);
   EXPECT_FALSE(first.is_waited_for()) << "without an edge behind it nothing is known";
-  first.start(true);
+  first.watch();
+  first.start(std::nullopt);
   EXPECT_TRUE(first.is_waited_for());
   clock.pass(milliseconds(19));
-  first.on_input();
+  first.on_input(0);
   clock.pass(milliseconds(19));
   EXPECT_TRUE(first.is_waited_for());
   clock.pass(milliseconds(1));
   EXPECT_FALSE(first.is_waited_for());
   first.look_at_time();
   EXPECT_EQ(first.quiet_at(), 0) << "no deadline is left behind";
-  first.on_input();
+  first.on_input(0);
   first.found_none();
   EXPECT_FALSE(first.is_waited_for());
   Injector second(facts, kReq);
-  second.start(true);
+  second.watch();
+  second.start(std::nullopt);
   EXPECT_FALSE(second.is_waited_for()) << "what one stream has found out holds for the next";
 }
 
@@ -732,18 +746,27 @@ TEST(Injector, OnceFoundItStaysAndARequestWithALengthWaitsForItsEnd) {
   FakeClock clock;
   ChainFacts facts;
   Injector first(facts, kReq);
-  first.start(true);
+  first.watch();
+  first.start(std::nullopt);
   first.found();
   first.found_none();
   Injector second(facts, kReq);
-  second.start(true);
-  second.wait_for_end();
+  second.watch();
+  second.start(10);
+  second.on_input(9);
   clock.pass(std::chrono::seconds(5));
   EXPECT_TRUE(second.is_waited_for());
   EXPECT_EQ(second.quiet_at(), 0) << "no time ends that";
+  second.on_input(10);
+  clock.pass(milliseconds(999));
+  EXPECT_TRUE(second.is_waited_for());
+  EXPECT_NE(second.quiet_at(), 0);
+  clock.pass(milliseconds(1));
+  EXPECT_FALSE(second.is_waited_for()) << "the client may be late with its end, and wait for an answer";
   ChainFacts elsewhere;
   Injector other(elsewhere, kReq);
-  other.start(true);
+  other.watch();
+  other.start(std::nullopt);
   other.found_none();
   EXPECT_FALSE(other.is_waited_for());
 }
@@ -753,16 +776,17 @@ TEST(Injector, WithoutAnEdgeTheOtherDirectionHasShownIt) {
   SmallEnvoy envoy;
   ChainFacts facts;
   Injector first(facts, kReq);
-  first.start(false);
+  first.start(std::nullopt);
   EXPECT_FALSE(first.is_waited_for());
   first.found();
   FiltersBefore(envoy, facts, kReq).found_taker();
   EXPECT_FALSE(first.is_waited_for()) << "that one is before this direction";
   FiltersBefore(envoy, facts, kRes).found_taker();
-  first.on_input();
+  first.on_input(0);
   EXPECT_TRUE(first.is_waited_for());
   Injector watched(facts, kReq);
-  watched.start(true);
+  watched.watch();
+  watched.start(std::nullopt);
   watched.found_none();
   EXPECT_FALSE(watched.is_waited_for()) << "an edge sees it for itself";
 }
