@@ -83,6 +83,8 @@ bool envoy_dynamic_module_callback_http_get_metadata_list_bool(FilterEnvoy, int 
                                                                size_t index, bool*);
 bool envoy_dynamic_module_callback_http_set_filter_state_bytes(FilterEnvoy, Buffer key, Buffer value);
 bool envoy_dynamic_module_callback_http_get_filter_state_bytes(FilterEnvoy, Buffer key, Buffer* value_envoy);
+// An object that is no plain bytes, as its own text: valid until the next such question.
+bool envoy_dynamic_module_callback_http_get_filter_state_typed(FilterEnvoy, Buffer key, Buffer* value_envoy);
 
 void envoy_dynamic_module_callback_http_filter_continue_decoding(FilterEnvoy);
 void envoy_dynamic_module_callback_http_filter_continue_encoding(FilterEnvoy);

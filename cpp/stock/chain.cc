@@ -219,6 +219,11 @@ void Chain::let_far_end_go() const {
   if (EdgeFilter* edge = this->edge(Role::kUpstreamEdge)) edge->let_end_go();
 }
 
+bool Chain::offer_far_end(core::InputEnd end) const {
+  EdgeFilter* const edge = this->edge(Role::kUpstreamEdge);
+  return edge != nullptr && edge->offer_end(end);
+}
+
 bool Chain::has_filter_before(const Neighbour& flow, Dir dir) const { return open_filter_before(flow, dir) != nullptr; }
 
 bool Chain::has_filter_behind(const Neighbour& flow, Dir dir) const {
@@ -236,6 +241,16 @@ bool Chain::is_full_behind(const Neighbour& flow, Dir dir) const {
 
 bool Chain::are_headers_held_behind(const Neighbour& flow, Dir dir) const {
   return nearest_behind(flow, dir, [](const Neighbour& behind) { return behind.has_headers_here(); }) != nullptr;
+}
+
+bool Chain::are_headers_at_next(const Neighbour& flow, Dir dir) const {
+  const Neighbour* const next = nearest_behind(flow, dir, [](const Neighbour& one) { return !one.is_edge(); });
+  return next != nullptr && next->has_headers_here();
+}
+
+bool Chain::has_next_seen_end(const Neighbour& flow, Dir dir) const {
+  const Neighbour* const next = nearest_behind(flow, dir, [](const Neighbour&) { return true; });
+  return next != nullptr && next->has_seen_end();
 }
 
 void Chain::wake_before(const Neighbour& flow, Dir dir) const {

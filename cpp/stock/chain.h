@@ -156,6 +156,8 @@ class Chain {
   // A response's end that is held back at the router, for whomever; it goes on.
   bool holds_far_end(Dir dir) const;
   void let_far_end_go() const;
+  // To the next of ours that has not let the response by; false: there is none.
+  bool offer_far_end(core::InputEnd end) const;
   bool has_filter_before(const Neighbour& flow, Dir dir) const;
   bool has_filter_behind(const Neighbour& flow, Dir dir) const;
   // Raw input of one of ours lies in the shared buffer.
@@ -164,6 +166,10 @@ class Chain {
   bool is_full_behind(const Neighbour& flow, Dir dir) const;
   // A filter of ours behind it still has the headers before it or holds them.
   bool are_headers_held_behind(const Neighbour& flow, Dir dir) const;
+  // Envoy has shown the end to the next of ours, or the next edge.
+  bool has_next_seen_end(const Neighbour& flow, Dir dir) const;
+  // The next of ours has them, so that whoever keeps bytes is before that one.
+  bool are_headers_at_next(const Neighbour& flow, Dir dir) const;
   void wake_before(const Neighbour& flow, Dir dir) const;
   void tell_edge_reached(Dir dir) const;
   // In a body hook of so many bytes, not of the end.

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 #include "core/mount.h"
 
@@ -39,6 +40,26 @@ class ChainFacts {
   bool has_taker(Side side) const { return takers_[static_cast<size_t>(side)].load(std::memory_order_relaxed); }
   void found_taker(Side side) { takers_[static_cast<size_t>(side)].store(true, std::memory_order_relaxed); }
 
+  // Where an ext_proc of the usual name stands, and whether it takes bodies of that direction: once it has, it may.
+  std::optional<Side> ext_proc() const {
+    const ExtProc at = ext_proc_.load(std::memory_order_relaxed);
+    if (at == ExtProc::kUnknown) return std::nullopt;
+    return at == ExtProc::kClientSide ? Side::kClient : Side::kUpstream;
+  }
+  void found_ext_proc(Side side) {
+    ext_proc_.store(side == Side::kClient ? ExtProc::kClientSide : ExtProc::kUpstreamSide, std::memory_order_relaxed);
+  }
+  enum class Takes : uint8_t { kUnknown, kNo, kYes };
+  Takes takes_body(core::Dir dir) const {
+    return takes_body_[static_cast<size_t>(dir)].load(std::memory_order_relaxed);
+  }
+  void found_takes_body(core::Dir dir, bool takes) {
+    std::atomic<Takes>& known = takes_body_[static_cast<size_t>(dir)];
+    Takes unknown = Takes::kUnknown;
+    if (takes) known.store(Takes::kYes, std::memory_order_relaxed);
+    if (!takes) known.compare_exchange_strong(unknown, Takes::kNo, std::memory_order_relaxed);
+  }
+
   // Envoy writes its own `server` header into responses that have passed all filters. Until a response of this
   // configuration has shown it, what others of the process have shown is believed.
   bool server_header_is_written() const {
@@ -57,6 +78,7 @@ class ChainFacts {
 
  private:
   enum class Sign : uint8_t { kUnknown, kMissed, kSeen };
+  enum class ExtProc : uint8_t { kUnknown, kClientSide, kUpstreamSide };
 
   static std::atomic<bool>& seen_in_process() {
     static std::atomic<bool> seen{false};
@@ -64,6 +86,8 @@ class ChainFacts {
   }
 
   std::array<std::atomic<bool>, 2> takers_{};
+  std::array<std::atomic<Takes>, 2> takes_body_{};
+  std::atomic<ExtProc> ext_proc_{ExtProc::kUnknown};
   std::atomic<Injector> injector_{Injector::kUnknown};
   std::atomic<Sign> server_header_{Sign::kUnknown};
 };

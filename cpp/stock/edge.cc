@@ -26,7 +26,13 @@ bool EdgeFlow::holds_far_end(core::InputEnd end) {
   const std::string bytes =
       end == core::InputEnd::kIn ? edge_.envoy().take_body(dir_, BodySource::kReceived) : std::string();
   if (!bytes.empty()) response->pass_on(bytes);
-  if (!response->can_wait_for_end()) return false;
+  return offer_far_end(end);
+}
+
+// To the first of ours that has not let the response by.
+bool EdgeFlow::offer_far_end(core::InputEnd end) {
+  Neighbour* response = edge_.chain().first_open_response(end);
+  if (response == nullptr || !response->can_wait_for_end()) return false;
   is_holding_ = true;
   response->hold_far_end(bytes_ + edge_.chain().growth_before(*response, dir_), end);
   return true;

@@ -54,7 +54,9 @@ class EdgeFlow final : public Neighbour {
   bool is_holding() const { return is_holding_; }
   uint64_t hooks() const { return hooks_; }
   uint64_t passed() const { return passed_; }
-  // Of the router's end: the response goes on to its end.
+  // Of the router's end: it holds the response's end back for the first of ours that has not let it by. False: no need.
+  bool offer_far_end(core::InputEnd end);
+  // The response goes on to its end.
   void let_end_go();
 
  private:
@@ -93,6 +95,8 @@ class EdgeFilter {
   // The response's end, which is held back at the router, goes on.
   bool holds_end() const { return response_.is_holding(); }
   void let_end_go() { response_.let_end_go(); }
+  // To the next of ours; false: to nobody.
+  bool offer_end(core::InputEnd end) { return response_.offer_far_end(end); }
 
   // ---- for its flows ----
   Chain& chain() { return *chain_; }

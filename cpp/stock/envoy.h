@@ -53,6 +53,8 @@ class Envoy : public core::StreamMount {
   virtual bool has_trailers(Dir dir) const = 0;
   // Bytes of the request's body that have come from the client; nullopt = unknown.
   virtual std::optional<uint64_t> request_body_received() const = 0;
+  // An object of the stream's filter state, as its text; nullopt = there is none, or it has no text.
+  virtual std::optional<std::string> filter_state_object(std::string_view key) const = 0;
   // The stream is over, and nobody but one of ours can have ended it early; false where Envoy does not tell.
   virtual bool has_ended_well() const = 0;
   // From here on the response's trailers are that entry's, whose Envoy has them already; null = the own ones.

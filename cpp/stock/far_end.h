@@ -17,8 +17,12 @@ namespace tsf::stock {
 
 class FarEnd {
  public:
-  void saw(size_t bytes) { seen_ += bytes; }
+  void saw(size_t bytes) {
+    seen_ += bytes;
+    if (bytes > 0) ++pieces_;
+  }
   uint64_t seen() const { return seen_; }
+  uint64_t pieces() const { return pieces_; }
   void hold(uint64_t passed, core::InputEnd end) {
     state_ = State::kHeld;
     passed_ = passed;
@@ -45,6 +49,7 @@ class FarEnd {
   State state_ = State::kOpen;
   core::InputEnd end_ = core::InputEnd::kOpen;
   uint64_t seen_ = 0;    // body bytes that Envoy's hooks have brought us
+  uint64_t pieces_ = 0;  // in so many hooks
   uint64_t passed_ = 0;  // and those that went by the router's end, as ours in between have made them
   std::optional<uint64_t> growth_;
 };

@@ -32,6 +32,7 @@ void FiltersBehind::look(SharedBuffer& buffer, std::optional<uint64_t> passed) {
 void FiltersBehind::note_push(SharedBuffer& buffer, std::optional<uint64_t> passed, size_t kept, size_t length,
                               bool at_once) {
   look(buffer, passed);
+  if (length > 0) ++pushes_;
   if (length > 0 && buffer.behind() == 0 && watch_.are_through()) buffering_.nothing_was_kept();
   kept_at_once_ = at_once && buffer.behind() == kept + length;
 }

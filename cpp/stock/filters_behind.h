@@ -19,8 +19,8 @@ namespace tsf::stock {
 
 class FiltersBehind {
  public:
-  FiltersBehind(Envoy& envoy, ChainFacts& facts, Dir dir)
-      : envoy_(envoy), dir_(dir), watch_(envoy, facts, dir), buffering_(envoy, dir), injector_(facts, dir) {}
+  FiltersBehind(Envoy& envoy, ChainFacts& facts, const ExtProc& ext_proc, Dir dir)
+      : envoy_(envoy), dir_(dir), watch_(envoy, facts, dir), buffering_(envoy, dir), injector_(facts, ext_proc, dir) {}
 
   HeadersWatch& watch() { return watch_; }
   const HeadersWatch& watch() const { return watch_; }
@@ -43,6 +43,8 @@ class FiltersBehind {
   void look(SharedBuffer& buffer, std::optional<uint64_t> passed);
   // A push of so many bytes is over; before it there were `kept`, and keep_at_once() said `at_once`.
   void note_push(SharedBuffer& buffer, std::optional<uint64_t> passed, size_t kept, size_t length, bool at_once);
+  // That had bytes.
+  uint64_t pushes() const { return pushes_; }
   // Of `given` frames of one push so many have come to the edge.
   void note_frames(uint64_t given, uint64_t come) { path_clear_ = given > 0 && come >= given; }
 
@@ -52,6 +54,7 @@ class FiltersBehind {
   HeadersWatch watch_;
   Buffering buffering_;
   Injector injector_;
+  uint64_t pushes_ = 0;
   uint64_t passed_edge_ = 0;   // when the buffer was looked at last
   bool path_clear_ = false;    // the last push reached the edge
   bool kept_at_once_ = false;  // what somebody keeps are pushes of ours, each as it was made

@@ -7,8 +7,8 @@
 //   unknown ──a push has come to the next of ours at once───────────────────► none
 //   unknown, none ──a push has gone and come nowhere, or bytes came by no push──► behind
 //
-// An edge behind us sees it. Without one only what the other direction has shown is known (filters_before.h): what is
-// behind us in the one is before us in the other.
+// An edge behind us sees it. Without one it is known by its notes (ext_proc.h), and by what the other direction has
+// shown (filters_before.h): what is behind us in the one is before us in the other.
 #pragma once
 
 #include <chrono>
@@ -19,12 +19,13 @@
 #include "core/worker.h"
 #include "stock/chain_facts.h"
 #include "stock/envoy.h"
+#include "stock/ext_proc.h"
 
 namespace tsf::stock {
 
 class Injector {
  public:
-  Injector(ChainFacts& facts, Dir dir) : facts_(facts), dir_(dir) {}
+  Injector(ChainFacts& facts, const ExtProc& ext_proc, Dir dir) : facts_(facts), ext_proc_(ext_proc), dir_(dir) {}
 
   // There is an edge that sees it.
   void watch() { is_watched_ = true; }
@@ -34,11 +35,13 @@ class Injector {
     on_input(0);
   }
   bool may_be_behind() const {
-    return is_watched_ ? facts_.injector() != ChainFacts::Injector::kNone : facts_.has_taker(ChainFacts::behind(dir_));
+    if (is_watched_) return facts_.injector() != ChainFacts::Injector::kNone || ext_proc_.is_behind();
+    return ext_proc_.may_be_behind() || facts_.has_taker(ChainFacts::behind(dir_));
   }
   void found() {
     if (is_watched_) facts_.found_injector();
   }
+  // What has gone on from us has met nobody who takes it.
   void found_none() {
     if (is_watched_) facts_.found_no_injector();
   }
@@ -46,10 +49,16 @@ class Injector {
   // So many bytes of the body have come.
   void on_input(uint64_t seen) {
     if (!may_be_behind()) return;
-    if (seen < length_.value_or(0)) {
+    const core::Nanos now = core::now_ns();
+    if (!body_began_) first_at_ = now;
+    body_began_ = seen > 0;
+    if (!is_behind() && ext_proc_.may_be_behind()) {
+      // It may be one that takes headers only: a stream that never pauses is late once, not to its end.
+      until_ = first_at_ + core::nanos(kQuietBesideOne);
+    } else if (seen < length_.value_or(0)) {
       until_ = kUntilAllIsHere;
     } else {
-      until_ = core::now_ns() + core::nanos(length_ ? ChainFacts::kLateEnd : kQuiet);
+      until_ = now + core::nanos(length_ ? ChainFacts::kLateEnd : is_behind() ? kQuietBesideOne : kQuiet);
     }
   }
   // Null: no time is waited for.
@@ -64,13 +73,22 @@ class Injector {
   }
 
  private:
+  // Where there may be one, and where there is.
   static constexpr std::chrono::milliseconds kQuiet{20};
+  static constexpr std::chrono::milliseconds kQuietBesideOne{250};
   static constexpr core::Nanos kUntilAllIsHere = std::numeric_limits<core::Nanos>::max();
 
+  bool is_behind() const {
+    return ext_proc_.is_behind() || (is_watched_ && facts_.injector() == ChainFacts::Injector::kBehind);
+  }
+
   ChainFacts& facts_;
+  const ExtProc& ext_proc_;
   const Dir dir_;
   bool is_watched_ = false;
   std::optional<uint64_t> length_;
+  bool body_began_ = false;
+  core::Nanos first_at_ = 0;  // the first of it came; the latest, as long as there is none
   core::Nanos until_ = 0;
 };
 

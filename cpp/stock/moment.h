@@ -13,13 +13,18 @@ namespace tsf::stock {
 
 class Moment {
  public:
-  void start() {
-    until_ = core::now_ns() + core::nanos(kLength);
+  static constexpr std::chrono::milliseconds kLength{20};
+  // Where the end of a message that is not small decides whether it is whole.
+  static constexpr std::chrono::milliseconds kLong{100};
+
+  void start(std::chrono::milliseconds length = kLength) {
+    length_ = core::nanos(length);
+    until_ = core::now_ns() + length_;
     latest_ = until_ + core::nanos(kExtension);
   }
   // Some of the message has come: as long from now on.
   void extend() {
-    if (is_running()) until_ = std::min(latest_, core::now_ns() + core::nanos(kLength));
+    if (is_running()) until_ = std::min(latest_, core::now_ns() + length_);
   }
   // Null: it is over, or never began.
   core::Nanos until() const { return until_; }
@@ -33,10 +38,10 @@ class Moment {
   static bool keeps(size_t kept) { return kept < kMostBytes; }
 
  private:
-  static constexpr std::chrono::milliseconds kLength{20};
   static constexpr std::chrono::milliseconds kExtension{80};
   static constexpr size_t kMostBytes = 2 << 20;
 
+  core::Nanos length_ = 0;
   core::Nanos until_ = 0;
   core::Nanos latest_ = 0;
 };

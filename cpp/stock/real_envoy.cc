@@ -230,6 +230,11 @@ std::optional<std::string_view> RealEnvoy::filter_state(std::string_view key) co
   if (!envoy_dynamic_module_callback_http_get_filter_state_bytes(envoy_, buffer_of(key), &bytes)) return std::nullopt;
   return std::string_view(bytes.ptr, bytes.length);
 }
+std::optional<std::string> RealEnvoy::filter_state_object(std::string_view key) const {
+  Buffer text{nullptr, 0};
+  if (!envoy_dynamic_module_callback_http_get_filter_state_typed(envoy_, buffer_of(key), &text)) return std::nullopt;
+  return std::string(text.ptr, text.length);
+}
 void RealEnvoy::set_filter_state(std::string_view key, std::string_view value) {
   envoy_dynamic_module_callback_http_set_filter_state_bytes(envoy_, buffer_of(key), buffer_of(value));
 }

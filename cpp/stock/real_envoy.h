@@ -45,6 +45,7 @@ class RealEnvoy : public Envoy {
   bool has_upstream() const override { return has_upstream_now(envoy_); }
   bool has_trailers(core::Dir dir) const override;
   std::optional<uint64_t> request_body_received() const override;
+  std::optional<std::string> filter_state_object(std::string_view key) const override;
   bool has_ended_well() const override;
   void read_response_trailers_from(Envoy* other) override { trailers_ = other; }
   void send_local_reply(uint32_t status, std::span<const core::HeaderLine> headers, std::string_view body,

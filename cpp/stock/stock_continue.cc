@@ -51,13 +51,16 @@ bool StockFlow::push_by_frame(core::ByteQueue& bytes) {
 
 // False: the stream is over.
 bool StockFlow::continue_before_frame(bool at_once) {
-  const std::string aside = envoy_.take_body(dir_, BodySource::kBuffered);
+  Aside aside;
+  // One that kept it may have waited for no more than another piece.
+  put_aside(aside, {}, at_once || (chain() != nullptr && chain()->are_headers_at_next(*this, dir_)));
   do_continue();
+  if (chain() != nullptr) chain()->set_aside(dir_, nullptr);
   if (stream_.core().is_over()) return false;
-  if (aside.empty()) return true;
-  envoy_.append_body(dir_, BodySource::kBuffered, aside);
+  if (aside.kept.empty()) return true;
+  envoy_.append_body(dir_, BodySource::kBuffered, aside.kept);
   look_behind();
-  behind_.note_push(buffer(), passed_gate(), aside.size(), 0, at_once);
+  behind_.note_push(buffer(), passed_gate(), aside.kept.size(), 0, at_once);
   return true;
 }
 
@@ -158,8 +161,16 @@ void StockFlow::repeat_end() {
 void StockFlow::on_injected_behind() {
   if (dir_ == Dir::kResponse && stream_.pump_entry() != nullptr) return;
   behind_.injector().found();
-  // With trailers the message ends by them; without, nobody can give its end on any more.
-  if (ended_ && !stream_.core().flow(dir_).has_trailers()) events().on_cut();
+  if (ended_) note_end_lost();
+}
+
+void StockFlow::on_let_go_behind() {
+  if (!before_.ext_proc().look_behind()) behind_.injector().found_none();
+}
+
+// With trailers the message ends by them; without, nobody can give its end on any more.
+void StockFlow::note_end_lost() {
+  if (!stream_.core().flow(dir_).has_trailers()) events().on_cut();
 }
 
 // The headers go with what comes now.
@@ -186,7 +197,10 @@ void StockFlow::do_continue() {
   if (dir_ == Dir::kRequest && ended_ && behind_before == 0) stream_.expect_to_go_on(buffer().size());
   behind_.note_frames(given, has_gate() ? gate()->hooks(dir_) - hooks : 0);
   look_behind();
-  if (length > 0 && has_come) behind_.injector().found_none();
+  if (length > 0 && has_come) on_let_go_behind();
+  // Nobody in between keeps anything, the end neither.
+  if (was_ended && length > 0 && has_come && buffer().size() == 0 && !chain()->has_next_seen_end(*this, dir_))
+    note_end_lost();
   if (length > 0 && !has_come && buffer().size() == 0) behind_.injector().found();
   if (!ended_ && !(dir_ == Dir::kRequest && envoy_.has_upstream()))
     behind_.buffering().cross_limit_again(buffer().behind());

@@ -1,6 +1,8 @@
 // What Envoy's hooks do.
 #include "stock/stock_flow.h"
 
+#include <algorithm>
+
 #include "core/framing.h"
 #include "stock/edge.h"
 #include "stock/stock_stream.h"
@@ -13,7 +15,7 @@ StockFlow::StockFlow(StockStream& stream, Envoy& envoy, ChainFacts& facts, core:
       dir_(dir),
       input_(envoy, memory, dir),
       before_(envoy, facts, dir),
-      behind_(envoy, facts, dir),
+      behind_(envoy, facts, before_.ext_proc(), dir),
       mark_(envoy, dir),
       lead_(memory) {}
 
@@ -37,12 +39,20 @@ std::optional<uint64_t> StockFlow::passed_gate() const {
 
 bool StockFlow::on_complete() {
   if (dir_ == Dir::kResponse && ended_ && !is_open() && state_ != State::kDropped) behind_.watch().is_over();
+  if (before_.ext_proc().is_there()) before_.ext_proc().look_at_end(has_gone_by());
   if (has_ended_without_us()) {
     before_.found_taker();
     return true;
   }
   // A request that was never let by has met nobody.
   return mark_.is_set() && is_open() && (dir_ == Dir::kResponse || behind_.watch().are_through());
+}
+
+// Nothing where the message may not have got to its receiver.
+ExtProc::Gone StockFlow::has_gone_by() const {
+  if (!ended_ || is_open() || state_ == State::kDropped || stream_.was_reset()) return {};
+  if (state_ == State::kPassing) return {far_end_.seen(), far_end_.pieces()};
+  return {std::min(far_end_.seen(), behind_.buffering().emitted()), behind_.pushes()};
 }
 
 // A continue of ours has given an end on that was with somebody before us. Envoy does not tell when it does so.
@@ -91,7 +101,14 @@ HeadersStatus StockFlow::on_headers(bool end) {
   return stop ? HeadersStatus::kStopIteration : HeadersStatus::kContinue;
 }
 
+// Edges at both ends tell all that a response needs to know, but for what ext_proc loses on 1.38.
+bool StockFlow::needs_to_know_ext_proc() const {
+  const bool has_both_edges = has_gate() && chain()->sees_peers_end(dir_);
+  return dir_ == Dir::kRequest || !has_both_edges || stream_.flag().is_shared();
+}
+
 bool StockFlow::hold_headers(bool end) {
+  if (!end && needs_to_know_ext_proc()) before_.ext_proc().look_at_headers();
   if (dir_ == Dir::kRequest || !has_edge()) {
     if (has_gate()) behind_.injector().watch();
     if (behind_.injector().may_be_behind()) {
@@ -117,7 +134,12 @@ bool StockFlow::hold_headers(bool end) {
 }
 
 BodyStatus StockFlow::on_body(bool end) {
-  if (stream_.pumped() != nullptr && dir_ == Dir::kResponse) return on_pump_frame();
+  if (dir_ == Dir::kResponse && stream_.pumped() != nullptr) return on_pump_frame();
+  if (dir_ == Dir::kResponse && !end && input_.received() == 0 && stream_.request_waits_for_frame()) {
+    stream_.flag().on_hook(dir_, true);
+    stream_.core().defer();
+    return BodyStatus::kStopIterationNoBuffer;
+  }
   if (end) see_end();
   if (chain() != nullptr) chain()->put_aside_before(dir_, envoy_);
   const size_t length = input_.received();

@@ -79,7 +79,7 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   void on_buffer_moved() override { behind_.look(buffer(), passed_gate()); }
   void on_end_in_stream() override { take_kept_back(); }
   void on_injected_behind() override;
-  void on_let_go_behind() override { behind_.injector().found_none(); }
+  void on_let_go_behind() override;
   bool takes_more() const override { return !is_full(); }
   bool collects() const override { return false; }
   void accept(core::ByteQueue& bytes, core::InputEnd end) override;
@@ -107,6 +107,7 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   // stock_flow.cc: hooks
   bool gates(bool end);
   bool hold_headers(bool end);
+  bool needs_to_know_ext_proc() const;
   BodyStatus on_pump_frame();
   BodyStatus body_status(bool end);
   BodyStatus hold_body(bool end);
@@ -114,6 +115,7 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   bool may_wait_for_end() const;
   void see_end();
   bool has_ended_without_us() const;
+  ExtProc::Gone has_gone_by() const;
 
   // stock_input.cc: input
   BodyStatus store();
@@ -148,8 +150,11 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   bool is_end_held_for_good() const;
   bool keeps_behind() const;
   void leave();
+  void leave_by_frame();
   void clear_trailers();
   bool hand_over(core::ByteQueue& bytes, bool last);
+
+  // stock_far_end.cc: an end that is held back at the router
   core::Injected finish_before_far_end(core::ByteQueue& bytes);
   void look_at_far_end();
   bool tell_far_end();
@@ -166,6 +171,7 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   void put_aside(Aside& aside, std::initializer_list<core::ByteQueue*> pushed, bool at_once);
   void put_aside_back(Aside& aside, bool is_routers, size_t shown);
   void repeat_end();
+  void note_end_lost();
   void let_go();
   void do_continue();
 

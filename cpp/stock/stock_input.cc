@@ -61,7 +61,9 @@ bool StockFlow::knows_what_is_before() const {
 core::Nanos StockFlow::end_is_held_until() {
   if (ended_) return 0;
   if (chain() != nullptr && chain()->end_is_held_before(*this, dir_)) return FiltersBefore::kUntilItComes;
-  if (knows_what_is_before()) return before_.hold_end_until(far_end_.seen());
+  if (knows_what_is_before())
+    return before_.hold_end_until(
+        {far_end_.seen(), behind_.buffering().emitted(), events().waiting_output() + lead_.size()});
   Neighbour* const before = chain()->sees_peers_end(dir_) ? nullptr : chain()->open_filter_before(*this, dir_);
   return before != nullptr ? before->end_is_held_until() : 0;
 }
@@ -180,6 +182,8 @@ core::FlowMount::Input StockFlow::input(std::vector<core::Bytes>& pieces) {
 
 void StockFlow::take(size_t length) {
   if (length == 0) return;
+  // There is room again, and what comes may have waited for that.
+  before_.on_input();
   behind_.injector().on_input(far_end_.seen());
   const bool was_full = is_full();
   input_.take(length);

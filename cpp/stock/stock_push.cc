@@ -84,7 +84,8 @@ bool StockFlow::is_small() const {
 void StockFlow::start_moment() {
   if (has_edge() && !is_small() && !loses_bytes_to_trailers()) return;
   // One of ours before us has had its moment: no small message is on its way.
-  if (chain() == nullptr || !chain()->has_filter_before(*this, dir_)) moment_.start();
+  if (chain() != nullptr && chain()->has_filter_before(*this, dir_)) return;
+  moment_.start(loses_bytes_to_trailers() && before_.ext_proc().may_be_behind() ? Moment::kLong : Moment::kLength);
 }
 
 // Trailers that the host is to see must not be cut off. On 1.38 no edge can help: ext_proc that gets its headers'
@@ -214,6 +215,8 @@ void StockFlow::leave() {
   // Before bytes go into the shared buffer, as in inject(). Trailers that come with it may be for the host.
   (void)let_far_end_go();
   if (stream_.core().is_over() || state_ != State::kLeaving) return;
+  if (!ended_ && can_pump() && is_end_held_for_good() && !(lead_.empty() && input_.kept().empty()))
+    return leave_by_frame();
   if (!may_push()) {
     if (chain() != nullptr) chain()->wake_before(*this, dir_);
     return;
@@ -229,6 +232,18 @@ void StockFlow::leave() {
     push({&lead_, &input_.kept()}, ended_);
   }
   if (!stream_.core().is_over()) (void)let_far_end_go();
+}
+
+// As in inject(): the end is held back for one before us, and would come with a full buffer.
+void StockFlow::leave_by_frame() {
+  if (stream_.is_in_hook()) return stream_.core().defer();
+  if (buffer().is_ours()) keep_input();
+  lead_.take(input_.kept());
+  if (!push_by_frame(lead_) || stream_.core().is_over() || state_ != State::kLeaving) return;
+  // A filter before us has added to the frame.
+  if (!input_.kept().empty()) return wake();
+  state_ = State::kPassing;
+  far_end_.lets_by(behind_.buffering().emitted());
 }
 
 // Envoy sends what it has of them behind the reply that is in this message's place.
@@ -272,66 +287,6 @@ bool StockFlow::hand_over(core::ByteQueue& bytes, bool last) {
   diverted_->accept(all, !last      ? core::InputEnd::kOpen
                          : trailers ? core::InputEnd::kInBeforeTrailers
                                     : core::InputEnd::kIn);
-  return true;
-}
-
-// ---- an end that is held back at the router ----
-
-void StockFlow::pass_on(std::string_view bytes) { stream_.pump_entry()->inject_response(bytes); }
-
-void StockFlow::hold_far_end(uint64_t passed, core::InputEnd end) {
-  far_end_.hold(passed, end);
-  if (!tell_far_end()) wake();
-}
-
-bool StockFlow::tell_far_end() {
-  // Who held it has gone with its upstream request: Envoy ends the response, or somebody answers in its place.
-  if (!chain()->holds_far_end(dir_)) {
-    (void)forget_far_end();
-    return false;
-  }
-  if (state_ != State::kHeld || !far_end_.all_has_come() || buffer().is_held_before()) return false;
-  far_end_.told();
-  const bool trailers = far_end_.end() == core::InputEnd::kInBeforeTrailers;
-  if (!behind_.watch().are_gone()) moment_.start();  // the filter may be through at once, and then its length is known
-  if (trailers) envoy_.read_response_trailers_from(&chain()->edge(Chain::Role::kUpstreamEdge)->envoy());
-  events().on_input(far_end_.end());
-  if (trailers) events().on_trailers();
-  wake();
-  return true;
-}
-
-void StockFlow::look_at_far_end() {
-  if (!far_end_.is_held() || tell_far_end()) return;
-  // A filter in between keeps bytes until it sees the end, or makes others of them.
-  if (stream_.is_in_hook() || events().owes_output() || !input_.kept().empty()) return;
-  if (events().waiting_output() == 0 || buffer().is_held_before()) (void)let_far_end_go();
-}
-
-core::Injected StockFlow::finish_before_far_end(core::ByteQueue& bytes) {
-  moment_ = {};
-  if (!bytes.empty() && inject(bytes) == core::Injected::kLater) return core::Injected::kLater;
-  if (stream_.core().is_over()) return core::Injected::kAccepted;
-  // The bytes have filled a buffer, so that the end came back to us while they went.
-  if (ended_) return finish(bytes);
-  go_on_to(State::kFinished);
-  let_go();  // where they are still here they go with the end
-  (void)let_far_end_go();
-  return core::Injected::kAccepted;
-}
-
-// True: the end was held back.
-bool StockFlow::forget_far_end() {
-  if (!far_end_.is_back()) return false;
-  far_end_.let_go();
-  envoy_.read_response_trailers_from(nullptr);
-  return true;
-}
-
-// True: the end was held back, and has come now.
-bool StockFlow::let_far_end_go() {
-  if (!forget_far_end()) return false;
-  chain()->let_far_end_go();
   return true;
 }
 

@@ -71,6 +71,9 @@ class StockStream {
   // Several of ours: an empty frame may not get to our own hook, so that nothing grants the request's last continue
   // once it has had its last hook. Until it is through, the flag is kept for it.
   bool request_needs_flag(Dir dir) const;
+  // The response has spent what the request's last continue needs, and an empty frame of ours did not get to our own
+  // hook: one that comes later, from whoever took it, will do.
+  bool request_waits_for_frame() const { return flag_.is_lost(Dir::kRequest) && request_.owes_end(); }
   // The request's last continue leaves so many bytes behind. If they are there after message_timeout, it was lost to a
   // 1xx or METADATA frame.
   void expect_to_go_on(size_t left);

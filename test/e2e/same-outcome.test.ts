@@ -231,8 +231,9 @@ function outcome(answer: Answered, isEcho = false): unknown {
   const { status, complete, upstream, localReply } = answer;
   // A filter that fails in a body: before the headers have gone, or behind them, which is a matter of milliseconds.
   if (!complete || /^ts_filter_(error|wrong_length)$/.test(answer.details ?? '')) return { failed: true };
-  // A reply in place of an answer that came early: how much of the request had gone by then is a matter of milliseconds.
-  const cutsRequest = isEcho && localReply;
+  // A reply in place of an answer that came early, or one without a body, is over before the request: how much of that had
+  // gone by then is a matter of milliseconds.
+  const cutsRequest = isEcho && (localReply || status === 204 || status === 304);
   const [trailers, sent] = [answer.trailers, upstream?.trailers].map((view) => (view === undefined ? [] : [...view]));
   return {
     status,

@@ -5,6 +5,7 @@ export const FOUND_TIMES = 12;
 const A = 1_761_301_291;
 const B = 1_340_057_128;
 const C = 1_578_095_375;
+const D = 777_001;
 
 export const FOUND: readonly { readonly seed: number; readonly index: number }[] = [
   { seed: A, index: 957 }, // a frame of a filter's own that ext_proc takes, while the end is held back for another one
@@ -16,4 +17,7 @@ export const FOUND: readonly { readonly seed: number; readonly index: number }[]
   { seed: B, index: 2547 }, // an end that comes while a frame is filled
   { seed: C, index: 801 }, // bytes that went by ours and were taken back before its trailers
   { seed: C, index: 1125 }, // trailers that come while ext_proc waits for its headers' answer (1.38)
+  { seed: C, index: 3132 }, // an end that one lets go while the next of ours still makes output (1.38)
+  { seed: C, index: 9829 }, // a filter that lets go with an empty piece what it has kept
+  { seed: D, index: 961 }, // one that lets by fills a buffer, while the end is held back for the one before it
 ];

@@ -22,13 +22,14 @@ export function countsText(counts: Counts): string {
 }
 
 export function failureText(half: Half, { sight, whole, why }: Verdict): string {
-  const { version, edges, seed } = half;
-  const again = `make torture ENVOY_VERSION=${version} TORTURE_EDGES=${edges ? 'with' : 'without'} TORTURE_SEED=${seed}`;
+  const { version, edges, seed, ownNames } = half;
+  const names = ownNames ? ' TORTURE_NAMES=own' : '';
+  const again = `make torture ENVOY_VERSION=${version} TORTURE_EDGES=${edges ? 'with' : 'without'}${names}`;
   return [
     `${whole.toUpperCase()} on ${halfName(half)}: message ${sight.plan.index} of seed ${seed}`,
     `  ${why}`,
     `  chain ${describeChain(sight.chain)}`,
     `  ${describeMessage(sight.plan)}`,
-    `  again: ${again} TORTURE_ONLY=${sight.plan.index}`,
+    `  again: ${again} TORTURE_SEED=${seed} TORTURE_ONLY=${sight.plan.index}`,
   ].join('\n');
 }

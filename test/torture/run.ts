@@ -22,6 +22,7 @@ export interface Half {
   readonly seed: number;
   /** False: the same chains without any of ours. */
   readonly ours: boolean;
+  readonly ownNames: boolean;
 }
 
 /** A message to send; the same one may be sent several times under several keys. */

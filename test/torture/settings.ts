@@ -13,6 +13,8 @@ export interface Settings {
   /** How often, then. */
   readonly repeat: number;
   readonly ours: boolean;
+  /** Envoy's filters are not called as its documentation calls them. */
+  readonly ownNames: boolean;
   /** No new round begins after so long. */
   readonly mostMs: number;
   /** Reports to scripts/count_results.py; few enough failures are let pass. */
@@ -37,6 +39,7 @@ export function readSettings(env: NodeJS.ProcessEnv, args: readonly string[]): S
     repeat: wholeNumber('TORTURE_REPEAT', env['TORTURE_REPEAT'], 100),
     mostMs: wholeNumber('TORTURE_MINUTES', env['TORTURE_MINUTES'], 40) * 60_000,
     ours: env['TORTURE_OURS'] !== 'none',
+    ownNames: env['TORTURE_NAMES'] === 'own',
     report: args.includes('--report'),
     writeDocs: args.includes('--write-docs') || env['TORTURE_WRITE_DOCS'] === '1',
   };

@@ -18,6 +18,7 @@ export interface StageOptions {
   readonly version: EnvoyVersion;
   readonly chains: readonly Chain[];
   readonly edges: boolean;
+  readonly ownNames: boolean;
   readonly peers: Peers;
   readonly receivers: Receivers;
 }
@@ -74,6 +75,10 @@ function router(edges: boolean): Config {
 
 /** Of a chain's listener. */
 const nameOf = (chain: number): string => `c${chain}`;
+
+/** As Envoy's documentation calls a filter of that type. */
+const usualName = (config: Config): string =>
+  `envoy.filters.http.${/filters\.http\.(\w+)\./.exec(config['@type'] as string)![1]}`;
 
 const needsHost = ({ entries }: Chain): boolean =>
   entries.some((entry) => isOurs(entry) || entry.pausing === PAUSING_OURS);
@@ -132,8 +137,10 @@ export class Stage extends TortureStage {
 
   private entry(entry: Entry, chain: number, place: number): Config {
     const name = `t${chain}-${place}`;
-    if (!isOurs(entry) && entry.pausing !== PAUSING_OURS)
-      return { name, typed_config: PAUSING[entry.pausing]!.config(entry.ms) };
+    if (!isOurs(entry) && entry.pausing !== PAUSING_OURS) {
+      const typed_config = PAUSING[entry.pausing]!.config(entry.ms);
+      return { name: this.torture.ownNames ? name : usualName(typed_config), typed_config };
+    }
     const headers = { tag: 'P', request: 'none', response: 'none', bodyMs: 0 };
     const plugin_config = isOurs(entry) ? entry.ours : { ...headers, headersMs: Math.max(2, entry.ms) };
     const value = { socket: this.socket, host_wait: '5s', max_body_bytes: MOST, message_timeout: '14s', plugin_config };

@@ -171,6 +171,24 @@ TEST_F(ChainTest, ABodyThatComesByAPushTellsThePushOnly) {
   EXPECT_FALSE(chain_->end_push(kReq)) << "it has come to nobody";
 }
 
+TEST_F(ChainTest, TellsWhetherTheNextHasSeenTheEnd) {
+  EXPECT_FALSE(chain_->has_next_seen_end(client_[kReq], kReq));
+  router_[kReq].seen_end = true;
+  EXPECT_FALSE(chain_->has_next_seen_end(client_[kReq], kReq));
+  middle_[kReq].seen_end = true;
+  EXPECT_TRUE(chain_->has_next_seen_end(client_[kReq], kReq));
+  EXPECT_FALSE(chain_->has_next_seen_end(router_[kReq], kReq)) << "nobody is behind it";
+}
+
+TEST_F(ChainTest, HeadersAreAtTheNextOfOursOnlyWhereThatOneHasThem) {
+  EXPECT_FALSE(chain_->are_headers_at_next(client_[kReq], kReq));
+  router_[kReq].headers_here = true;
+  EXPECT_FALSE(chain_->are_headers_at_next(client_[kReq], kReq));
+  middle_[kReq].headers_here = true;
+  EXPECT_TRUE(chain_->are_headers_at_next(client_[kReq], kReq));
+  EXPECT_FALSE(chain_->are_headers_at_next(router_[kReq], kReq)) << "nobody is behind it";
+}
+
 TEST_F(ChainTest, ABodyThatComesByNoPushWasKeptOrInjected) {
   client_[kReq].open = true;
   chain_->note_body(middle_[kReq], kReq, envoy_, envoy_.received(kReq).size());

@@ -194,6 +194,17 @@ TEST_F(UpstreamEdgeTest, HoldsTrailers) {
   EXPECT_EQ(ours_[kRes].held_end, InputEnd::kInBeforeTrailers);
 }
 
+TEST_F(UpstreamEdgeTest, OffersTheEndAgainWhenOneIsThrough) {
+  body(*upstream_, upstream_envoy_, kRes, "abc", true);
+  ours_[kRes].held_after = 0;
+  EXPECT_TRUE(upstream_->offer_end(InputEnd::kIn)) << "to the next that is open";
+  EXPECT_EQ(ours_[kRes].held_after, 3u);
+  EXPECT_TRUE(upstream_->holds_end());
+  ours_[kRes].open = false;
+  EXPECT_FALSE(upstream_->offer_end(InputEnd::kIn));
+  EXPECT_TRUE(upstream_->holds_end()) << "who was offered it last lets it go";
+}
+
 TEST_F(UpstreamEdgeTest, HoldsNothingForOneWhoCannotUseIt) {
   ours_[kRes].pumps = false;
   EXPECT_EQ(body(*upstream_, upstream_envoy_, kRes, "de", true), BodyStatus::kContinue);

@@ -22,6 +22,7 @@ using std::chrono::milliseconds;
 using stock::Buffering;
 using stock::ChainFacts;
 using stock::ContinueFlag;
+using stock::ExtProc;
 using stock::FarEnd;
 using stock::FiltersBefore;
 using stock::FiltersBehind;
@@ -362,7 +363,8 @@ TEST(HeldInput, WhatLiesInTheSharedBufferGoesToMemory) {
 TEST(FiltersBehind, LetHeadersByAsFarAsAnEdgeOrASignTells) {
   SmallEnvoy envoy;
   ChainFacts facts;
-  FiltersBehind behind(envoy, facts, kReq);
+  const ExtProc behind_ext_proc(envoy, facts, kReq);
+  FiltersBehind behind(envoy, facts, behind_ext_proc, kReq);
   EXPECT_TRUE(behind.let_by(true)) << "headers that are with us meet nobody";
   behind.watch().let_go();
   EXPECT_FALSE(behind.let_by(true));
@@ -380,7 +382,8 @@ TEST(FiltersBehind, LetHeadersByAsFarAsAnEdgeOrASignTells) {
 TEST(FiltersBehind, WhoKeepsEachPushIsNotShownItAgain) {
   SmallEnvoy envoy;
   ChainFacts facts;
-  FiltersBehind behind(envoy, facts, kReq);
+  const ExtProc behind_ext_proc(envoy, facts, kReq);
+  FiltersBehind behind(envoy, facts, behind_ext_proc, kReq);
   stock::SharedBuffer buffer(envoy, kReq);
   EXPECT_TRUE(behind.keep_at_once(buffer, 0)) << "nobody keeps anything";
   EXPECT_FALSE(behind.keep_at_once(buffer, 3));
@@ -396,7 +399,8 @@ TEST(FiltersBehind, WhoKeepsEachPushIsNotShownItAgain) {
 TEST(FiltersBehind, TheRoutersCopyIsAllThatItWasSent) {
   SmallEnvoy envoy;
   ChainFacts facts;
-  FiltersBehind behind(envoy, facts, kReq);
+  const ExtProc behind_ext_proc(envoy, facts, kReq);
+  FiltersBehind behind(envoy, facts, behind_ext_proc, kReq);
   envoy.facts().has_upstream = true;
   EXPECT_FALSE(behind.is_routers_copy(3, 3)) << "our headers have not gone";
   behind.watch().let_go();
@@ -408,7 +412,8 @@ TEST(FiltersBehind, TheRoutersCopyIsAllThatItWasSent) {
   behind.watch().told();
   behind.note_push(buffer, std::nullopt, 0, 4, true);
   EXPECT_FALSE(behind.is_routers_copy(3, std::nullopt)) << "a push was not kept, so the router keeps nothing";
-  FiltersBehind response(envoy, facts, kRes);
+  const ExtProc response_ext_proc(envoy, facts, kRes);
+  FiltersBehind response(envoy, facts, response_ext_proc, kRes);
   response.watch().told();
   EXPECT_FALSE(response.is_routers_copy(3, 3)) << "of responses nobody makes a copy";
 }
@@ -416,7 +421,8 @@ TEST(FiltersBehind, TheRoutersCopyIsAllThatItWasSent) {
 TEST(FiltersBehind, WhatHasPassedTheEdgeIsKeptNoLonger) {
   SmallEnvoy envoy;
   ChainFacts facts;
-  FiltersBehind behind(envoy, facts, kReq);
+  const ExtProc behind_ext_proc(envoy, facts, kReq);
+  FiltersBehind behind(envoy, facts, behind_ext_proc, kReq);
   stock::SharedBuffer buffer(envoy, kReq);
   envoy.buffered(kReq) = "abcdef";
   behind.look(buffer, 10);
@@ -590,6 +596,16 @@ TEST(Moment, IsOverWhenMuchWasKept) {
   EXPECT_TRUE(moment.is_over(0));
 }
 
+TEST(Moment, MayBeALongOne) {
+  FakeClock clock;
+  Moment moment;
+  moment.start(Moment::kLong);
+  EXPECT_EQ(moment.until(), now_ns() + nanos(milliseconds(100)));
+  clock.pass(milliseconds(90));
+  moment.extend();
+  EXPECT_EQ(moment.until(), now_ns() + nanos(milliseconds(90))) << "180 in all";
+}
+
 // Not beyond a bound: a peer that waits for bytes does not wait for trailers.
 TEST(Moment, GrowsWithWhatComesButNotForLong) {
   FakeClock clock;
@@ -621,7 +637,7 @@ struct Before {
   // What a stream of the same filter knows that begins now.
   Nanos next_waits(Dir dir) {
     FiltersBefore next(envoy, facts, dir);
-    return next.hold_end_until(0);
+    return next.hold_end_until({.seen = 0});
   }
 };
 
@@ -629,9 +645,9 @@ TEST(FiltersBefore, TrailersThatHaveNotComeToUsAreWithOneOfThem) {
   for (const Dir dir : {kReq, kRes}) {
     Before stream;
     FiltersBefore before(stream.envoy, stream.facts, dir);
-    EXPECT_EQ(before.hold_end_until(5), 0);
+    EXPECT_EQ(before.hold_end_until({.seen = 5}), 0);
     stream.envoy.facts().map(trailers_of(dir)).emplace();
-    EXPECT_EQ(before.hold_end_until(5), FiltersBefore::kUntilItComes);
+    EXPECT_EQ(before.hold_end_until({.seen = 5}), FiltersBefore::kUntilItComes);
     stream.envoy.facts().map(trailers_of(dir)).reset();
     EXPECT_EQ(stream.next_waits(dir), stream.in(milliseconds(50))) << "one that is there stays there";
     EXPECT_EQ(stream.next_waits(other(dir)), 0) << "for the other direction it is behind us";
@@ -642,19 +658,16 @@ TEST(FiltersBefore, ARequestWithALengthIsInWhenAllOfItHasComeFromTheClient) {
   Before stream;
   stream.tell_length(kReq, "10");
   FiltersBefore before(stream.envoy, stream.facts, kReq);
-  EXPECT_EQ(before.hold_end_until(4), stream.in(milliseconds(50))) << "1.38 does not tell, but it is small";
-  stream.tell_length(kReq, "100000");
-  EXPECT_EQ(before.hold_end_until(4), 0);
-  stream.tell_length(kReq, "10");
+  EXPECT_EQ(before.hold_end_until({.seen = 4}), stream.in(milliseconds(50))) << "only 1.40 tells, but it is small";
   stream.envoy.shown_request_bytes = 9;
-  EXPECT_EQ(before.hold_end_until(4), 0);
+  EXPECT_EQ(before.hold_end_until({.seen = 4}), 0);
   stream.envoy.shown_request_bytes = 10;
-  EXPECT_EQ(before.hold_end_until(4), stream.in(milliseconds(1000)));
-  EXPECT_EQ(before.hold_end_until(10), stream.in(milliseconds(1000))) << "only the end is missing";
+  EXPECT_EQ(before.hold_end_until({.seen = 4}), stream.in(milliseconds(1000)));
+  EXPECT_EQ(before.hold_end_until({.seen = 10}), stream.in(milliseconds(1000))) << "only the end is missing";
   stream.clock.pass(milliseconds(1000));
-  EXPECT_EQ(before.hold_end_until(10), 0) << "the client itself may be late with it";
-  stream.envoy.facts().map(HeaderType::kRequest).reset();
-  stream.envoy.shown_request_bytes = 0;
+  EXPECT_EQ(before.hold_end_until({.seen = 10}), 0) << "the client itself may be late with it";
+  stream.tell_length(kReq, "100000");
+  stream.envoy.shown_request_bytes.reset();
   EXPECT_EQ(stream.next_waits(kReq), 0) << "a client that is late with its end says nothing of filters";
 }
 
@@ -663,25 +676,25 @@ TEST(FiltersBefore, ARequestOfLengthZeroWhoseClientIsLateWithItsEndGoesOn) {
   stream.tell_length(kReq, "0");
   stream.envoy.shown_request_bytes = 0;
   FiltersBefore before(stream.envoy, stream.facts, kReq);
-  EXPECT_EQ(before.hold_end_until(0), stream.in(milliseconds(50)));
+  EXPECT_EQ(before.hold_end_until({.seen = 0}), stream.in(milliseconds(50)));
   stream.clock.pass(milliseconds(50));
-  EXPECT_EQ(before.hold_end_until(0), 0) << "it may wait for a 100 (Continue)";
+  EXPECT_EQ(before.hold_end_until({.seen = 0}), 0) << "it may wait for a 100 (Continue)";
 }
 
 TEST(FiltersBefore, BytesThatHaveNotComeToUsAreWithOneOfThem) {
   Before stream;
   FiltersBefore before(stream.envoy, stream.facts, kReq);
   stream.envoy.shown_request_bytes = 10;
-  EXPECT_EQ(before.hold_end_until(10), 0);
-  EXPECT_EQ(before.hold_end_until(4), stream.in(milliseconds(250)));
+  EXPECT_EQ(before.hold_end_until({.seen = 10}), 0);
+  EXPECT_EQ(before.hold_end_until({.seen = 4}), stream.in(milliseconds(250)));
   stream.clock.pass(milliseconds(100));
   before.on_input();
-  EXPECT_EQ(before.hold_end_until(4), stream.in(milliseconds(250))) << "from the latest input on";
-  EXPECT_EQ(before.hold_end_until(10), stream.in(milliseconds(50))) << "an empty end may be";
+  EXPECT_EQ(before.hold_end_until({.seen = 4}), stream.in(milliseconds(250))) << "from the latest input on";
+  EXPECT_EQ(before.hold_end_until({.seen = 10}), stream.in(milliseconds(50))) << "an empty end may be";
   stream.clock.pass(milliseconds(50));
-  EXPECT_EQ(before.hold_end_until(10), 0);
+  EXPECT_EQ(before.hold_end_until({.seen = 10}), 0);
   stream.clock.pass(milliseconds(200));
-  EXPECT_EQ(before.hold_end_until(4), 0) << "a filter may as well have made less of them";
+  EXPECT_EQ(before.hold_end_until({.seen = 4}), 0) << "a filter may as well have made less of them";
 }
 
 TEST(FiltersBefore, AHookThatBringsLessThanHasComeShowsThemToo) {
@@ -697,6 +710,38 @@ TEST(FiltersBefore, AHookThatBringsLessThanHasComeShowsThemToo) {
   stream.envoy.shown_request_bytes.reset();
   EXPECT_EQ(stream.next_waits(kReq), stream.in(milliseconds(50)));
   EXPECT_EQ(stream.next_waits(kRes), 0);
+}
+
+TEST(FiltersBefore, OutputOfNoInputMayGoWithAnEndOfAnEmptyMessage) {
+  Before stream;
+  FiltersBefore before(stream.envoy, stream.facts, kRes);
+  EXPECT_EQ(before.hold_end_until({.seen = 0, .gone = 0, .waiting = 2}), stream.in(milliseconds(50)));
+  EXPECT_EQ(before.hold_end_until({.seen = 1, .gone = 0, .waiting = 2}), 0);
+  stream.clock.pass(milliseconds(50));
+  EXPECT_EQ(before.hold_end_until({.seen = 0, .gone = 0, .waiting = 2}), 0);
+}
+
+TEST(FiltersBefore, TheLengthIsThatWhichCame) {
+  Before stream;
+  stream.tell_length(kRes, "10");
+  FiltersBefore before(stream.envoy, stream.facts, kRes);
+  EXPECT_EQ(before.hold_end_until({.seen = 4}), stream.in(milliseconds(50)));
+  stream.tell_length(kRes, "1000000");
+  EXPECT_EQ(before.hold_end_until({.seen = 4}), stream.in(milliseconds(50))) << "ours has written that one";
+}
+
+TEST(FiltersBefore, WaitsForAnExtProcThatIsSeenAsLongAsItsCallsTake) {
+  Before stream;
+  stream.envoy.shown_ext_proc = "sh:30000:0,sb:2:20000:0,bs:700,br:80";
+  FiltersBefore before(stream.envoy, stream.facts, kRes);
+  before.ext_proc().look_at_headers();
+  EXPECT_EQ(before.hold_end_until({.seen = 0}), stream.in(milliseconds(250 + 2 * 30))) << "it may have all of it";
+  before.on_input();
+  EXPECT_EQ(before.hold_end_until({.seen = 5}), stream.in(milliseconds(100 + 2 * 30)));
+  stream.envoy.shown_ext_proc = "sh:1:0,sb:2:120000:0,bs:700,br:80";
+  EXPECT_EQ(before.hold_end_until({.seen = 5}), stream.in(milliseconds(100 + 2 * 60)));
+  stream.envoy.shown_ext_proc = "sh:9000000:0,sb:2:120000:0,bs:700,br:80";
+  EXPECT_EQ(before.hold_end_until({.seen = 5}), stream.in(milliseconds(100 + 2 * 250))) << "it waited for a connection";
 }
 
 TEST(FiltersBefore, LeavesNoDeadlineBehind) {
@@ -719,8 +764,10 @@ TEST(FiltersBefore, LeavesNoDeadlineBehind) {
 
 TEST(Injector, WaitsForQuietUntilItKnowsThatNobodyInjects) {
   FakeClock clock;
+  SmallEnvoy envoy;
   ChainFacts facts;
-  Injector first(facts, kReq);
+  const ExtProc first_ext_proc(envoy, facts, kReq);
+  Injector first(facts, first_ext_proc, kReq);
   EXPECT_FALSE(first.is_waited_for()) << "without an edge behind it nothing is known";
   first.watch();
   first.start(std::nullopt);
@@ -736,7 +783,8 @@ TEST(Injector, WaitsForQuietUntilItKnowsThatNobodyInjects) {
   first.on_input(0);
   first.found_none();
   EXPECT_FALSE(first.is_waited_for());
-  Injector second(facts, kReq);
+  const ExtProc second_ext_proc(envoy, facts, kReq);
+  Injector second(facts, second_ext_proc, kReq);
   second.watch();
   second.start(std::nullopt);
   EXPECT_FALSE(second.is_waited_for()) << "what one stream has found out holds for the next";
@@ -744,13 +792,16 @@ TEST(Injector, WaitsForQuietUntilItKnowsThatNobodyInjects) {
 
 TEST(Injector, OnceFoundItStaysAndARequestWithALengthWaitsForItsEnd) {
   FakeClock clock;
+  SmallEnvoy envoy;
   ChainFacts facts;
-  Injector first(facts, kReq);
+  const ExtProc first_ext_proc(envoy, facts, kReq);
+  Injector first(facts, first_ext_proc, kReq);
   first.watch();
   first.start(std::nullopt);
   first.found();
   first.found_none();
-  Injector second(facts, kReq);
+  const ExtProc second_ext_proc(envoy, facts, kReq);
+  Injector second(facts, second_ext_proc, kReq);
   second.watch();
   second.start(10);
   second.on_input(9);
@@ -764,18 +815,62 @@ TEST(Injector, OnceFoundItStaysAndARequestWithALengthWaitsForItsEnd) {
   clock.pass(milliseconds(1));
   EXPECT_FALSE(second.is_waited_for()) << "the client may be late with its end, and wait for an answer";
   ChainFacts elsewhere;
-  Injector other(elsewhere, kReq);
+  const ExtProc other_ext_proc(envoy, elsewhere, kReq);
+  Injector other(elsewhere, other_ext_proc, kReq);
   other.watch();
   other.start(std::nullopt);
   other.found_none();
   EXPECT_FALSE(other.is_waited_for());
 }
 
+TEST(Injector, AnExtProcThatIsSeenIsBelievedMoreThanAPushThatHasCome) {
+  FakeClock clock;
+  SmallEnvoy envoy;
+  envoy.shown_ext_proc = "rb:1:2000:0,bs:900";
+  ChainFacts facts;
+  ExtProc ext_proc(envoy, facts, kReq);
+  Injector injector(facts, ext_proc, kReq);
+  injector.watch();
+  injector.found_none();
+  injector.start(std::nullopt);
+  EXPECT_FALSE(injector.is_waited_for());
+  ext_proc.look_at_headers();
+  EXPECT_TRUE(ext_proc.look_behind());
+  injector.start(std::nullopt);
+  clock.pass(milliseconds(249));
+  EXPECT_TRUE(injector.is_waited_for());
+  clock.pass(milliseconds(1));
+  EXPECT_FALSE(injector.is_waited_for());
+}
+
+TEST(Injector, BesideAnExtProcThatMayTakeNoBodiesAStreamThatNeverPausesIsLateOnce) {
+  for (const bool has_length : {false, true}) {
+    FakeClock clock;
+    SmallEnvoy envoy;
+    envoy.shown_ext_proc = "rh:100:0,bs:500";
+    ChainFacts facts;
+    ExtProc ext_proc(envoy, facts, kRes);
+    ext_proc.look_at_headers();
+    Injector injector(facts, ext_proc, kRes);
+    injector.start(has_length ? std::optional<uint64_t>(1'000'000) : std::nullopt);
+    clock.pass(milliseconds(500));
+    for (int i = 1; i <= 25; ++i) {
+      injector.on_input(i);
+      EXPECT_TRUE(injector.is_waited_for()) << i;
+      EXPECT_NE(injector.quiet_at(), 0);
+      clock.pass(milliseconds(10));
+    }
+    injector.on_input(26);
+    EXPECT_FALSE(injector.is_waited_for());
+  }
+}
+
 TEST(Injector, WithoutAnEdgeTheOtherDirectionHasShownIt) {
   FakeClock clock;
   SmallEnvoy envoy;
   ChainFacts facts;
-  Injector first(facts, kReq);
+  const ExtProc first_ext_proc(envoy, facts, kReq);
+  Injector first(facts, first_ext_proc, kReq);
   first.start(std::nullopt);
   EXPECT_FALSE(first.is_waited_for());
   first.found();
@@ -784,7 +879,8 @@ TEST(Injector, WithoutAnEdgeTheOtherDirectionHasShownIt) {
   FiltersBefore(envoy, facts, kRes).found_taker();
   first.on_input(0);
   EXPECT_TRUE(first.is_waited_for());
-  Injector watched(facts, kReq);
+  const ExtProc watched_ext_proc(envoy, facts, kReq);
+  Injector watched(facts, watched_ext_proc, kReq);
   watched.watch();
   watched.start(std::nullopt);
   watched.found_none();
