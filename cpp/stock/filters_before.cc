@@ -16,15 +16,13 @@ core::Nanos FiltersBefore::hold_end_until(const Progress& body) {
   if (length && received && *length != 0) return *received < *length ? 0 : until_quiet(ChainFacts::kLateEnd);
   const bool holds_bytes = received.value_or(0) > body.seen;
   if (holds_bytes) found_taker();
-  const bool is_about_to_end = length && *length < kSmallBytes;
   const bool may_be_empty = body.seen == 0 && body.waiting > 0;
-  if (!has_taker() && !is_about_to_end && !may_be_empty) return 0;
+  if (!has_taker() && !is_small() && !may_be_empty) return 0;
   if (!ext_proc_.may_be_before()) return until_quiet(holds_bytes ? kQuietForBytes : kQuiet);
   const bool may_have_all = holds_bytes || body.seen == 0;
   return until_quiet((may_have_all ? kQuietForBytes : kQuietOfExtProc) + 2 * ext_proc_.latency());
 }
 
-// Headers that have gone may tell another one.
 std::optional<uint64_t> FiltersBefore::message_length() {
   if (has_read_length_) return length_;
   has_read_length_ = true;

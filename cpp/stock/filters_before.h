@@ -29,6 +29,11 @@ class FiltersBefore {
 
   ExtProc& ext_proc() { return ext_proc_; }
 
+  // That the message's headers came with, read once: headers that have gone may tell another one.
+  std::optional<uint64_t> message_length();
+  // It is short by its length: its end is near.
+  bool is_small() { return message_length().value_or(kSmallBytes) < kSmallBytes; }
+
   // A body hook. The clock is read only where it counts.
   void on_input() {
     if (has_taker()) input_at_ = core::now_ns();
@@ -69,7 +74,6 @@ class FiltersBefore {
   static constexpr uint64_t kSmallBytes = 100'000;
 
   bool has_taker() const { return facts_.has_taker(ChainFacts::before(dir_)) || ext_proc_.may_be_before(); }
-  std::optional<uint64_t> message_length();
   core::Nanos until_quiet(std::chrono::milliseconds time);
 
   Envoy& envoy_;

@@ -45,16 +45,13 @@ core::Injected StockFlow::finish_before_far_end(core::ByteQueue& bytes) {
   // The bytes have filled a buffer, so that the end came back to us while they went.
   if (ended_) return finish(bytes);
   go_on_to(State::kFinished);
+  const bool headers_go_with_end = !behind_.watch().are_gone();
+  let_go();
+  far_end_.lets_by(behind_.buffering().emitted());
+  const core::InputEnd end = far_end_.end();
+  (void)forget_far_end();
   // The next of ours is to have as much time.
-  if (behind_.watch().are_gone()) {
-    const core::InputEnd end = far_end_.end();
-    far_end_.lets_by(behind_.buffering().emitted());
-    (void)forget_far_end();
-    if (!chain()->offer_far_end(end)) chain()->let_far_end_go();
-    return core::Injected::kAccepted;
-  }
-  let_go();  // where they are still here they go with the end
-  (void)let_far_end_go();
+  if (headers_go_with_end || !chain()->offer_far_end(end)) chain()->let_far_end_go();
   return core::Injected::kAccepted;
 }
 

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 
-#include "core/framing.h"
 #include "stock/edge.h"
 #include "stock/stock_stream.h"
 
@@ -111,10 +110,7 @@ bool StockFlow::hold_headers(bool end) {
   if (!end && needs_to_know_ext_proc()) before_.ext_proc().look_at_headers();
   if (dir_ == Dir::kRequest || !has_edge()) {
     if (has_gate()) behind_.injector().watch();
-    if (behind_.injector().may_be_behind()) {
-      const auto length = envoy_.header(core::headers_of(dir_), "content-length");
-      behind_.injector().start(length ? core::length_of(*length) : std::nullopt);
-    }
+    if (behind_.injector().may_be_behind()) behind_.injector().start(before_.message_length());
   }
   const bool gate = gates(end);
   if (stream_.core().on_headers(dir_, end && !gate) == core::Stream::OnHeaders::kHold) {

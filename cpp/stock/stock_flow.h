@@ -141,7 +141,6 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   bool waits_for_quiet();
   bool may_push();
   bool has_edge() const;
-  bool is_small() const;
   void start_moment();
   bool may_lose_trailers() const;
   bool loses_bytes_to_trailers() const;

@@ -74,15 +74,9 @@ bool StockFlow::has_edge() const {
   return has_gate() || (can_pump() && chain() != nullptr && chain()->edge(Chain::Role::kUpstreamEdge) != nullptr);
 }
 
-// All of it is about to be here, and its length can go with the headers.
-bool StockFlow::is_small() const {
-  constexpr size_t kSmallDigits = 5;
-  const auto length = envoy_.header(core::headers_of(dir_), "content-length");
-  return length && length->size() <= kSmallDigits;
-}
-
 void StockFlow::start_moment() {
-  if (has_edge() && !is_small() && !loses_bytes_to_trailers()) return;
+  // Of a small one all is about to be here, and its length can go with the headers.
+  if (has_edge() && !before_.is_small() && !loses_bytes_to_trailers()) return;
   // One of ours before us has had its moment: no small message is on its way.
   if (chain() != nullptr && chain()->has_filter_before(*this, dir_)) return;
   moment_.start(loses_bytes_to_trailers() && before_.ext_proc().may_be_behind() ? Moment::kLong : Moment::kLength);
