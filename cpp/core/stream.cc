@@ -89,6 +89,11 @@ Stream::OnHeaders Stream::begin_flow(Flow& f) {
     f.skip();
     return OnHeaders::kPass;
   }
+  // A reply that is about to be made takes its place.
+  if (failing_ && failing_->failure.open == WhenOpen::kSame) {
+    f.hold();
+    return OnHeaders::kHold;
+  }
   const bool has_no_host = host_.begun() && host_.channel() == nullptr;
   if (has_no_host && wants_headers(f.dir())) {
     if (!goes_again()) {

@@ -43,9 +43,12 @@ bool StockFlow::on_complete() {
     before_.found_taker();
     return true;
   }
-  // A request that was never let by has met nobody.
-  return mark_.is_set() && is_open() && (dir_ == Dir::kResponse || behind_.watch().are_through());
+  // A response that is over went on with its mark.
+  return mark_.is_set() && is_open() && (dir_ == Dir::kResponse || went_on_marked());
 }
+
+// A filter behind us has ended it. One that was never let by has met nobody.
+bool StockFlow::went_on_marked() { return mark_.is_set() && behind_.watch().are_through(); }
 
 // Nothing where the message may not have got to its receiver.
 ExtProc::Gone StockFlow::has_gone_by() const {
@@ -106,6 +109,11 @@ bool StockFlow::needs_to_know_ext_proc() const {
   return dir_ == Dir::kRequest || !has_both_edges || stream_.flag().is_shared();
 }
 
+// The answer to a request is here. Is it one to what others have made of it, it is not given to the client.
+void StockFlow::check_answered() {
+  if (is_open() && went_on_marked()) events().on_cut();
+}
+
 bool StockFlow::hold_headers(bool end) {
   if (!end && needs_to_know_ext_proc()) before_.ext_proc().look_at_headers();
   if (dir_ == Dir::kRequest || !has_edge()) {
@@ -113,6 +121,7 @@ bool StockFlow::hold_headers(bool end) {
     if (behind_.injector().may_be_behind()) behind_.injector().start(before_.message_length());
   }
   const bool gate = gates(end);
+  if (dir_ == Dir::kResponse) stream_.flow(Dir::kRequest).check_answered();
   if (stream_.core().on_headers(dir_, end && !gate) == core::Stream::OnHeaders::kHold) {
     state_ = State::kHeld;
     if (!end) start_moment();

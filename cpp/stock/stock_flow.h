@@ -97,6 +97,8 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   void hold_far_end(uint64_t passed, core::InputEnd end) override;
   // An empty frame for us has not come: somebody before us has stopped it.
   void on_pump_stopped();
+  // Of a request: its answer is here.
+  void check_answered();
   // Envoy has completed the stream. True: somebody ended our message before us.
   bool on_complete();
   void forget();
@@ -115,6 +117,7 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   bool may_wait_for_end() const;
   void see_end();
   bool has_ended_without_us() const;
+  bool went_on_marked();
   ExtProc::Gone has_gone_by() const;
 
   // stock_input.cc: input

@@ -176,7 +176,7 @@ core::Injected StockFlow::finish(core::ByteQueue& bytes) {
   if (diverted_ != nullptr) return hand_over(bytes, true) ? Injected::kAccepted : Injected::kLater;
   if (far_end_.is_told()) return finish_before_far_end(bytes);
   if (!ended_ || !may_push()) return Injected::kLater;
-  if (mark_.is_set() && behind_.watch().are_through()) {
+  if (went_on_marked()) {
     events().on_cut();
     return Injected::kLater;
   }

@@ -6,6 +6,8 @@ namespace {
 
 constexpr ChainEntry kOurs{};
 constexpr ChainEntry kEdge{ChainEntry::Kind::kEdge};
+// No body is as long.
+constexpr std::string_view kNeverReached = "1125899906842624";
 ChainEntry stops_at_body(Dir dir, int nth) {
   ChainEntry entry{ChainEntry::Kind::kOther};
   entry.pauses[static_cast<size_t>(dir)].at_body = nth;
@@ -33,6 +35,19 @@ class BesideOthers : public StreamTest {
     restage({.shared_flag = shared_flag});
     stage_->envoy_options.chain = std::move(chain);
     connect_and_open();
+  }
+  // A filter behind us has stopped the headers, a piece of ours has gone that far, and the end is in.
+  void begin_before_one_that_stops(const HeaderMap& headers, uint32_t phases) {
+    restage({});
+    settings().upgrades = true;
+    stage_->envoy_options.chain = {kOurs, stops_headers(kReq)};
+    connect_and_open(headers);
+    answer(HeaderType::kRequest, BodyMode_Stream, {}, phases);
+    envoy().data(kReq, "a", false);
+    hear();
+    output(kReq, 1, "A", OutputFlag_Digested);
+    envoy().data(kReq, "b", true);
+    hear();
   }
   // The first piece of a request is with the host.
   void begin_before_an_injector() {
@@ -119,6 +134,33 @@ TEST_F(BesideOthers, ACutThatIsKnownIsToldBeforeTheResponseEnds) {
   turn();
   EXPECT_EQ(envoy().reset_details(), "ts_filter_cut_by_chain");
   EXPECT_EQ(envoy().downstream().ends, 0);
+}
+
+// A filter behind us goes on with a request whose end is in, and the upstream answers what it has got.
+TEST_F(BesideOthers, TheAnswerToARequestThatOthersEndedIsNotGivenOn) {
+  for (const uint32_t phases : {UINT32_MAX, wire::Phase_DecodeHeaders | wire::Phase_TransformRequest}) {
+    begin_before_one_that_stops(kPost, phases);
+    envoy().go_on(0, kReq);
+    EXPECT_EQ(envoy().upstream().header("content-length"), kNeverReached);
+    EXPECT_EQ(envoy().upstream().header("connection"), "close") << "it waits there for the rest";
+    envoy().headers(kRes, kOk, true);
+    turn();
+    EXPECT_EQ(envoy().reply_details(), "ts_filter_cut_by_chain");
+    EXPECT_EQ(envoy().downstream().header(":status"), "502");
+  }
+}
+
+TEST_F(BesideOthers, OurOwnEndTakesTheMarkAwayAgain) {
+  const HeaderMap upgrade{{":method", "POST"}, {":path", "/"}, {"connection", "upgrade"}, {"upgrade", "any"}};
+  for (const HeaderMap& headers : {kPost, upgrade}) {
+    begin_before_one_that_stops(headers, UINT32_MAX);
+    output(kReq, 1, "B", OutputFlag_Last);
+    envoy().go_on(0, kReq);
+    EXPECT_EQ(envoy().upstream().header("content-length"), "");
+    EXPECT_EQ(envoy().upstream().header("connection"), headers == upgrade ? "upgrade" : "");
+    EXPECT_EQ(envoy().upstream().body, "AB");
+    EXPECT_EQ(envoy().upstream().ends, 1);
+  }
 }
 
 // The first edge lets the response's end through by hand, and dies with the stream inside its own continue.
