@@ -138,6 +138,8 @@ void StockFlow::put_aside(Aside& aside, std::initializer_list<core::ByteQueue*> 
 void StockFlow::put_aside_back(Aside& aside, bool is_routers, size_t shown) {
   if (chain() != nullptr) chain()->set_aside(dir_, nullptr);
   if (aside.kept.empty() || stream_.core().is_over()) return;
+  // What the next of ours has left of the push would be behind what was put aside, and it is before it.
+  keep_input_behind();
   const std::string kept = envoy_.take_body(dir_, BodySource::kBuffered);
   // One of ours behind us has taken the push; whoever keeps bytes is behind that one.
   const bool is_taken = aside.pushed.empty() && chain() != nullptr && chain()->has_filter_behind(*this, dir_);

@@ -163,6 +163,53 @@ TEST_F(BesideOthers, OurOwnEndTakesTheMarkAwayAgain) {
   }
 }
 
+// What the second of ours leaves unread of a push of the first lies in the buffer then, and what a filter behind both
+// keeps has to come before it.
+TEST_F(BesideOthers, WhatIsKeptBehindTwoOfOursIsBeforeWhatTheSecondHasNotRead) {
+  restage({});
+  settings().stream_window = 4096;
+  stage_->envoy_options.chain = {kOurs, kOurs, stops_at_body(kReq, 0)};
+  connect_and_open();
+  const StreamId first_one = id_;
+  answer_now(HeaderType::kRequest, BodyMode_Stream);
+  envoy().data(kReq, "early", false);
+  hear();
+  output(kReq, 5, "EARLY", OutputFlag_Digested);
+  pass_moment();
+  const auto heard = hear();
+  const Heard* headers = first(heard, wire::FrameKind_Headers);
+  ASSERT_NE(headers, nullptr) << "of the second one";
+  const StreamId second_one = id_ = headers->id();
+  answer_now(HeaderType::kRequest, BodyMode_Stream);
+  EXPECT_EQ(join(hear(), kReq), "EARLY");
+  output(kReq, 5, "again", OutputFlag_Digested);
+  pass_moment();
+  ASSERT_EQ(envoy().buffered(kReq), 5u);
+
+  const auto read_all = [&](StreamId id) {
+    id_ = id;
+    std::string all;
+    for (std::string piece = join(hear(), kReq); !piece.empty(); piece = join(hear(), kReq)) {
+      all += piece;
+      output(kReq, piece.size(), "", 0);
+    }
+    return all;
+  };
+  const std::string late(20'000, 'x');
+  envoy().data(kReq, late, false);
+  envoy().trailers(kReq, {{"t", "1"}});
+  ASSERT_TRUE(read_all(first_one) == late);
+  output(kReq, 0, late, OutputFlag_Last);
+  ASSERT_TRUE(host().answer(first_one, HeaderType::kRequestTrailers, BodyMode_Pass));
+  turn();
+  EXPECT_TRUE(read_all(second_one) == late) << "and nothing that it has made itself";
+  output(kReq, 0, "!", OutputFlag_Last);
+  answer(HeaderType::kRequestTrailers, BodyMode_Pass);
+  envoy().go_on(0, kReq);
+  EXPECT_EQ(envoy().upstream().body, "again!");
+  EXPECT_EQ(envoy().upstream().ends, 1);
+}
+
 // The first edge lets the response's end through by hand, and dies with the stream inside its own continue.
 TEST_F(BesideOthers, AnEdgeMayEndTheStreamItself) {
   begin({kEdge, stops_headers(kRes), kOurs});

@@ -344,11 +344,7 @@ class FakeEnvoy : public StreamFacts, private FilterManager::Owner {
   class Observing final : public ModuleHop, public Retired {
    public:
     Observing(FakeEnvoy& envoy, const FilterConfig& like) : ModuleHop(envoy, envoy.main_) {
-      auto config = std::make_shared<FilterConfig>();
-      config->name = like.name;
-      config->settings = like.settings;
-      config->judged = like.judged;
-      stream = std::make_unique<stock::ObservingStream>(envoy.worker_, std::move(config), *this);
+      stream = std::make_unique<stock::ObservingStream>(envoy.worker_, another_of(like), *this);
     }
     bool is_edge() const override { return false; }
 
@@ -437,6 +433,14 @@ class FakeEnvoy : public StreamFacts, private FilterManager::Owner {
   };
 
   static size_t index(Dir dir) { return static_cast<size_t>(dir); }
+  // Of another entry of the configuration.
+  static std::shared_ptr<const FilterConfig> another_of(const FilterConfig& like) {
+    auto config = std::make_shared<FilterConfig>();
+    config->name = like.name;
+    config->settings = like.settings;
+    config->judged = like.judged;
+    return config;
+  }
   static HeaderMap map_of(std::span<const HeaderLine> lines) {
     HeaderMap out;
     for (const auto& line : lines) out.emplace_back(line.name(), line.value());
@@ -446,7 +450,8 @@ class FakeEnvoy : public StreamFacts, private FilterManager::Owner {
   void add(const ChainEntry& entry, const std::shared_ptr<const FilterConfig>& config) {
     switch (entry.kind) {
       case ChainEntry::Kind::kOurs: {
-        auto& filter = filters_.emplace_back(std::make_unique<Filter>(*this, config));
+        auto& filter =
+            filters_.emplace_back(std::make_unique<Filter>(*this, filters_.empty() ? config : another_of(*config)));
         main_.add(*filter);
         filter->stream.on_new();
         return;
