@@ -146,7 +146,7 @@ class Flow final : public FlowEvents {
   bool may_send_body() const;
   bool send_body();
   bool send_gathered();
-  void gather();
+  bool gather();
   void body_too_large();
   bool send_end();
   bool is_body_told();
@@ -159,7 +159,7 @@ class Flow final : public FlowEvents {
   void finish_letting_go();
   void go_by(FlowEvent event, bool until_trailers);
   void drain_body();
-  void absorb_input();
+  bool absorb_input();
   void let_headers_go();
   // All that the headers promise is here, and nothing shows yet that it is all.
   bool waits_for_end() const { return framing_.is_full() && state_ != FlowState::kEnding; }

@@ -89,8 +89,7 @@ bool Flow::send_gathered() {
     drain_input();
     return input_.end_told || send_data({}, true);
   }
-  gather();
-  if (!input_ended() || oversize_) return true;
+  if (!gather() || !input_ended() || oversize_) return true;
   const uint32_t piece_limit = owner_.host().piece_limit();
   while (!gathered_.empty()) {
     const auto bytes = gathered_.front().substr(0, piece_limit);
@@ -100,20 +99,24 @@ bool Flow::send_gathered() {
   return true;
 }
 
-void Flow::gather() {
+// False: the mount has more, which cannot be read yet.
+bool Flow::gather() {
   auto& pieces = body_pieces();
   const bool keep = whole_ && owner_.host().failure_mode() != FailureMode::kClosed;
   while (!oversize_) {
     const auto input = mount_.input(pieces);
-    if (input.length == 0) return;
-    if (gathered_.size() + input_.outstanding + input.length > owner_.settings().max_body_bytes)
-      return body_too_large();
+    if (input.length == 0) return input.is_all;
+    if (gathered_.size() + input_.outstanding + input.length > owner_.settings().max_body_bytes) {
+      body_too_large();
+      return true;
+    }
     for (const auto& piece : pieces) {
       gathered_.append({piece.ptr, piece.length});
       if (keep) original_.append({piece.ptr, piece.length});
     }
     take_input(input.length);
   }
+  return true;
 }
 
 // A reply of ours would pass the filter's own encode hooks by; where it has some, the host runs them on it.

@@ -15,7 +15,7 @@ bool Flow::on_answer(uint8_t mode) {
     if (has_trailers() && wants_trailers()) {
       // They came before this answer and are still to be asked for.
       input_.headers = Headers::kLetGo;
-      absorb_input();
+      (void)absorb_input();  // nobody behind can be full before it has headers
       move(FlowEvent::kTrailers);
     } else {
       go_by(FlowEvent::kPass, !input_.headers_only && wants_trailers());
@@ -144,8 +144,7 @@ void Flow::finish_letting_go() {
   (void)framing_.made(gathered_.size());
   output_.waiting.take(gathered_);
   if (!has_trailers() || !wants_trailers()) return go_by(FlowEvent::kConsumed, wants_trailers());
-  absorb_input();
-  move(FlowEvent::kTrailers);
+  if (absorb_input()) move(FlowEvent::kTrailers);
 }
 
 // From here on the message goes past the host.
@@ -178,13 +177,15 @@ std::optional<uint64_t> Flow::rest_of_input() {
   return rest.is_all ? std::optional<uint64_t>(rest.length) : std::nullopt;
 }
 
-// What the host never saw is the rest of the output.
-void Flow::absorb_input() {
+// What the host never saw is the rest of the output. False: the mount has more of it, which cannot be read yet.
+bool Flow::absorb_input() {
   std::vector<Bytes> pieces;
-  while (const size_t length = mount_.input(pieces).length) {
+  for (;;) {
+    const auto input = mount_.input(pieces);
+    if (input.length == 0) return input.is_all;
     for (const auto& piece : pieces) output_.waiting.append({piece.ptr, piece.length});
-    (void)framing_.made(length);
-    take_input(length);
+    (void)framing_.made(input.length);
+    take_input(input.length);
   }
 }
 

@@ -8,8 +8,25 @@
 
 namespace tsf::stock {
 
+// Unread input of one before us would stop what we send, or go with it.
+StockFlow::Parked StockFlow::park_before() {
+  Neighbour* const owner = chain() != nullptr ? chain()->owner_before(*this, dir_) : nullptr;
+  return {owner, owner != nullptr ? owner->park() : std::string()};
+}
+
+void StockFlow::unpark_before(const Parked& parked) {
+  if (parked.owner != nullptr && !stream_.core().is_over()) parked.owner->unpark(parked.bytes);
+}
+
 // With a frame of its own, so that a filter behind us which keeps bytes in the shared buffer is shown new ones only.
 bool StockFlow::push_by_frame(core::ByteQueue& bytes) {
+  const Parked parked = park_before();
+  const bool has_gone = send_frame(bytes);
+  unpark_before(parked);
+  return has_gone;
+}
+
+bool StockFlow::send_frame(core::ByteQueue& bytes) {
   // All of it is here, so nobody is to be paused; and who is behind us may stop the headers, or what comes with them.
   if (buffer().is_ours()) keep_input();
   // It would take its unread input, which is put aside here, for gone.
@@ -81,8 +98,7 @@ bool StockFlow::fits_while_end_is_held(size_t bytes) const {
 
 // Appends the bytes to the shared buffer and lets Envoy go on with them, and with nothing else.
 void StockFlow::push(std::initializer_list<core::ByteQueue*> queues, bool last) {
-  Neighbour* const owner = chain() != nullptr ? chain()->owner_before(*this, dir_) : nullptr;
-  const std::string owners = owner != nullptr ? owner->park() : std::string();
+  const Parked parked = park_before();
   keep_input_behind();
   if (buffer().ours() <= stream_.core().settings().stream_window && buffer().is_ours()) keep_input();
   const std::string ours = buffer().is_ours() ? buffer().take_ours() : std::string();
@@ -120,7 +136,7 @@ void StockFlow::push(std::initializer_list<core::ByteQueue*> queues, bool last) 
   if (chain() != nullptr) chain()->set_pushed_over(dir_, 0);
   behind_.note_push(buffer(), passed_gate(), behind, length, at_once);
   take_kept_back();
-  if (owner != nullptr) owner->unpark(owners);
+  unpark_before(parked);
   if (!ours.empty() && !stream_.core().is_over()) unpark(ours);
 }
 

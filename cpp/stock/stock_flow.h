@@ -97,6 +97,13 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   void hold_far_end(uint64_t passed, core::InputEnd end) override;
   // An empty frame for us has not come: somebody before us has stopped it.
   void on_pump_stopped();
+  // Around what goes to those behind us.
+  struct Parked {
+    Neighbour* owner = nullptr;
+    std::string bytes;
+  };
+  Parked park_before();
+  void unpark_before(const Parked& parked);
   // Of a request: its answer is here.
   void check_answered();
   // Envoy has completed the stream. True: somebody ended our message before us.
@@ -165,6 +172,7 @@ class StockFlow final : public core::FlowMount, public Neighbour {
 
   // stock_continue.cc: one push
   bool push_by_frame(core::ByteQueue& bytes);
+  bool send_frame(core::ByteQueue& bytes);
   bool continue_before_frame(bool at_once);
   void keep_input_behind();
   void look_behind();

@@ -45,9 +45,11 @@ bool StockFlow::may_push() {
   return false;
 }
 
-// Envoy also counts the shared buffer, where our own unread input may lie.
+// Envoy also counts the shared buffer, where unread input of ours, or of another of ours, may lie.
 bool StockFlow::is_client_slow() const {
-  return dir_ == Dir::kResponse && stream_.core().response_watermarks() > (buffer().is_ours() ? 1 : 0);
+  if (dir_ == Dir::kRequest) return false;
+  const bool is_unread = chain() != nullptr ? chain()->has_owner(dir_) : buffer().is_ours();
+  return stream_.core().response_watermarks() > (is_unread ? 1 : 0);
 }
 
 // Output may go on now as far as this direction's own rules say.

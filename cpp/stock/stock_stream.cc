@@ -138,10 +138,12 @@ void StockStream::set_pumped(const Neighbour* flow) {
   if (chain() != nullptr) chain()->set_pumped(flow);
 }
 
-bool StockStream::pump(const StockFlow& flow) {
+bool StockStream::pump(StockFlow& flow) {
+  const auto parked = flow.park_before();
   set_pumped(&flow);
   pump_entry()->inject_response({});
   set_pumped(nullptr);
+  flow.unpark_before(parked);
   return !core_.is_over();
 }
 

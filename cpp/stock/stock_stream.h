@@ -56,7 +56,7 @@ class StockStream {
   bool arm(StockFlow& flow);
   void do_continue(Dir dir);
   // Sends an empty frame that comes to that flow's hook.
-  bool pump(const StockFlow& flow);
+  bool pump(StockFlow& flow);
   // Through which entry empty frames go; null: there is no such way.
   Envoy* pump_entry() const;
   void set_pumped(const Neighbour* flow);

@@ -407,7 +407,7 @@ class FakeEnvoy : public StreamFacts, private FilterManager::Owner {
       if (hooks_[d]++ == pauses_[d].at_body) paused_[d] = true;
       if (pauses_[d].injects) {
         taken_[d] += sides[d].received->text();
-        sides[d].received->drain(sides[d].received->size());
+        sides[d].received->segments.clear();
         has_end_[d] |= end;
         return BodyStatus::kStopIterationNoBuffer;
       }

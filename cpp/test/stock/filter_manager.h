@@ -42,10 +42,12 @@ struct BodyBuffer {
     for (const auto& segment : segments) out += segment.bytes;
     return out;
   }
-  void drain(size_t length) {
+  // Its first bytes.
+  void give(size_t length, BodyBuffer& to) {
     while (length > 0 && !segments.empty()) {
       auto& front = segments.front();
       const size_t n = std::min(length, front.bytes.size());
+      to.segments.push_back({front.bytes.substr(0, n), front.passed});
       front.bytes.erase(0, n);
       length -= n;
       if (front.bytes.empty()) segments.pop_front();
@@ -73,6 +75,7 @@ class Hop {
     bool headers_continued = false;
     bool end_stream = false;
     BodyBuffer* received = nullptr;
+    BodyBuffer put_aside;  // what it has taken out of the row's buffer that had passed it: it comes back as it was
   };
   std::array<Side, 2> sides;
 };
@@ -187,6 +190,10 @@ class FilterManager {
     }
     require(!in_hook(), "append inside a hook");
     if (!l.buffered) l.buffered.emplace();
+    if (BodyBuffer& aside = side(hop, dir).put_aside; aside.text().starts_with(bytes)) {
+      aside.give(bytes.size(), *l.buffered);
+      return check_limit(dir);
+    }
     if (!may_follow_unread)
       for (const auto& segment : l.buffered->segments)
         if (segment.passed <= at) return owner_.violation("output was appended behind input that nobody has read");
@@ -198,7 +205,11 @@ class FilterManager {
     BodyBuffer* buffer = body(hop, dir, source);
     if (buffer == nullptr) return;
     require(length <= buffer->size(), "more was drained than is there");
-    buffer->drain(length);
+    BodyBuffer drained;
+    buffer->give(length, drained);
+    if (source == BodySource::kBuffered)
+      for (auto& segment : drained.segments)
+        if (segment.passed > place(hop, dir)) side(hop, dir).put_aside.segments.push_back(std::move(segment));
     check_limit(dir);
   }
 

@@ -1,6 +1,7 @@
 // Random walks through a fake Envoy: bodies in random pieces both ways at once, a host of random habits, small rings,
-// edges or none, filters of others that pause, watermarks, time that passes or not. Whatever happens, each direction
-// comes out byte for byte with one end, or the stream ends with a code of ours, and nothing is left behind.
+// edges or none, one or two of ours, filters of others that pause, watermarks, time that passes or not. Whatever
+// happens, each direction comes out byte for byte with one end, or the stream ends with a code of ours, and nothing is
+// left behind.
 //
 //   STREAM_SEED=n    that walk alone; with STREAM_TRACE=1 its steps are said
 //   STREAM_KNOWN=1   also chains in which bytes are known to be lost
@@ -12,7 +13,11 @@
 #include <array>
 #include <chrono>
 #include <cstdlib>
+#include <optional>
 #include <random>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "stage.h"
 #include "test/core/fake_clock.h"
@@ -25,24 +30,23 @@ using std::chrono::milliseconds;
 constexpr size_t kBufferLimit = 32 << 10;
 constexpr size_t kLargestPiece = 20000;
 
-struct Plan {
+// A direction as its peer sends it.
+struct Sent {
   std::string body;
   bool trailers = false;
-  uint8_t mode = 0;
-  bool may_bypass = false;
-};
-
-// One direction as the test drives it and as the host sees it.
-struct Course {
-  Plan plan;
   size_t fed = 0;
   bool begun = false;
   bool ended = false;
-  // the host's
+};
+
+// A direction of one of ours as the host sees it.
+struct Course {
+  uint8_t mode = 0;
+  bool may_bypass = false;
   bool asked = false;
   bool answered = false;
-  std::string queue;  // what it has and has not acknowledged
-  size_t received = 0;
+  std::string input;
+  std::string queue;  // what of it has not been acknowledged
   size_t outstanding_max = 0;
   bool input_over = false;
   bool trailers_asked = false;
@@ -52,10 +56,17 @@ struct Course {
   std::string produced;
 };
 
+// One of ours. The host hears of it with the headers of its first direction.
+struct One {
+  std::optional<StreamId> id;
+  std::array<Course, 2> courses;
+};
+
 // What a host does beside its work, once.
 enum class Mischief : uint8_t { kNone, kLocalReply, kStreamedReply, kFail, kLost, kClientGone };
 
-char upper(char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c; }
+// Two of these do not commute, and none is its own inverse.
+char changed(char c, size_t by) { return static_cast<char>(by == 0 ? c + 1 : (c ^ 0x55) - 1); }
 
 uint64_t number_of(const char* variable) {
   const char* text = std::getenv(variable);
@@ -71,13 +82,16 @@ class Walk {
     make_envoy(shared);
     stage_.connect();
     stage_.turn();
-    for (auto& course : courses_) {
-      course.plan.body.resize(pick(3) == 0 ? pick(10) : pick(4) == 0 ? pick(120000) : pick(3000));
-      for (char& c : course.plan.body) c = static_cast<char>('a' + pick(26));
-      course.plan.trailers = pick(3) == 0;
-      course.plan.mode = static_cast<uint8_t>(pick(4));
-      course.plan.may_bypass = pick(3) == 0;
+    for (auto& sent : sent_) {
+      sent.body.resize(pick(3) == 0 ? pick(10) : pick(4) == 0 ? pick(120000) : pick(3000));
+      for (char& c : sent.body) c = static_cast<char>('a' + pick(26));
+      sent.trailers = pick(3) == 0;
     }
+    for (auto& one : ours_)
+      for (auto& course : one.courses) {
+        course.mode = static_cast<uint8_t>(pick(4));
+        course.may_bypass = pick(3) == 0;
+      }
     if (pick(5) == 0) mischief_ = static_cast<Mischief>(1 + pick(5));
     mischief_at_ = pick(300);
     patience_ = 1 + pick(60);
@@ -92,8 +106,9 @@ class Walk {
       if (pick(2)) feed(Dir::kRequest);
       if (pick(2)) feed(Dir::kResponse);
       if (pick(3)) listen(pick(2) ? SIZE_MAX : 1);
-      for (auto& course : courses_)
-        if (pick(2)) act(course);
+      for (auto& one : ours_)
+        for (const Dir dir : {Dir::kRequest, Dir::kResponse})
+          if (pick(2) && one.id) act(one, dir);
       if (pick(2)) turn();
       for (size_t other = 0; other < envoy_->others(); ++other)
         for (const Dir dir : {Dir::kRequest, Dir::kResponse})
@@ -117,13 +132,13 @@ class Walk {
  private:
   uint64_t pick(uint64_t n) { return random_() % n; }
   void count() { ++events_; }
-  Course& course(Dir dir) { return courses_[static_cast<size_t>(dir)]; }
-  Dir dir_of(const Course& c) const { return &c == &courses_[0] ? Dir::kRequest : Dir::kResponse; }
+  Sent& sent(Dir dir) { return sent_[static_cast<size_t>(dir)]; }
   size_t progress() const {
     size_t sum = envoy_->upstream().body.size() + envoy_->downstream().body.size() +
                  static_cast<size_t>(envoy_->upstream().ends + envoy_->downstream().ends);
-    for (const auto& c : courses_)
-      sum += c.fed + c.received + c.produced.size() + c.begun + c.ended + c.asked + c.answered + c.last;
+    for (const auto& sent : sent_) sum += sent.fed + sent.begun + sent.ended;
+    for (const auto& one : ours_)
+      for (const auto& c : one.courses) sum += c.input.size() + c.produced.size() + c.asked + c.answered + c.last;
     return sum;
   }
 
@@ -144,6 +159,11 @@ class Walk {
     if (!plain) add_others();
     options.chain.push_back({});
     if (!plain) add_others();
+    if (pick(3) == 0) {
+      ours_.emplace_back();
+      options.chain.push_back({});
+      if (!plain) add_others();
+    }
     forget_known();
     if (!options.writes_server && !first_) forget_unseen();
     if (last_) options.chain.push_back({ChainEntry::Kind::kEdge});
@@ -167,8 +187,11 @@ class Walk {
   void forget_known() {
     if (number_of("STREAM_KNOWN") != 0) return;
     auto& chain = stage_.envoy_options.chain;
-    const auto ours = std::find_if(chain.begin(), chain.end(),
-                                   [](const auto& entry) { return entry.kind == ChainEntry::Kind::kOurs; });
+    for (auto entry = chain.begin(); entry != chain.end(); ++entry)
+      if (entry->kind == ChainEntry::Kind::kOurs) forget_known_beside(entry);
+  }
+  void forget_known_beside(std::vector<ChainEntry>::iterator ours) {
+    auto& chain = stage_.envoy_options.chain;
     for (const size_t dir : {0u, 1u}) {
       std::vector<Pauses*> before, behind;
       for (auto entry = chain.begin(); entry != chain.end(); ++entry)
@@ -183,7 +206,11 @@ class Walk {
           for (Pauses* p : *side) p->at_body = -1;
       if (stage_.envoy_options.shared_flag)
         for (Pauses* p : behind) p->at_body = -1;
-      if (before.size() == 2) *before[pick(2)] = {};
+      while (before.size() > 1) {
+        std::swap(before[pick(before.size())], before.back());
+        *before.back() = {};
+        before.pop_back();
+      }
       // On 1.38 the last edge stops an empty frame of its own, so that the next frame shows the buffer to all behind
       // it.
       if (stage_.envoy_options.shared_flag && dir == 1 && last_ && !first_)
@@ -208,26 +235,26 @@ class Walk {
   // ---- what arrives ----
 
   void feed(Dir dir) {
-    Course& c = course(dir);
-    if (c.ended || envoy_->gone()) return;
-    if (!c.begun) {
+    Sent& s = sent(dir);
+    if (s.ended || envoy_->gone()) return;
+    if (!s.begun) {
       if (dir == Dir::kResponse && !envoy_->upstream().headers) return;
       count();
-      c.begun = true;
+      s.begun = true;
       envoy_->headers(
           dir, dir == Dir::kRequest ? HeaderMap{{":method", "POST"}, {":path", "/"}} : HeaderMap{{":status", "200"}},
           false);
       return;
     }
     if (!envoy_->takes_data(dir)) return;
-    const size_t left = c.plan.body.size() - c.fed;
+    const size_t left = s.body.size() - s.fed;
     // The router would cut an upload that the response overtakes; then there is nothing to compare.
     const bool may_end = dir == Dir::kRequest || envoy_->upstream().ends == 1;
     if (left == 0) {
       if (!may_end) return;
       count();
-      c.ended = true;
-      if (c.plan.trailers) {
+      s.ended = true;
+      if (s.trailers) {
         envoy_->trailers(dir, {{"t", "1"}});
       } else {
         envoy_->data(dir, "", true);
@@ -236,10 +263,10 @@ class Walk {
     }
     count();
     const size_t n = std::min<size_t>(left, 1 + pick(pick(3) ? 500 : kLargestPiece));
-    const bool end = n == left && !c.plan.trailers && may_end && pick(2);
-    const std::string piece = c.plan.body.substr(c.fed, n);
-    c.fed += n;
-    c.ended = end;
+    const bool end = n == left && !s.trailers && may_end && pick(2);
+    const std::string piece = s.body.substr(s.fed, n);
+    s.fed += n;
+    s.ended = end;
     envoy_->data(dir, piece, end);
   }
 
@@ -269,67 +296,77 @@ class Walk {
   void listen(size_t most) {
     count();
     for (const auto& f : stage_.host->read(most)) {
-      id_ = f.id();
+      One* const one = one_of(f.id());
+      if (one == nullptr) continue;
       if (f.kind == wire::FrameKind_Headers) {
-        Course& c = courses_[f.type / 2];
+        Course& c = one->courses[f.type / 2];
         (f.type % 2 == 0 ? c.asked : c.trailers_asked) = true;
       } else if (f.kind == wire::FrameKind_Data) {
-        Course& c = courses_[f.type];
+        Course& c = one->courses[f.type];
         if (c.input_over) problem_ = "data after the last";
-        c.received += f.bytes.size();
+        c.input += f.bytes;
         c.queue += f.bytes;
         c.outstanding_max = std::max(c.outstanding_max, c.queue.size());
         c.input_over = f.has(wire::DataFlag_Last);
       }
     }
   }
+  // Those that a request's headers come to first are told of first.
+  One* one_of(StreamId id) {
+    for (auto& one : ours_) {
+      if (!one.id) one.id = id;
+      if (one.id == id) return &one;
+    }
+    return nullptr;
+  }
 
-  void act(Course& c) {
+  void act(One& one, Dir dir) {
     count();
     ScriptedHost& host = *stage_.host;
-    const Dir dir = dir_of(c);
+    Course& c = one.courses[static_cast<size_t>(dir)];
+    const size_t by = static_cast<size_t>(&one - ours_.data());
     if (c.asked && !c.answered) {
-      c.answered = host.answer(id_, headers_of(dir), c.plan.mode);
+      c.answered = host.answer(*one.id, headers_of(dir), c.mode);
       return;
     }
     if (c.trailers_asked && !c.trailers_answered && pick(2)) {
-      c.trailers_answered = host.answer(id_, trailers_of(dir), wire::BodyMode_Pass);
+      c.trailers_answered = host.answer(*one.id, trailers_of(dir), wire::BodyMode_Pass);
       return;
     }
-    if (!c.answered || c.plan.mode == wire::BodyMode_Pass || c.last) return;
+    if (!c.answered || c.mode == wire::BodyMode_Pass || c.last) return;
     if (c.bypassed) {
       if (c.queue.empty()) return;
       const size_t n = std::min<size_t>(c.queue.size(), 1 + pick(6000));
-      if (emit(c, n, c.queue.substr(0, n), wire::OutputFlag_Digested)) c.queue.erase(0, n);
+      if (emit(one, dir, n, c.queue.substr(0, n), wire::OutputFlag_Digested)) c.queue.erase(0, n);
       return;
     }
     if (c.input_over && c.queue.empty()) {
-      c.last = emit(c, 0, "", wire::OutputFlag_Last);
+      c.last = emit(one, dir, 0, "", wire::OutputFlag_Last);
       return;
     }
     if (c.queue.empty() && pick(4)) return;
     // Later it acknowledges more than it gives out, and the other way round.
     const size_t n = std::min<size_t>(c.queue.size(), pick(6000));
     std::string text = c.queue.substr(0, n);
-    std::transform(text.begin(), text.end(), text.begin(), upper);
+    for (char& x : text) x = changed(x, by);
     // All of it: then the filter asks for more, which is told with the frame that makes it true.
     uint8_t flags = n == c.queue.size() ? static_cast<uint8_t>(wire::OutputFlag_Digested) : uint8_t{0};
-    const bool bypass = c.plan.may_bypass && pick(6) == 0;
+    const bool bypass = c.may_bypass && pick(6) == 0;
     const bool last = !bypass && c.input_over && n == c.queue.size() && pick(2);
     if (bypass) flags |= wire::OutputFlag_Bypass;
     if (last) flags |= wire::OutputFlag_Last;
-    if (!emit(c, n, text, flags)) return;
+    if (!emit(one, dir, n, text, flags)) return;
     c.queue.erase(0, n);
     c.bypassed = bypass;
     c.last = last;
   }
 
-  bool emit(Course& c, size_t acknowledged, const std::string& text, uint8_t flags) {
-    if (!stage_.host->output(id_, dir_of(c), static_cast<uint32_t>(acknowledged), text, flags)) return false;
+  bool emit(One& one, Dir dir, size_t acknowledged, const std::string& text, uint8_t flags) {
+    if (!stage_.host->output(*one.id, dir, static_cast<uint32_t>(acknowledged), text, flags)) return false;
     if (FilterManager::traces)
-      std::printf("host: %s, %zu acknowledged, %zu bytes, flags %d\n",
-                  dir_of(c) == Dir::kRequest ? "request" : "response", acknowledged, text.size(), flags);
-    c.produced += text;
+      std::printf("host: ours %td, %s, %zu acknowledged, %zu bytes, flags %d\n", &one - ours_.data(),
+                  dir == Dir::kRequest ? "request" : "response", acknowledged, text.size(), flags);
+    one.courses[static_cast<size_t>(dir)].produced += text;
     return true;
   }
 
@@ -337,14 +374,15 @@ class Walk {
     if (mischief_ == Mischief::kNone) return;
     count();
     ScriptedHost& host = *stage_.host;
+    const StreamId id = ours_[pick(ours_.size())].id.value_or(StreamId{});
     switch (mischief_) {
       case Mischief::kNone: return;
-      case Mischief::kLocalReply: host.local_reply(id_, 403, {}, "no"); break;
+      case Mischief::kLocalReply: host.local_reply(id, 403, {}, "no"); break;
       case Mischief::kStreamedReply:
-        host.reply(id_, wire::ReplyPart_Headers, packed({{":status", "202"}}), false);
-        host.reply(id_, wire::ReplyPart_Data, "ours", true);
+        host.reply(id, wire::ReplyPart_Headers, packed({{":status", "202"}}), false);
+        host.reply(id, wire::ReplyPart_Data, "ours", true);
         break;
-      case Mischief::kFail: host.fail(id_, HeaderType::kRequest, "boom"); break;
+      case Mischief::kFail: host.fail(id, HeaderType::kRequest, "boom"); break;
       case Mischief::kLost: stage_.lose(); break;
       case Mischief::kClientGone: envoy_->disconnect(); break;
     }
@@ -352,46 +390,79 @@ class Walk {
 
   // ---- the outcome ----
 
-  std::string expected(const Course& c) const {
-    if (c.plan.mode == wire::BodyMode_Pass) return c.plan.body;
-    return c.produced + (c.bypassed ? c.plan.body.substr(std::min(c.received, c.plan.body.size())) : "");
+  // In the order in which a direction comes to them.
+  std::vector<const Course*> way(Dir dir) const {
+    std::vector<const Course*> all;
+    for (const auto& one : ours_) all.push_back(&one.courses[static_cast<size_t>(dir)]);
+    if (dir == Dir::kResponse) std::reverse(all.begin(), all.end());
+    return all;
   }
+  static std::string output_of(const Course& c, const std::string& input) {
+    if (c.mode == wire::BodyMode_Pass) return input;
+    return c.produced + (c.bypassed ? input.substr(std::min(c.input.size(), input.size())) : "");
+  }
+  std::string expected(Dir dir) const {
+    std::string body = sent_[static_cast<size_t>(dir)].body;
+    for (const Course* c : way(dir)) body = output_of(*c, body);
+    return body;
+  }
+  // What each was shown is what the one before it has made, as far as it goes.
+  std::string input_wrongly() const {
+    std::string wrong;
+    for (const Dir dir : {Dir::kRequest, Dir::kResponse}) {
+      std::string body = sent_[static_cast<size_t>(dir)].body;
+      for (const Course* c : way(dir)) {
+        if (body.compare(0, c->input.size(), c->input) != 0) wrong += name_of(dir) + ": input that nobody has made; ";
+        body = output_of(*c, body);
+      }
+    }
+    return wrong;
+  }
+  // Each of ours that changes it has said its last.
+  bool is_made(Dir dir) const {
+    const auto all = way(dir);
+    return std::all_of(all.begin(), all.end(),
+                       [](const Course* c) { return c->mode == wire::BodyMode_Pass || c->last; });
+  }
+  static std::string name_of(Dir dir) { return dir == Dir::kRequest ? "request" : "response"; }
 
   std::string differences() const {
     std::string wrong;
     const auto say = [&](const std::string& what) { wrong += what + "; "; };
-    for (const auto& c : courses_) {
-      const std::string name = dir_of(c) == Dir::kRequest ? "request" : "response";
-      const Seen& seen = envoy_->seen(dir_of(c));
-      const std::string wanted = expected(c);
+    for (const Dir dir : {Dir::kRequest, Dir::kResponse}) {
+      const std::string name = name_of(dir);
+      const Sent& sent = sent_[static_cast<size_t>(dir)];
+      const Seen& seen = envoy_->seen(dir);
+      const std::string wanted = expected(dir);
       if (seen.body != wanted) {
         const auto at = std::mismatch(seen.body.begin(), seen.body.end(), wanted.begin(), wanted.end()).first;
         say(name + " differs at " + std::to_string(at - seen.body.begin()) + " of " + std::to_string(seen.body.size()) +
             " (" + std::to_string(wanted.size()) + " expected)");
       }
-      if (is_marked(dir_of(c))) say(name + " is marked as incomplete");
+      if (is_marked(dir)) say(name + " is marked as incomplete");
       if (seen.ends != 1) say(name + " ended " + std::to_string(seen.ends) + " times");
-      if (seen.trailers.has_value() != c.plan.trailers) say(name + "'s trailers");
-      if (seen.body != wanted || seen.ends != 1)
-        say("[mode " + std::to_string(c.plan.mode) + ", fed " + std::to_string(c.fed) + ", received " +
-            std::to_string(c.received) + (c.ended ? ", ended" : "") + (c.last ? ", last" : "") +
-            (c.bypassed ? ", bypassed" : "") + (c.trailers_asked ? ", trailers asked" : "") +
-            (c.trailers_answered ? " and answered" : "") + "]");
+      if (seen.trailers.has_value() != sent.trailers) say(name + "'s trailers");
+      if (seen.body == wanted && seen.ends == 1) continue;
+      say("[fed " + std::to_string(sent.fed) + (sent.ended ? ", ended" : "") + "]");
+      for (const Course* c : way(dir))
+        say("[mode " + std::to_string(c->mode) + ", received " + std::to_string(c->input.size()) +
+            (c->last ? ", last" : "") + (c->bypassed ? ", bypassed" : "") +
+            (c->trailers_asked ? ", trailers asked" : "") + (c->trailers_answered ? " and answered" : "") + "]");
     }
     return wrong;
   }
   // Of a stream that was ended early: what went out was right as far as it went, and nobody took it for all.
   std::string cut_wrongly() const {
     std::string wrong;
-    for (const auto& c : courses_) {
-      const Seen& seen = envoy_->seen(dir_of(c));
-      if (dir_of(c) == Dir::kResponse && envoy_->replied()) continue;
-      const std::string wanted = expected(c);
-      if (is_marked(dir_of(c)) && seen.body != wanted) continue;
+    for (const Dir dir : {Dir::kRequest, Dir::kResponse}) {
+      const Seen& seen = envoy_->seen(dir);
+      if (dir == Dir::kResponse && envoy_->replied()) continue;
+      const std::string wanted = expected(dir);
+      if (is_marked(dir) && seen.body != wanted) continue;
       if (wanted.compare(0, seen.body.size(), seen.body) != 0) wrong += "bytes that the filter never made; ";
-      if (seen.ends > 0 && seen.body != wanted && !(c.plan.mode != 0 && !c.last))
-        wrong += std::string(dir_of(c) == Dir::kRequest ? "request" : "response") + " cut with a clean end (" +
-                 std::to_string(seen.body.size()) + " of " + std::to_string(wanted.size()) + "); ";
+      if (seen.ends > 0 && seen.body != wanted && is_made(dir))
+        wrong += name_of(dir) + " cut with a clean end (" + std::to_string(seen.body.size()) + " of " +
+                 std::to_string(wanted.size()) + "); ";
     }
     return wrong;
   }
@@ -413,12 +484,14 @@ class Walk {
     exact_ = difference.empty();
     const bool ended_early = has_code() || (mischief_ != Mischief::kNone && envoy_->gone());
     if (!exact_) wrong += must_be_exact() || !ended_early ? difference : cut_wrongly();
+    wrong += input_wrongly();
     const size_t window = stage_.config->settings.stream_window;
-    for (auto& c : courses_)
-      if (c.plan.mode != wire::BodyMode_Whole && c.outstanding_max > window) say("beyond its window");
+    for (auto& one : ours_)
+      for (auto& c : one.courses)
+        if (c.mode != wire::BodyMode_Whole && c.outstanding_max > window) say("beyond its window");
     // Held input by the window and the piece that crossed it, output by what the host has said.
-    const auto bound = static_cast<int64_t>(2 * (window + kBufferLimit + 2 * kLargestPiece) +
-                                            2 * (courses_[0].plan.body.size() + courses_[1].plan.body.size()));
+    const auto bound = static_cast<int64_t>(
+        2 * ours_.size() * (window + kBufferLimit + 2 * kLargestPiece + sent_[0].body.size() + sent_[1].body.size()));
     if (most_held_ > bound) say(std::to_string(most_held_) + " bytes held, more than " + std::to_string(bound));
     if (mischief_ == Mischief::kNone && !exact_ && !has_code())
       say("reset: " + envoy_->reset_details() + ", reply: " + envoy_->reply_details());
@@ -453,9 +526,9 @@ class Walk {
   FakeClock clock_;
   std::mt19937_64 random_;
   Stage stage_;
-  std::array<Course, 2> courses_;
+  std::array<Sent, 2> sent_;
+  std::vector<One> ours_{1};
   std::unique_ptr<FakeEnvoy> envoy_;
-  StreamId id_;
   bool first_ = false;
   bool last_ = false;
   bool paused_ = false;
@@ -516,9 +589,29 @@ void walk_for(bool shared, bool writes_server = true) {
               static_cast<unsigned long long>(events), static_cast<unsigned long long>(exact));
 }
 
+// Walks with two of ours that once failed.
+struct Found {
+  uint64_t seed;
+  const char* what;
+};
+void walk_again(bool writes_server, std::initializer_list<Found> all) {
+  if (number_of("STREAM_SEED") != 0) return;
+  for (const auto& [seed, what] : all) EXPECT_EQ(Walk(seed, false, writes_server).run(), "") << what;
+}
+
 // First: that Envoy writes its own `server` header is remembered for the process.
+TEST(StreamWalk, OnceFailedWithoutTheSign) {
+  walk_again(false, {{4061494364, "a watermark of what the other has not read was taken for a slow client"}});
+}
 TEST(StreamWalk, WithoutTheSignOfTheServerHeader) { walk_for(false, false); }
 TEST(StreamWalk, WithoutTheSignAndWithOneFlagForBoth) { walk_for(true, false); }
+TEST(StreamWalk, OnceFailed) {
+  show_the_sign();
+  walk_again(true,
+             {{1202640579, "a frame of the second stopped at what the first has not read"},
+              {4061508785, "a filter before both went on with what the gate keeps, and the first was shown it again"},
+              {4186501587, "what the first had to keep while the second was full was lost when it let go"}});
+}
 TEST(StreamWalk, WithAFlagForEachDirection) { walk_for(false); }
 TEST(StreamWalk, WithOneFlagForBoth) { walk_for(true); }
 
