@@ -87,7 +87,10 @@ void Chain::add(Entry entry) {
     return;
   }
   // One try's entry takes the place of the one before.
-  if (EdgeFilter* before = edge(entry.role)) std::erase_if(entries_, [&](const Entry& e) { return e.edge == before; });
+  if (EdgeFilter* before = edge(entry.role)) {
+    std::erase_if(entries_, [&](const Entry& e) { return e.edge == before; });
+    if (entry.role == Role::kUpstreamEdge) tell_upstream_edge_gone();
+  }
   entries_.push_back(entry);
   edges_[static_cast<size_t>(entry.role)] = entry.edge;
 }
@@ -109,6 +112,7 @@ void Chain::leave(const Neighbour& request) {
   } else {
     for (auto& edge : edges_)
       if (edge == at->edge) edge = nullptr;
+    if (at->role == Role::kUpstreamEdge) tell_upstream_edge_gone();
   }
   entries_.erase(at);
   if (!entries_.empty()) return;
@@ -119,6 +123,10 @@ void Chain::leave(const Neighbour& request) {
   } else {
     std::erase_if(chains().keyless, [this](const auto& chain) { return chain.get() == this; });
   }
+}
+
+void Chain::tell_upstream_edge_gone() const {
+  for (const Entry& entry : entries_) entry.flows[static_cast<size_t>(Dir::kResponse)]->on_upstream_edge_gone();
 }
 
 void Chain::give_up_key() {

@@ -79,6 +79,7 @@ class StockFlow final : public core::FlowMount, public Neighbour {
   void on_buffer_moved() override { behind_.look(buffer(), passed_gate()); }
   void on_end_in_stream() override { take_kept_back(); }
   void on_injected_behind() override;
+  void on_upstream_edge_gone() override { envoy_.read_response_trailers_from(nullptr); }
   void on_let_go_behind() override;
   bool takes_more() const override { return !is_full(); }
   bool collects() const override { return false; }

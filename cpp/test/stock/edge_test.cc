@@ -245,6 +245,17 @@ TEST_F(EdgeTest, MayDieInsideItsOwnContinue) {
   EXPECT_EQ(first_, nullptr);
 }
 
+// Its trailers are read through it.
+TEST_F(UpstreamEdgeTest, SaysThatItIsNoMore) {
+  body(*upstream_, upstream_envoy_, kRes, "abc", false);
+  upstream_->on_trailers(kRes);
+  EXPECT_EQ(ours_[kRes].upstream_edges_gone, 0);
+  upstream_->on_destroy();
+  upstream_.reset();
+  EXPECT_EQ(ours_[kRes].upstream_edges_gone, 1);
+  EXPECT_EQ(ours_[kReq].upstream_edges_gone, 0);
+}
+
 TEST_F(UpstreamEdgeTest, MayDieInsideItsOwnContinueToo) {
   body(*upstream_, upstream_envoy_, kRes, "", true);
   upstream_envoy_.on_continue = [&](Dir) {

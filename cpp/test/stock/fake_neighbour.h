@@ -17,6 +17,7 @@ class FakeNeighbour final : public stock::Neighbour {
   bool has_seen_end() const override { return seen_end; }
   bool is_full() const override { return full; }
   bool leaves_input() const override { return leaves; }
+  void on_upstream_edge_gone() override { ++upstream_edges_gone; }
   std::string park() override { return {}; }
   void unpark(const std::string&) override {}
   void keep_input() override {}
@@ -40,6 +41,7 @@ class FakeNeighbour final : public stock::Neighbour {
   void accept(ByteQueue&, InputEnd) override {}
   void divert_to(stock::Neighbour& next, uint64_t) override { diverted = &next; }
 
+  int upstream_edges_gone = 0;
   bool open = false, headers_here = false, seen_end = false, full = false, leaves = false, pumps = false,
        trailers = false;
   int woken = 0, told = 0, moved = 0, injected = 0, let_go = 0;
