@@ -34,7 +34,7 @@ void StockFlow::note_behind() {
 // Of a chunk that is the shared buffer itself: its first bytes are what filters behind us keep, which has passed us
 // already. Somebody before us has gone on with all that lies there.
 size_t StockFlow::shown_again(bool was_ours) {
-  if (chain() != nullptr && chain()->is_pushing(dir_)) return std::min(input_.received(), chain()->pushed_over(dir_));
+  if (chain() != nullptr && chain()->has_siblings()) return std::min(input_.received(), chain()->pushed_over(dir_));
   if (was_ours || buffer().behind() == 0 || !input_.received_is_buffer()) return 0;
   if (!has_gate()) {
     // Whether it still lies there is not known.

@@ -7,6 +7,7 @@ const B = 1_340_057_128;
 const C = 1_578_095_375;
 const D = 777_001;
 const E = 9_001;
+const F = 1_421_641_971;
 
 interface Found {
   readonly seed: number;
@@ -28,5 +29,6 @@ export const FOUND: readonly Found[] = [
   { seed: C, index: 3132 }, // an end that one lets go while the next of ours still makes output (1.38)
   { seed: C, index: 9829 }, // a filter that lets go with an empty piece what it has kept
   { seed: D, index: 961 }, // one that lets by fills a buffer, while the end is held back for the one before it
+  { seed: F, index: 322 }, // what Lua between two of ours keeps is new to the second
   { seed: E, index: 9813, edges: false }, // unread input of one behind bytes that somebody behind both keeps
 ];
