@@ -44,8 +44,6 @@ class Neighbour {
   virtual bool is_full() const = 0;
   // Raw input of it lies in the shared buffer: takes it out for somebody's push, and puts it back.
   virtual bool leaves_input() const = 0;
-  // The edge of the upstream request is no more, and with it what it has of the response.
-  virtual void on_upstream_edge_gone() {}
   virtual std::string park() = 0;
   virtual void unpark(const std::string& bytes) = 0;
   // Moves it to module memory for good.
@@ -61,6 +59,8 @@ class Neighbour {
   virtual uint64_t growth() const { return 0; }
   // Envoy has brought the end into the stream, perhaps not yet to this one.
   virtual void on_end_in_stream() {}
+  // The edge of the upstream request is no more, and with it what it has of the response.
+  virtual void on_upstream_edge_gone() {}
   // One before it has taken so many bytes back that had gone by: they go again.
   virtual void on_taken_back(size_t) {}
   // Somebody else's push has moved what lies in the shared buffer.
@@ -174,7 +174,6 @@ class Chain {
   bool are_headers_at_next(const Neighbour& flow, Dir dir) const;
   void wake_before(const Neighbour& flow, Dir dir) const;
   void tell_edge_reached(Dir dir) const;
-  void tell_upstream_edge_gone() const;
   // In a body hook of so many bytes, not of the end.
   void note_body(const Neighbour& flow, Dir dir, const Envoy& envoy, size_t length);
   // Around a push; true: it has come to one of ours.
@@ -209,6 +208,7 @@ class Chain {
   void set_pumped(const Neighbour* flow) { pumped_ = flow; }
 
  private:
+  void tell_upstream_edge_gone() const;
   enum class Push : uint8_t { kNone, kOnItsWay, kHasCome };
 
   // The nearest for which `is` is true; null = none.

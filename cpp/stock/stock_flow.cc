@@ -44,7 +44,7 @@ bool StockFlow::on_complete() {
     return true;
   }
   // A response that is over went on with its mark.
-  return mark_.is_set() && is_open() && (dir_ == Dir::kResponse || went_on_marked());
+  return is_open() && (dir_ == Dir::kResponse ? mark_.is_set() : went_on_marked());
 }
 
 // A filter behind us has ended it. One that was never let by has met nobody.
